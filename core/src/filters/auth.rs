@@ -1,0 +1,1 @@
+//! `auth`: a verified bearer token with the scopes that a route needs.

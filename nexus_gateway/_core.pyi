@@ -1,0 +1,108 @@
+"""Types of the native module: the core, and the bridge between it and one asyncio loop.
+
+Everything else in the package is typed Python; this is the one place where a value's type is not known.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, final
+
+__version__: str
+
+# How one argument of a handler is made:
+#   ("value", convert | None)                 the core's next value, converted where it is not a plain one
+#   ("record", type, names, converts)         a query record: type(**{name: convert(value)}), absent fields left out
+#   ("constant", value)                       the same object every time
+Slot: TypeAlias = (
+    tuple[str, Callable[[Any], Any] | None]
+    | tuple[str, type, tuple[str, ...], tuple[Callable[[Any], Any] | None, ...]]
+    | tuple[str, object]
+)
+# code, status, message, details as JSON or None, further headers
+Refusal: TypeAlias = tuple[str, int, str, bytes | None, Sequence[tuple[str, str]]]
+
+def kinds() -> list[tuple[str, int, str]]:
+    """Every kind of refusal the core knows: code, status, sentence."""
+
+@final
+class Endpoint:
+    """One handler as the bridge calls it.
+
+    With `slots`, `call(*arguments)`. Without, `call(values)` with the core's values as one list: numbers, text,
+    `None`, bytes, `Claims`, `Trace`, lists, and query records as tuples with `...` for an absent field.
+    The result of `call` is a coroutine, or for a stream an async iterator of `bytes` or `str`.
+    """
+
+    def __new__(cls, call: Callable[..., Any], slots: Sequence[Slot] | None, stream: bool) -> Endpoint: ...
+
+@final
+class Bridge:
+    """What the bridge needs of Python, given once.
+
+    Args:
+        claims: called with (subject, scopes: frozenset, tenant or None, token id or None, expires: int, issued: int
+            or None, payload: bytes) for each verified token, and remembered with it.
+        trace: called with (trace_id, span_id, parent_id or None, sampled, request_id, state or None).
+        reply: the class of answers with a status; has `status`, `content`, `content_type` and `headers`.
+        encode: JSON of any other answer, as bytes.
+        refuse: what an exception of a handler or of a conversion is answered with.
+        pump: `async def pump(iterator, stream)`, which writes a stream.
+    """
+
+    def __new__(
+        cls,
+        *,
+        claims: Callable[..., Any],
+        trace: Callable[..., Any],
+        reply: type,
+        encode: Callable[[Any], bytes],
+        refuse: Callable[[BaseException], Refusal],
+        pump: Callable[..., Any],
+    ) -> Bridge: ...
+
+@final
+class Stream:
+    """The chunks of one streamed answer, written from the loop."""
+
+    def send(self, chunk: bytes) -> asyncio.Future[None] | None:
+        """Hand over a chunk; await the future where one is returned, the client reads slowly.
+
+        Raises:
+            ConnectionError: the client has gone away.
+        """
+
+@final
+class Core:
+    """A compiled plan and the threads that execute it.
+
+    Raises:
+        ValueError: the plan cannot be executed; the message names the part.
+    """
+
+    def __new__(
+        cls, plan: bytes, secrets: Mapping[str, bytes], endpoints: Sequence[Endpoint], bridge: Bridge
+    ) -> Core: ...
+    def start(self, options: bytes, loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
+        """Listen and serve; the addresses listened on. Call it on the loop's thread.
+
+        `options` is JSON: `{"listen": [[host, port], ...], "threads": n, "tls": {"certificate": path, "key": path} |
+        null, "eager": bool}`. Without addresses only `request` reaches the gateway.
+
+        Raises:
+            OSError: an address cannot be listened on.
+            ValueError: the certificate or key cannot be read.
+        """
+
+    def request(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> asyncio.Future[tuple[int, list[tuple[str, str]], bytes]]:
+        """Send a request through the same connection code as a socket's, without a socket."""
+
+    def stop(self, grace: float) -> asyncio.Future[bool]:
+        """Stop accepting, let requests finish for `grace` seconds; whether all of them did."""
+
+    def metrics(self) -> bytes:
+        """The summary of `/api/metrics` as JSON."""
+
+    def log(self, level: str, fields: bytes) -> None:
+        """Write one line to the log; `fields` is a JSON object."""
