@@ -1,0 +1,1 @@
+"""The NEXUS back ends, one room each; `app` composes them."""

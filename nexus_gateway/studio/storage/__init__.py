@@ -1,0 +1,1 @@
+"""Where the back ends keep things: the engine, its migrations, cursors. No HTTP, no kernel."""
