@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Measures the gateway beside its peers: start, verify, load, stop, server by server.
+
+Every round visits all servers once, so that what slows the machine for a while slows all of them.
+Each line of the result file is one measurement; `--report` makes the tables of it and puts them
+into the readmes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+from harness import places, processes
+from harness.environment import environment
+from harness.load import Measurement, measure, wrk
+from harness.report import place, render
+from harness.results import Line, read
+from harness.scenarios import SCENARIOS, Scenario, servers_of
+from harness.servers import Server, ServerError, Spec, running, specs
+from harness.sizes import GROWTH_REQUESTS, sizes
+from harness.traffic import SUBJECTS, request
+from harness.verify import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+SIZES = "sizes"
+QUICK_GROWTH = 200_000
+DEFAULT_RESULTS = places.RESULTS / "latest.jsonl"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("--scenarios", help=f"of {','.join([*names, SIZES])}; default: all")
+    parser.add_argument("--servers", help="of servers.toml; default: all of the scenarios")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=6, help="of each load")
+    parser.add_argument("--quick", action="store_true", help="one round of short loads")
+    parser.add_argument("--verify-only", action="store_true", help="no load")
+    parser.add_argument("--no-setup", action="store_true", help="do not build the peers first")
+    parser.add_argument("--out", type=Path, help=f"default: {DEFAULT_RESULTS.name}, quick.jsonl")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        nargs="?",
+        const=DEFAULT_RESULTS,
+        help="only make the tables of a file",
+    )
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.rounds, chosen.seconds = 1, min(chosen.seconds, 2)
+    chosen.out = chosen.out or (places.RUN / "quick.jsonl" if chosen.quick else DEFAULT_RESULTS)
+    return chosen
+
+
+def main() -> int:
+    """Run what the command line asks for; 1 where a server failed or answered wrongly."""
+    chosen = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that servers are stopped
+    if chosen.report:
+        return report(chosen.report)
+    if not chosen.no_setup:
+        subprocess.run([places.BENCH / "setup.sh"], check=True)
+    table, scenarios = specs(), _scenarios(chosen)
+    if chosen.verify_only:
+        return verify_all(table, scenarios, _servers(chosen, scenarios))
+    chosen.out.parent.mkdir(exist_ok=True)
+    with chosen.out.open("wb") as file:
+        failed = run(chosen, table, scenarios, file)
+    report(chosen.out)
+    return int(failed)
+
+
+def report(file: Path) -> int:
+    """Print the tables of a result file; those of the default file also go into the readmes."""
+    sections = render(read(file))
+    print("\n\n".join(sections.values()))
+    if file.resolve() == DEFAULT_RESULTS:
+        for written in place(sections):
+            print(f"wrote {written}", file=sys.stderr)
+    return 0
+
+
+def run(
+    chosen: argparse.Namespace,
+    table: Mapping[str, Spec],
+    scenarios: list[Scenario],
+    file: BinaryIO,
+) -> bool:
+    """Measure every round into the file; whether something failed."""
+    failed = False
+    _write(file, environment())
+    for number in range(1, chosen.rounds + 1):
+        for name in _servers(chosen, scenarios):
+            try:
+                for measured in visit(name, table[name], scenarios, number, chosen):
+                    _write(file, measured)
+                    print(_line(measured), flush=True)
+            except (ServerError, RuntimeError, OSError) as error:
+                failed = True
+                print(f"FAILED {name}: {error}", flush=True)
+    if _wanted(chosen, SIZES):
+        growth = QUICK_GROWTH if chosen.quick else GROWTH_REQUESTS
+        for size in sizes(table, seconds=chosen.seconds, growth=growth):
+            _write(file, size)
+            print(f"{size.name}: {size.value} {size.unit}", flush=True)
+    return failed
+
+
+def visit(
+    name: str,
+    spec: Spec,
+    scenarios: list[Scenario],
+    number: int,
+    chosen: argparse.Namespace,
+) -> Iterator[Measurement]:
+    """Start a server once and measure all that it takes part in this round.
+
+    Raises:
+        ServerError: it did not start, or an answer is not as it must be.
+    """
+    parts = [s for s in scenarios if name in s.servers and number <= (s.rounds or chosen.rounds)]
+    if not parts:
+        return
+    with running(name, spec) as server:
+        _prepare(server, parts)
+        time.sleep(0.5)
+        idle = processes.memory(server.processes())
+        for scenario in parts:
+            kind = scenario.kind(name)
+            seconds = 5 if chosen.quick and scenario.seconds else scenario.seconds
+            wrk(server.port, kind, 64, 1)
+            for connections in scenario.connections:
+                yield measure(
+                    server,
+                    kind,
+                    connections,
+                    seconds or chosen.seconds,
+                    scenario=scenario.name,
+                    round_number=number,
+                    idle=idle,
+                )
+
+
+def verify_all(table: Mapping[str, Spec], scenarios: list[Scenario], names: list[str]) -> int:
+    """Start every server and compare its answers, without load."""
+    failed = False
+    for name in names:
+        try:
+            with running(name, table[name]) as server:
+                _prepare(server, [s for s in scenarios if name in s.servers])
+                memory = processes.memory(server.processes())
+                print(
+                    f"{name:24} ok   ready {server.ready_seconds:.2f} s   "
+                    f"resident {memory.rss_mb:.0f} MB, shared divided {memory.pss_mb:.0f} MB",
+                    flush=True,
+                )
+        except (ServerError, OSError) as error:
+            failed = True
+            print(f"{name:24} FAILED: {error}", flush=True)
+    return int(failed)
+
+
+def _prepare(server: Server, parts: list[Scenario]) -> None:
+    """Create the entities that are read, and compare the answers of each kind of traffic."""
+    kinds = dict.fromkeys(scenario.kind(server.name) for scenario in parts)
+    if "studio-get" in kinds and not server.spec.constant:
+        for number in range(SUBJECTS):
+            server.call(request("studio-create", number))
+    if wrong := verify(server, kinds):
+        raise ServerError("; ".join(wrong))
+
+
+def _scenarios(chosen: argparse.Namespace) -> list[Scenario]:
+    return [scenario for scenario in SCENARIOS if _wanted(chosen, scenario.name)]
+
+
+def _servers(chosen: argparse.Namespace, scenarios: list[Scenario]) -> list[str]:
+    names = servers_of(scenarios)
+    return [n for n in names if n in chosen.servers.split(",")] if chosen.servers else names
+
+
+def _wanted(chosen: argparse.Namespace, scenario: str) -> bool:
+    return not chosen.scenarios or scenario in chosen.scenarios.split(",")
+
+
+def _write(file: BinaryIO, line: Line) -> None:
+    file.write(msgspec.json.encode(line) + b"\n")
+    file.flush()
+
+
+def _line(m: Measurement) -> str:
+    return (
+        f"round {m.round} {m.scenario:14} {m.server:24} {m.connections:>5} connections "
+        f"{m.per_second:>9.0f} req/s {m.cpu_us:>8.1f} us p99 {m.p99_ms:.2f} ms "
+        f"errors {m.errors} other {m.other_cpu} slow {m.slow_ms}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""A result file: JSON lines of what was measured, and the figures to believe among them."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+
+from harness.environment import Environment
+from harness.load import Measurement
+from harness.sizes import Size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+Line: TypeAlias = Environment | Measurement | Size
+
+# A processor that others used, that neighbours took, and how much slower than at the run's best.
+MOST_OTHER, MOST_STEAL, MOST_SLOWER = 0.25, 0.05, 1.15
+
+
+class Results:
+    """The lines of a result file, asked by scenario, server and connections."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        kept = list(lines)
+        self.environment = next((x for x in kept if isinstance(x, Environment)), None)
+        self.measurements = [x for x in kept if isinstance(x, Measurement)]
+        self.sizes = {x.name: x for x in kept if isinstance(x, Size)}
+        self._best = min((m.slow_ms for m in self.measurements), default=0.0)
+
+    def of(self, scenario: str, server: str, connections: int = 64) -> list[Measurement]:
+        """List the measurements to believe: undisturbed ones, or all where there are none."""
+        wanted = (scenario, server, connections)
+        found = [m for m in self.measurements if (m.scenario, m.server, m.connections) == wanted]
+        return [m for m in found if self.undisturbed(m)] or found
+
+    def undisturbed(self, measured: Measurement) -> bool:
+        """Tell whether the machine was the bench's own and at full speed."""
+        return (
+            measured.other_cpu < MOST_OTHER
+            and measured.steal < MOST_STEAL
+            and measured.slow_ms <= self._best * MOST_SLOWER
+        )
+
+    def median(
+        self,
+        scenario: str,
+        server: str,
+        connections: int,
+        figure: Callable[[Measurement], float],
+    ) -> float | None:
+        """Take the median of a figure; `None` where it was not measured."""
+        found = self.of(scenario, server, connections)
+        return statistics.median(map(figure, found)) if found else None
+
+
+def read(file: Path) -> Results:
+    """Read a result file.
+
+    Raises:
+        msgspec.DecodeError: a line is not what this version of the bench writes.
+    """
+    decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+    return Results(decoder.decode(line) for line in file.read_bytes().splitlines())

@@ -1,0 +1,115 @@
+"""What the gateway has set itself to reach, each a figure of the results with its bound."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.sizes import CONNECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.load import Measurement
+    from harness.results import Results
+
+
+class Target(NamedTuple):
+    """One bound. `at_least` tells its direction; `figure` is `None` where it was not measured."""
+
+    sentence: str
+    bound: float
+    unit: str
+    figure: float | None
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the figure keeps the bound."""
+        if self.figure is None:
+            return None
+        return self.figure >= self.bound if self.at_least else self.figure <= self.bound
+
+
+def targets(results: Results) -> list[Target]:
+    """Compare the results with every bound."""
+    return [*_ratios(results), *_latencies(results), *_sizes(results), *_routes(results)]
+
+
+def _ratios(results: Results) -> list[Target]:
+    def faster(server: str, peer: str, bound: float) -> Target:
+        name = f"report, `{server}`: requests per second to {peer}"
+        return Target(name, bound, "x", _ratio(results, server, peer, _per_second), at_least=True)
+
+    return [
+        faster("gateway-native", "warp", 1.35),
+        Target(
+            "report, `gateway-native`: CPU per request to nginx",
+            1.2,
+            "x",
+            _ratio(results, "gateway-native", "nginx", _cpu),
+        ),
+        faster("gateway-python", "warp", 1.2),
+        faster("gateway-python", "rsgi-granian", 8),
+        faster("gateway-python", "django-bolt", 8),
+        faster("gateway-python", "fastapi-uvicorn", 20),
+    ]
+
+
+def _latencies(results: Results) -> list[Target]:
+    servers = {"gateway-native": 15.0, "gateway-python": 20.0}
+    found = [
+        Target(
+            f"report, `{server}`: p99 at 512 connections",
+            bound,
+            "ms",
+            results.median("report", server, 512, lambda m: m.p99_ms),
+        )
+        for server, bound in servers.items()
+    ]
+    for server in servers:
+        errors = [m.errors for m in results.of("many", server, 1000)]
+        name = f"report, `{server}`: errors at 1,000 connections for a minute"
+        found.append(Target(name, 0, "", sum(errors) if errors else None))
+    return found
+
+
+def _sizes(results: Results) -> list[Target]:
+    bounds = {
+        "basic: resident at rest": 36.0,
+        f"basic: resident at {CONNECTIONS} connections": 60.0,
+        "native module, stripped": 9.0,
+        "basic: second start": 1.0,
+        "studio: second start": 1.0,
+        # the allocator's noise; a leak of one byte a request would be 2 MB
+        "basic: growth over them": 1.0,
+    }
+    found = []
+    for name, bound in bounds.items():
+        size = results.sizes.get(name)
+        sentence = name.replace("over them", "over two million requests")
+        unit = size.unit if size else ""
+        found.append(Target(sentence, bound, unit, size.value if size else None))
+    return found
+
+
+def _routes(results: Results) -> list[Target]:
+    few = results.median("routes", "gateway-routes-10", 64, _cpu)
+    many = results.median("routes", "gateway-routes-1000", 64, _cpu)
+    ratio = many / few if few and many else None
+    return [Target("CPU per request with 1,000 routes to that with 10", 1.1, "x", ratio)]
+
+
+def _ratio(
+    results: Results, server: str, peer: str, figure: Callable[[Measurement], float]
+) -> float | None:
+    own = results.median("report", server, 64, figure)
+    other = results.median("report", peer, 64, figure)
+    return own / other if own is not None and other else None
+
+
+def _per_second(measured: Measurement) -> float:
+    return measured.per_second
+
+
+def _cpu(measured: Measurement) -> float:
+    return measured.cpu_us

@@ -1,0 +1,9 @@
+"""Runs django-bolt's own server on the application of `api.py`."""
+
+import os
+import sys
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+from django.core.management import execute_from_command_line
+
+execute_from_command_line(sys.argv)

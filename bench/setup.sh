@@ -1,0 +1,25 @@
+#!/bin/sh
+# Builds the peers: programs in Rust into bench/target, environments for those in Python into bench/venvs.
+# What is there already and unchanged is left alone. Needs wrk, nginx and taskset from the system's packages.
+set -eu
+cd "$(dirname "$0")"
+
+for program in wrk nginx taskset strip cargo; do
+    command -v "$program" >/dev/null || {
+        echo "$program is missing (Debian: apt-get install wrk nginx util-linux binutils; cargo: rustup.rs)" >&2
+        exit 1
+    }
+done
+
+CARGO_TARGET_DIR=target nice cargo build --quiet --release --locked --manifest-path servers/Cargo.toml
+
+for requirements in servers/requirements-*.txt; do
+    name=${requirements#servers/requirements-}
+    folder=venvs/${name%.txt}
+    if [ "$folder/.installed" -nt "$requirements" ]; then
+        continue
+    fi
+    test -x "$folder/bin/python" || python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    touch "$folder/.installed"
+done
