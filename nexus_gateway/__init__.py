@@ -1,0 +1,104 @@
+"""An API gateway described in Python with typed, composable filters, and executed by a native core.
+
+from nexus_gateway import get, param, path
+
+async def hello(name: str) -> dict[str, str]:
+    return {"hello": name}
+
+routes = (path("hello") / param("name", str) & get()).then(hello)
+"""
+
+from nexus_gateway.filter import Filter, Param, Path
+from nexus_gateway.filters import (
+    Claims,
+    Trace,
+    auth,
+    body,
+    body_bytes,
+    body_text,
+    delete,
+    get,
+    head,
+    header,
+    method,
+    options,
+    param,
+    patch,
+    path,
+    post,
+    public,
+    put,
+    query,
+    query_method,
+    rate_limit,
+    require,
+    state,
+    tail,
+    trace,
+    use,
+)
+from nexus_gateway.layers import compress, cors, limit, log, timeout
+from nexus_gateway.reject import Code, Detail, Kind, Reject
+from nexus_gateway.reply import (
+    Reply,
+    Response,
+    accepted,
+    created,
+    html,
+    no_content,
+    see_other,
+)
+from nexus_gateway.route import Layer, Route, Routes, blocking, route
+
+__all__ = [
+    "Claims",
+    "Code",
+    "Detail",
+    "Filter",
+    "Kind",
+    "Layer",
+    "Param",
+    "Path",
+    "Reject",
+    "Reply",
+    "Response",
+    "Route",
+    "Routes",
+    "Trace",
+    "accepted",
+    "auth",
+    "blocking",
+    "body",
+    "body_bytes",
+    "body_text",
+    "compress",
+    "cors",
+    "created",
+    "delete",
+    "get",
+    "head",
+    "header",
+    "html",
+    "limit",
+    "log",
+    "method",
+    "no_content",
+    "options",
+    "param",
+    "patch",
+    "path",
+    "post",
+    "public",
+    "put",
+    "query",
+    "query_method",
+    "rate_limit",
+    "require",
+    "route",
+    "see_other",
+    "state",
+    "tail",
+    "timeout",
+    "trace",
+    "use",
+]

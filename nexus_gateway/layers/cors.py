@@ -1,0 +1,67 @@
+"""`cors`: which pages of other origins may call the gateway from a browser (Fetch, section 3.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nexus_gateway import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_READABLE = ("x-request-id", "ratelimit", "ratelimit-policy", "retry-after", "location", "etag")
+
+
+def cors(
+    origins: Sequence[str],
+    *,
+    headers: Sequence[str] = (),
+    expose: Sequence[str] = _READABLE,
+    credentials: bool = False,
+    max_age: int = 600,
+    private_network: bool = False,
+) -> plan.Cors:
+    """Allow exact origins, `https://app.example.com`, or all with the one entry `*`.
+
+    Args:
+        origins: as a browser writes them: scheme, host, and port where it is not the usual one.
+        headers: allowed request headers; without any, those that the preflight asks for.
+        expose: response headers that scripts may read.
+        credentials: whether cookies may be sent; not together with `*`.
+        max_age: seconds that a preflight may be remembered.
+        private_network: whether public pages may reach this private address.
+
+    Raises:
+        ValueError: an entry is not an origin, or `*` is not alone.
+    """
+    for origin in origins:
+        check_origin(origin)
+    if "*" in origins and (len(origins) > 1 or credentials):
+        raise ValueError("the origin '*' goes neither with other origins nor with credentials")
+    return plan.Cors(
+        origins=tuple(origins),
+        max_age=max_age,
+        headers=tuple(name.lower() for name in headers),
+        expose=tuple(name.lower() for name in expose),
+        credentials=credentials,
+        private_network=private_network,
+    )
+
+
+def check_origin(origin: str) -> None:
+    """Check that the text is `*`, or scheme, host and port as a browser writes them.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if origin == "*":
+        return
+    parts = urlsplit(origin)
+    if f"{parts.scheme}://{parts.netloc}" != origin or not parts.scheme or not parts.hostname:
+        raise ValueError(
+            f"an origin is a scheme, a host and perhaps a port, such as 'https://app.example.com', "
+            f"without a path or slash at its end; found {origin!r}"
+        )
+    if origin != origin.lower() or "@" in parts.netloc:
+        raise ValueError(f"an origin is lower case, without a user name; found {origin!r}")

@@ -1,0 +1,153 @@
+"""Routes: a chain with its handler, and the check of one against the other at start.
+
+The type checkers see most of what is wrong. What they cannot see is checked here, once: the names
+of path parameters, same-typed values swapped, and handlers that were written without annotations.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple
+
+import msgspec
+
+from nexus_gateway import plan
+from nexus_gateway.handler import Handler, check, name_of, place_of
+from nexus_gateway.reply import Reply
+
+if TYPE_CHECKING:
+    from nexus_gateway.filter import Filter
+    from nexus_gateway.node import Node, Slot
+    from nexus_gateway.reject import Code
+
+Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
+Recover: TypeAlias = Callable[[Exception], Awaitable[Reply]]
+
+
+class Timeout(msgspec.Struct, frozen=True):
+    """A layer: the time, in seconds, that each of the wrapped routes may take."""
+
+    seconds: float
+
+
+Layer: TypeAlias = plan.Log | plan.Cors | plan.Compress | plan.AddressLimit | Timeout
+
+
+class Route(msgspec.Struct, frozen=True, eq=False):
+    """A chain with its handler, or with what the core answers itself (`terminal`)."""
+
+    node: Node
+    slots: tuple[Slot, ...]
+    handler: Handler | None
+    terminal: plan.Terminal | None = None
+    stream: bool = False
+    status: int | None = None
+    timeout: float | None = None
+    name: str | None = None
+    raises: tuple[Code, ...] = ()
+    recovery: Recover | None = None
+
+    def __or__(self, other: Route | Routes) -> Routes:
+        return Routes(self) | other
+
+    def recover(self, fn: Recover) -> Route:
+        """Answer what the handler raised with `await fn(exception)`, which may raise a `Reject`.
+
+        Refusals of the core's filters never enter Python, so `fn` does not see them.
+        """
+        return msgspec.structs.replace(self, recovery=fn)
+
+    def check(self) -> None:
+        """Compare the handler with the chain, once, at start.
+
+        Raises:
+            TypeError: the count, a name or an annotation differs; the message names both sides.
+        """
+        if self.handler is not None:
+            check(self.handler, self.slots)
+
+    @property
+    def title(self) -> str:
+        """The route's name: as given, or its handler's, or what the core answers with."""
+        if self.name is not None:
+            return self.name
+        if self.handler is not None:
+            return name_of(self.handler)
+        return "metrics" if isinstance(self.terminal, plan.Metrics) else "answer"
+
+    @property
+    def place(self) -> str:
+        """Where the handler is, `file:line`; empty where there is none."""
+        return "" if self.handler is None else place_of(self.handler)
+
+
+class Routes:
+    """A set of routes: what a gateway is made of. The most exact path wins, whatever the order."""
+
+    __slots__ = ("layers", "routes")
+
+    def __init__(self, *routes: Route, layers: tuple[Layer, ...] = ()) -> None:
+        self.routes = routes
+        self.layers = layers
+
+    def __or__(self, other: Route | Routes) -> Routes:
+        if isinstance(other, Routes):
+            layers = (*self.layers, *(new for new in other.layers if new not in self.layers))
+            return Routes(*self.routes, *other.routes, layers=layers)
+        if isinstance(other, Route):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return Routes(*self.routes, other, layers=self.layers)
+        return NotImplemented
+
+    def wrap(self, *layers: Layer) -> Routes:
+        """Put log, cors, compress or limit around the gateway, or a timeout around the routes.
+
+        A layer wraps every answer, also a 404: it belongs to the whole gateway, whichever routes it
+        was written at. Only `timeout` is of the routes that it wraps.
+        """
+        routes = self.routes
+        for layer in layers:
+            if isinstance(layer, Timeout):
+                routes = tuple(_within(route, layer.seconds) for route in routes)
+        more = tuple(layer for layer in layers if not isinstance(layer, Timeout))
+        return Routes(*routes, layers=(*self.layers, *more))
+
+    # Warp's word for the same.
+    with_ = wrap
+
+    def recover(self, fn: Recover) -> Routes:
+        """Answer what a handler of these routes raised with `await fn(exception)`."""
+        routes = (route if route.recovery else route.recover(fn) for route in self.routes)
+        return Routes(*routes, layers=self.layers)
+
+
+def route(
+    chain: Filter[*Ts],
+    *,
+    status: int | None = None,
+    timeout: float | None = None,
+    name: str | None = None,
+    raises: tuple[Code, ...] = (),
+) -> Callable[[Callable[[*Ts], Awaitable[Reply]]], Route]:
+    """`@route(chain)` above a handler is `chain.then(handler)`."""
+
+    def end(handler: Callable[[*Ts], Awaitable[Reply]]) -> Route:
+        return chain.then(handler, status=status, timeout=timeout, name=name, raises=raises)
+
+    return end
+
+
+def blocking(fn: Callable[[*Ts], T]) -> Callable[[*Ts], Awaitable[T]]:
+    """Let a plain `def` be a handler; it runs on a worker thread, never on the event loop."""
+    # Imported here: to describe a gateway needs no event loop, and asyncio is half of the import.
+    from asyncio import to_thread
+
+    async def call(*values: *Ts) -> T:
+        return await to_thread(fn, *values)
+
+    return functools.update_wrapper(call, fn)
+
+
+def _within(route: Route, seconds: float) -> Route:
+    return route if route.timeout is not None else msgspec.structs.replace(route, timeout=seconds)

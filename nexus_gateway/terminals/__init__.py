@@ -1,0 +1,6 @@
+"""Terminals: what the core answers itself, at the end of a chain."""
+
+from nexus_gateway.terminals.answer import answer
+from nexus_gateway.terminals.metrics import metrics
+
+__all__ = ["answer", "metrics"]
