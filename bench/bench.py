@@ -30,6 +30,7 @@ from harness.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from types import FrameType
 
 SIZES = "sizes"
 QUICK_GROWTH = 200_000
@@ -65,7 +66,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run what the command line asks for; 1 where a server failed or answered wrongly."""
     chosen = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that servers are stopped
+    signal.signal(signal.SIGTERM, end)
     if chosen.report:
         return report(chosen.report)
     if not chosen.no_setup:
@@ -78,6 +79,12 @@ def main() -> int:
         failed = run(chosen, table, scenarios, file)
     report(chosen.out)
     return int(failed)
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """End as at an error, so that the servers are stopped."""
+    del frame
+    sys.exit(128 + number)
 
 
 def report(file: Path) -> int:

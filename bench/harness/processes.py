@@ -35,7 +35,8 @@ def tree(process: int) -> list[int]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit() and (fields := _stat(entry)):
             children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found, waiting = [], [process]
+    found: list[int] = []
+    waiting = [process]
     while waiting:
         current = waiting.pop()
         found.append(current)

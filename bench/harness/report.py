@@ -34,7 +34,7 @@ def render(results: Results) -> dict[str, str]:
 
 def place(sections: dict[str, str]) -> list[Path]:
     """Put the sections between their markers, in each readme that has them; the files written."""
-    written = []
+    written: list[Path] = []
     for file in READMES:
         if not file.exists():
             continue
@@ -134,7 +134,7 @@ def _row(
 def _layers(results: Results) -> str:
     """Give each layer what the variant with it costs more than the one without."""
     names = ("core", "hand-off", "handler", "database")
-    columns = {}
+    columns: dict[str, list[float]] = {}
     for scenario in ("entity-get", "entity-create"):
         costs = [results.median(scenario, server, 64, _cpu) for server in LAYERS]
         if None in costs:
@@ -155,7 +155,7 @@ def _layers(results: Results) -> str:
 
 def _threads(results: Results) -> str:
     """Give the same by thread of the real studio."""
-    rows = []
+    rows: list[tuple[str, str]] = []
     for scenario in ("entity-get", "entity-create"):
         found = results.of(scenario, "studio")
         names = sorted({name for m in found for name in m.thread_us})

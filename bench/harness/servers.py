@@ -20,7 +20,7 @@ from harness import places, processes
 from harness.traffic import SECRET, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
@@ -97,7 +97,7 @@ def call(port: int, request: Request) -> Answer:
 
 
 @contextmanager
-def running(name: str, spec: Spec, *, pinned: bool = True) -> Iterator[Server]:
+def running(name: str, spec: Spec, *, pinned: bool = True) -> Generator[Server]:
     """Start a server, yield it when it answers, and end all of its processes afterwards.
 
     Raises:

@@ -59,7 +59,7 @@ def _megabytes(file: Path) -> float:
 
 def _starts(name: str, spec: Spec) -> Iterator[Size]:
     """Start several times in one data folder, on any processor; the first start fills caches."""
-    times = []
+    times: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         kept = msgspec.structs.replace(
             spec, environment=spec.environment | {"NEXUS_DATA_DIR": folder}

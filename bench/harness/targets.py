@@ -83,7 +83,7 @@ def _sizes(results: Results) -> list[Target]:
         # the allocator's noise; a leak of one byte a request would be 2 MB
         "basic: growth over them": 1.0,
     }
-    found = []
+    found: list[Target] = []
     for name, bound in bounds.items():
         size = results.sizes.get(name)
         sentence = name.replace("over them", "over two million requests")

@@ -59,7 +59,7 @@ def _refusals(server: Server, kind: str) -> list[str]:
         "expired": (token("u", scopes=scopes, lifetime=-3600), 401),
         "no scope": (token("u", scopes=("other:read",)), 403),
     }
-    wrong = []
+    wrong: list[str] = []
     for name, (credential, status) in cases.items():
         sent = _with_token(request(kind, SUBJECT), credential)
         wrong += _expect(server, f"{kind}, {name}", sent, (status,))
@@ -70,7 +70,7 @@ def _bad_bodies(server: Server, kind: str) -> list[str]:
     bodies = {"missing fields": '{"entity_type":"person"}', "not JSON": "{"}
     if kind == "create":
         bodies["not one of the types"] = new_entity(SUBJECT, entity_type="wizard")
-    wrong = []
+    wrong: list[str] = []
     for name, body in bodies.items():
         sent = request(kind, SUBJECT)._replace(body=body)
         wrong += _expect(server, f"{kind}, {name}", sent, (400, 422))
