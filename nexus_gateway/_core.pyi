@@ -15,7 +15,7 @@ __version__: str
 #   ("constant", value)                       the same object every time
 Slot: TypeAlias = (
     tuple[str, Callable[[Any], Any] | None]
-    | tuple[str, type, tuple[str, ...], tuple[Callable[[Any], Any] | None, ...]]
+    | tuple[str, Callable[..., Any], tuple[str, ...], tuple[Callable[[Any], Any] | None, ...]]
     | tuple[str, object]
 )
 # code, status, message, details as JSON or None, further headers
@@ -30,10 +30,10 @@ class Endpoint:
 
     With `slots`, `call(*arguments)`. Without, `call(values)` with the core's values as one list: numbers, text,
     `None`, bytes, `Claims`, `Trace`, lists, and query records as tuples with `...` for an absent field.
-    The result of `call` is a coroutine, or for a stream an async iterator of `bytes` or `str`.
+    The result of `call` is a coroutine; where `stream` is the content type of a stream, an async iterator.
     """
 
-    def __new__(cls, call: Callable[..., Any], slots: Sequence[Slot] | None, stream: bool) -> Endpoint: ...
+    def __new__(cls, call: Callable[..., Any], slots: Sequence[Slot] | None, stream: str | None) -> Endpoint: ...
 
 @final
 class Bridge:
@@ -86,7 +86,7 @@ class Core:
         """Listen and serve; the addresses listened on. Call it on the loop's thread.
 
         `options` is JSON: `{"listen": [[host, port], ...], "threads": n, "tls": {"certificate": path, "key": path} |
-        null, "eager": bool}`. Without addresses only `request` reaches the gateway.
+        null}`. Without addresses only `request` reaches the gateway.
 
         Raises:
             OSError: an address cannot be listened on.

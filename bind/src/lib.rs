@@ -1,1 +1,30 @@
-//! bind
+//! `nexus_gateway._core`: the native core as a Python module. The only room that touches the interpreter.
+//!
+//! `core` (the file) owns a gateway and its asyncio loop's side of the hand-off; `call` starts and steps handlers;
+//! `values` turns what filters extract into Python's values; `reply` turns what handlers return into answers.
+#![deny(clippy::undocumented_unsafe_blocks)]
+
+mod call;
+mod core;
+mod reply;
+mod stream;
+mod values;
+
+use pyo3::prelude::*;
+
+/// Types and functions of the native core; `_core.pyi` describes them.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<core::Core>()?;
+    module.add_class::<call::Bridge>()?;
+    module.add_class::<call::Endpoint>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_function(wrap_pyfunction!(kinds, module)?)
+}
+
+/// Every kind of refusal the core knows: code, status, sentence.
+#[pyfunction]
+fn kinds() -> Vec<(&'static str, u16, &'static str)> {
+    nexus_core::reject::KINDS.iter().map(|kind| (kind.code, kind.status, kind.sentence)).collect()
+}

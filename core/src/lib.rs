@@ -4,9 +4,19 @@
 //! `layers` wrap what leaves. Business logic is reached through the trait [`handler::Handler`].
 #![forbid(unsafe_code)]
 
+pub mod answer;
+pub mod clock;
+pub mod connection;
 pub mod filters;
+pub mod handler;
 pub mod layers;
+mod malformed;
 pub mod plan;
 pub mod program;
 pub mod reject;
+pub mod request;
+pub mod router;
+pub mod server;
+pub mod terminals;
+mod tls;
 pub mod value;

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use http::header::{HeaderName, HeaderValue};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A kind of refusal.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ kinds! {
 }
 
 /// One thing that is wrong with a request: where, what it must be, what was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Detail {
     /// `path`, `query`, `header` or `body`.
     pub location: Cow<'static, str>,
@@ -66,7 +66,7 @@ pub struct Detail {
     /// What it must be: `int`, `str`, `uuid`, ...
     pub kind: Cow<'static, str>,
     /// The limit that it breaks, such as `>= 1`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
     /// A sentence.
     pub message: String,

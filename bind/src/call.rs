@@ -1,0 +1,276 @@
+//! Handlers: how one is called, and how its coroutine is stepped so that its answer leaves the moment it is there.
+
+use nexus_core::answer::{Answer, Chunks, Content};
+use nexus_core::handler::{Call, CallId, Outcome};
+use http::StatusCode;
+use http::header::HeaderValue;
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use pyo3::{ffi, intern};
+use tokio::sync::mpsc;
+
+use crate::core::Link;
+use crate::reply::Replies;
+use crate::stream::{Stream, WINDOW};
+use crate::values::{Slot, Values};
+
+/// What the bridge needs of Python, given once.
+#[pyclass(frozen, module = "nexus_gateway._core")]
+pub(crate) struct Bridge {
+    pub(crate) values: Values,
+    pub(crate) replies: Replies,
+    pump: Py<PyAny>,
+}
+
+#[pymethods]
+impl Bridge {
+    #[new]
+    #[pyo3(signature = (*, claims, trace, reply, encode, refuse, pump))]
+    fn new(
+        claims: Py<PyAny>,
+        trace: Py<PyAny>,
+        reply: Py<PyAny>,
+        encode: Py<PyAny>,
+        refuse: Py<PyAny>,
+        pump: Py<PyAny>,
+    ) -> Self {
+        let values = Values::new(claims, trace);
+        Self { values, replies: Replies::new(reply, encode, refuse), pump }
+    }
+}
+
+/// One handler as the bridge calls it.
+#[pyclass(frozen, module = "nexus_gateway._core")]
+pub(crate) struct Endpoint {
+    call: Py<PyAny>,
+    slots: Option<Vec<Slot>>,
+    /// The content type of what it yields, where it is a stream.
+    stream: Option<HeaderValue>,
+}
+
+#[pymethods]
+impl Endpoint {
+    #[new]
+    fn new(
+        call: Py<PyAny>,
+        slots: Option<Vec<Bound<'_, PyAny>>>,
+        stream: Option<&str>,
+    ) -> PyResult<Self> {
+        let slots = slots.map(|slots| slots.iter().map(Slot::read).collect()).transpose()?;
+        let stream = stream
+            .map(HeaderValue::from_str)
+            .transpose()
+            .map_err(|_| PyValueError::new_err(format!("{stream:?} is not a content type")))?;
+        Ok(Self { call, slots, stream })
+    }
+}
+
+impl Endpoint {
+    /// Calls the handler with what the filters extracted: a coroutine, or for a stream an iterator.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        bridge: &Bridge,
+        values: Vec<nexus_core::value::Value>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let arguments = match &self.slots {
+            Some(slots) => bridge.values.arguments(py, slots, values)?,
+            None => bridge.values.list(py, values)?,
+        };
+        self.call.bind(py).call1(arguments)
+    }
+}
+
+/// Starts a call: what is to be run as a task, or the answer where it fails before.
+pub(crate) fn start<'py>(
+    link: &Bound<'py, Link>,
+    endpoint: &Endpoint,
+    bridge: &Bridge,
+    call: Call,
+) -> Result<Bound<'py, Running>, Outcome> {
+    let py = link.py();
+    let id = call.id;
+    let refused = |error: PyErr| bridge.replies.refusal(py, &error);
+    let made = endpoint.call(py, bridge, call.values).map_err(refused)?;
+    let (coroutine, stream) = match &endpoint.stream {
+        None => (made, None),
+        Some(content_type) => {
+            let stream = open(link, id, content_type.clone()).map_err(refused)?;
+            let pumped = bridge.pump.bind(py).call1((made, &stream)).map_err(refused)?;
+            (pumped, Some(stream.unbind()))
+        }
+    };
+    let running = Running { coroutine: coroutine.unbind(), link: link.clone().unbind(), id, stream };
+    Bound::new(py, running).map_err(refused)
+}
+
+/// The stream of a call; its first chunk is what delivers the answer's head.
+fn open<'py>(
+    link: &Bound<'py, Link>,
+    id: CallId,
+    content_type: HeaderValue,
+) -> PyResult<Bound<'py, Stream>> {
+    let (sender, receiver) = mpsc::channel(WINDOW);
+    let receiver = Mutex::new(Some(receiver));
+    let target = link.clone().unbind();
+    let queue = link.get().queue();
+    let start = move |py: Python<'_>| {
+        let Some(receiver) = receiver.lock().take() else { return };
+        let chunks = Chunks::new(receiver, Abandon { queue, id });
+        let answer = Answer {
+            status: StatusCode::OK,
+            content_type: Some(content_type),
+            headers: vec![(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))],
+            content: Content::Stream(chunks),
+        };
+        target.bind(py).get().answer(target.bind(py), id, Ok(answer));
+    };
+    let stream = Stream::new(sender, Box::new(start), link.clone().unbind(), id.thread());
+    Bound::new(link.py(), stream)
+}
+
+/// Stops the handler of a stream when nobody reads it any more.
+struct Abandon {
+    queue: std::sync::Arc<crate::core::Queue>,
+    id: CallId,
+}
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.queue.abandon(self.id);
+    }
+}
+
+/// The coroutine that an `asyncio.Task` runs for a call: it steps the handler's own and sees its end first, so that
+/// the answer is handed over within the handler's last step, without a callback of the loop in between.
+#[pyclass(frozen, module = "nexus_gateway._core")]
+pub(crate) struct Running {
+    coroutine: Py<PyAny>,
+    link: Py<Link>,
+    id: CallId,
+    stream: Option<Py<Stream>>,
+}
+
+enum Step<'py> {
+    Waits(Bound<'py, PyAny>),
+    Returned(Bound<'py, PyAny>),
+}
+
+#[pymethods]
+impl Running {
+    fn __await__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let step = send(self.coroutine.bind(py), py.None().bind(py));
+        self.after(py, step)
+    }
+
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let step = send(self.coroutine.bind(py), value);
+        self.after(py, step)
+    }
+
+    #[pyo3(signature = (*arguments))]
+    fn throw<'py>(
+        &self,
+        py: Python<'py>,
+        arguments: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let step = self
+            .coroutine
+            .bind(py)
+            .call_method1(intern!(py, "throw"), arguments)
+            .map(Step::Waits)
+            .or_else(|error| match error.value(py).cast::<pyo3::exceptions::PyStopIteration>() {
+                Ok(stop) => Ok(Step::Returned(stop.getattr(intern!(py, "value"))?)),
+                Err(_) => Err(error),
+            });
+        self.after(py, step)?.ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(()))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.coroutine.bind(py).call_method0(intern!(py, "close")).map(|_| ())
+    }
+}
+
+impl Running {
+    /// Passes on what the handler waits for; at its end delivers the answer and ends too.
+    fn after<'py>(
+        &self,
+        py: Python<'py>,
+        step: PyResult<Step<'py>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match step {
+            Ok(Step::Waits(future)) => return Ok(Some(future)),
+            Ok(Step::Returned(value)) => self.returned(py, &value),
+            Err(error) => self.raised(py, error)?,
+        }
+        Ok(None)
+    }
+
+    fn returned(&self, py: Python<'_>, value: &Bound<'_, PyAny>) {
+        let link = self.link.bind(py);
+        match &self.stream {
+            None => {
+                let outcome = link.get().bridge().replies.outcome(py, value);
+                link.get().finish(link, self.id, outcome);
+            }
+            Some(stream) => {
+                // A stream without a chunk still has an answer: an empty one.
+                stream.get().begin(py);
+                stream.get().end(false);
+                link.get().forget(self.id);
+            }
+        }
+    }
+
+    fn raised(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        let link = self.link.bind(py);
+        match &self.stream {
+            Some(stream) if stream.get().begun() => {
+                // The head has left: an honest end is a cut connection. `refuse` logs the exception.
+                let _ = link.get().bridge().replies.refusal(py, &error);
+                stream.get().end(true);
+                link.get().forget(self.id);
+            }
+            _ => {
+                let outcome = link.get().bridge().replies.refusal(py, &error);
+                link.get().finish(link, self.id, outcome);
+            }
+        }
+        let ends_the_loop = error.is_instance_of::<PyKeyboardInterrupt>(py)
+            || error.is_instance_of::<PySystemExit>(py);
+        let cancelled = error.is_instance(py, link.get().cancelled_error(py));
+        if ends_the_loop || cancelled { Err(error) } else { Ok(()) }
+    }
+}
+
+/// Steps a coroutine.
+fn send<'py>(coroutine: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Step<'py>> {
+    let py = coroutine.py();
+    let mut result: *mut ffi::PyObject = std::ptr::null_mut();
+    // SAFETY: the interpreter is held; both pointers come from live bound references, and `result` receives a new
+    // reference or null, which is what is taken over below.
+    let (status, result) = unsafe {
+        let status = ffi::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &raw mut result);
+        (status, Bound::from_owned_ptr_or_opt(py, result))
+    };
+    match (status, result) {
+        (ffi::PySendResult::PYGEN_NEXT, Some(future)) => Ok(Step::Waits(future)),
+        (ffi::PySendResult::PYGEN_RETURN, Some(value)) => Ok(Step::Returned(value)),
+        _ => Err(PyErr::take(py)
+            .unwrap_or_else(|| PyTypeError::new_err("a handler must be `async def`"))),
+    }
+}

@@ -1,0 +1,394 @@
+//! `Core`: a compiled plan and its threads; and `Link`, the asyncio loop's side of the hand-off.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ahash::AHashMap;
+use bytes::Bytes;
+use nexus_core::handler::{self, CallId, Handler, Job, Outcome};
+use nexus_core::plan::Level;
+use nexus_core::program::{Program, Secrets};
+use nexus_core::server::{self, Gateway, LocalResponse, Resolved, Server};
+use parking_lot::Mutex;
+use pyo3::exceptions::{PyConnectionError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::call::{Bridge, Endpoint, Running, start};
+
+pub(crate) type Queue = handler::Queue<Resolved>;
+
+/// Answers that wait at most before they are handed over while a long batch still runs.
+const EARLY: usize = 64;
+
+/// Wakes the loop through a file descriptor that it watches.
+struct Doorbell(OwnedFd);
+
+impl Handler for Doorbell {
+    fn wake(&self) {
+        // It can fail only when the counter is full, and then the loop is awake anyway.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
+/// A compiled plan and the threads that execute it.
+#[pyclass(frozen, module = "nexus_gateway._core")]
+pub(crate) struct Core {
+    gateway: Arc<Gateway>,
+    doorbell: Arc<Doorbell>,
+    endpoints: Vec<Py<Endpoint>>,
+    bridge: Py<Bridge>,
+    link: OnceLock<Py<Link>>,
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    fn new(
+        plan: &[u8],
+        secrets: Secrets,
+        endpoints: Vec<Py<Endpoint>>,
+        bridge: Py<Bridge>,
+    ) -> PyResult<Self> {
+        let program = Program::read(plan, &secrets)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let descriptor = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
+            .map_err(|error| PyOSError::new_err(error.to_string()))?;
+        let doorbell = Arc::new(Doorbell(descriptor));
+        let handler: Arc<dyn Handler> = Arc::clone(&doorbell) as Arc<dyn Handler>;
+        let queue = Arc::new(Queue::new(handler, program.bounds.queue));
+        let gateway = Arc::new(Gateway { program, queue });
+        Ok(Self { gateway, doorbell, endpoints, bridge, link: OnceLock::new() })
+    }
+
+    /// Listens and serves; the addresses listened on.
+    fn start(
+        &self,
+        py: Python<'_>,
+        options: &[u8],
+        event_loop: &Bound<'_, PyAny>,
+    ) -> PyResult<Vec<(String, u16)>> {
+        let options: server::Options = serde_json::from_slice(options)
+            .map_err(|error| PyValueError::new_err(format!("options: {error}")))?;
+        let server = Server::start(&self.gateway, &options).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
+            _ => PyErr::from(error),
+        })?;
+        let addresses =
+            server.addresses.iter().map(|a| (a.ip().to_string(), a.port())).collect();
+        let link = Link::new(py, self, server, event_loop)?;
+        let link = Bound::new(py, link)?;
+        event_loop.call_method1(
+            intern!(py, "add_reader"),
+            (self.doorbell.0.as_raw_fd(), link.getattr(intern!(py, "drain"))?),
+        )?;
+        self.link
+            .set(link.unbind())
+            .map_err(|_| PyRuntimeError::new_err("the gateway has been started already"))?;
+        Ok(addresses)
+    }
+
+    /// Sends a request through the same connection code as a socket's, without a socket.
+    fn request<'py>(
+        &self,
+        py: Python<'py>,
+        method: &str,
+        target: &str,
+        headers: Vec<(String, String)>,
+        body: &[u8],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request =
+            server::local_request(method, target, &headers, Bytes::copy_from_slice(body))
+                .map_err(PyValueError::new_err)?;
+        let link = self.linked()?.get();
+        let (token, future) = link.promise(py)?;
+        link.server.request(token, request);
+        Ok(future)
+    }
+
+    /// Stops accepting and lets requests finish for `grace` seconds.
+    fn stop<'py>(&self, py: Python<'py>, grace: f64) -> PyResult<Bound<'py, PyAny>> {
+        let grace = Duration::try_from_secs_f64(grace)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let link = self.linked()?.get();
+        let (token, future) = link.promise(py)?;
+        link.server.stop(token, grace);
+        Ok(future)
+    }
+
+    /// The summary of `/api/metrics` as JSON.
+    fn metrics<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.gateway.program.metrics.summary())
+    }
+
+    /// Writes one line to the log; `fields` is a JSON object.
+    fn log(&self, level: &str, fields: &[u8]) -> PyResult<()> {
+        let level: Level = serde_json::from_value(level.into())
+            .map_err(|_| PyValueError::new_err(format!("{level:?} is not a level")))?;
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(fields)
+            .map_err(|error| PyValueError::new_err(format!("fields: {error}")))?;
+        self.gateway.program.log.write(level, &fields);
+        Ok(())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for endpoint in &self.endpoints {
+            visit.call(endpoint)?;
+        }
+        visit.call(&self.bridge)?;
+        self.link.get().map_or(Ok(()), |link| visit.call(link))
+    }
+}
+
+impl Core {
+    fn linked(&self) -> PyResult<&Py<Link>> {
+        self.link.get().ok_or_else(|| PyRuntimeError::new_err("the gateway is not started"))
+    }
+}
+
+/// The loop's side: what it takes from the queue, what it runs, and what it owes.
+#[pyclass(frozen, module = "nexus_gateway._core")]
+pub(crate) struct Link {
+    gateway: Arc<Gateway>,
+    doorbell: Arc<Doorbell>,
+    server: Server,
+    replies: Vec<Arc<handler::Replies>>,
+    endpoints: Vec<Py<Endpoint>>,
+    bridge: Py<Bridge>,
+    event_loop: Py<PyAny>,
+    task_type: Py<PyAny>,
+    task_options: Py<PyDict>,
+    cancelled_error: Py<PyAny>,
+    flush: PyOnceLock<Py<PyAny>>,
+    jobs: Mutex<Vec<Job<Resolved>>>,
+    /// By thread.
+    outbox: Mutex<Vec<Vec<(CallId, Outcome)>>>,
+    flushing: AtomicBool,
+    tasks: Mutex<AHashMap<CallId, Py<PyAny>>>,
+    promises: Mutex<AHashMap<u64, Py<PyAny>>>,
+    tokens: AtomicU64,
+}
+
+#[pymethods]
+impl Link {
+    /// Takes what waits in the queue: the loop calls it when the doorbell rings.
+    fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        // Empty when another ring was answered already.
+        let _ = rustix::io::read(&this.doorbell.0, &mut [0u8; 8]);
+        let mut jobs = std::mem::take(&mut *this.jobs.lock());
+        this.gateway.queue.take(&mut jobs);
+        for job in jobs.drain(..) {
+            match job {
+                Job::Call(call) => this.run(slf, call)?,
+                Job::Cancel(id) => this.cancel(slf.py(), id)?,
+                Job::Resolve(token, resolved) => this.resolve(slf.py(), token, resolved)?,
+                Job::Nothing => {}
+            }
+        }
+        *this.jobs.lock() = jobs;
+        // Runs after the first steps of the tasks made above: most are at their end then.
+        this.schedule_flush(slf)
+    }
+
+    /// Hands over the answers that are there, a batch for each thread.
+    fn flush(&self) {
+        self.flushing.store(false, Ordering::Relaxed);
+        self.hand_over();
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        visit.call(&self.bridge)?;
+        for endpoint in &self.endpoints {
+            visit.call(endpoint)?;
+        }
+        if let Some(tasks) = self.tasks.try_lock() {
+            for task in tasks.values() {
+                visit.call(task)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Link {
+    fn new(
+        py: Python<'_>,
+        core: &Core,
+        server: Server,
+        event_loop: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let asyncio = py.import("asyncio")?;
+        let task_options = PyDict::new(py);
+        task_options.set_item("loop", event_loop)?;
+        task_options.set_item("name", "nexus-call")?; // else a name is formatted for each task
+        let replies = server.replies();
+        Ok(Self {
+            gateway: Arc::clone(&core.gateway),
+            doorbell: Arc::clone(&core.doorbell),
+            server,
+            outbox: Mutex::new(replies.iter().map(|_| Vec::new()).collect()),
+            replies,
+            endpoints: core.endpoints.iter().map(|endpoint| endpoint.clone_ref(py)).collect(),
+            bridge: core.bridge.clone_ref(py),
+            event_loop: event_loop.clone().unbind(),
+            task_type: asyncio.getattr("Task")?.unbind(),
+            task_options: task_options.unbind(),
+            cancelled_error: asyncio.getattr("CancelledError")?.unbind(),
+            flush: PyOnceLock::new(),
+            jobs: Mutex::new(Vec::new()),
+            flushing: AtomicBool::new(false),
+            tasks: Mutex::new(AHashMap::new()),
+            promises: Mutex::new(AHashMap::new()),
+            tokens: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn bridge(&self) -> &Bridge {
+        self.bridge.get()
+    }
+
+    pub(crate) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.gateway.queue)
+    }
+
+    pub(crate) fn handle(&self, thread: usize) -> tokio::runtime::Handle {
+        self.server.handle(thread)
+    }
+
+    pub(crate) fn cancelled_error<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.cancelled_error.bind(py)
+    }
+
+    /// A future that the core resolves, and its token.
+    pub(crate) fn promise<'py>(&self, py: Python<'py>) -> PyResult<(u64, Bound<'py, PyAny>)> {
+        let future = self.event_loop.bind(py).call_method0(intern!(py, "create_future"))?;
+        let token = self.tokens.fetch_add(1, Ordering::Relaxed);
+        self.promises.lock().insert(token, future.clone().unbind());
+        Ok((token, future))
+    }
+
+    /// Runs a call as a task of the loop.
+    fn run(&self, slf: &Bound<'_, Self>, call: handler::Call) -> PyResult<()> {
+        let py = slf.py();
+        let id = call.id;
+        let Some(endpoint) = self.endpoints.get(call.handler as usize) else {
+            return Err(PyRuntimeError::new_err("the plan names a handler that was not given"));
+        };
+        match start(slf, endpoint.get(), self.bridge(), call) {
+            Ok(running) => {
+                let task = self.task(py, running)?;
+                self.tasks.lock().insert(id, task);
+            }
+            Err(outcome) => self.answer(slf, id, outcome),
+        }
+        Ok(())
+    }
+
+    fn task(&self, py: Python<'_>, running: Bound<'_, Running>) -> PyResult<Py<PyAny>> {
+        let arguments = PyTuple::new(py, [running])?;
+        let task = self.task_type.bind(py).call(arguments, Some(self.task_options.bind(py)))?;
+        Ok(task.unbind())
+    }
+
+    fn cancel(&self, py: Python<'_>, id: CallId) -> PyResult<()> {
+        let task = self.tasks.lock().remove(&id);
+        match task {
+            Some(task) => task.bind(py).call_method0(intern!(py, "cancel")).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets a call that has ended.
+    pub(crate) fn forget(&self, id: CallId) {
+        self.tasks.lock().remove(&id);
+    }
+
+    /// Takes the answer of a call that has ended.
+    pub(crate) fn finish(&self, slf: &Bound<'_, Self>, id: CallId, outcome: Outcome) {
+        self.forget(id);
+        self.answer(slf, id, outcome);
+    }
+
+    /// Puts an answer in the outbox and sees to it that it is flushed.
+    pub(crate) fn answer(&self, slf: &Bound<'_, Self>, id: CallId, outcome: Outcome) {
+        let waiting = {
+            let mut outbox = self.outbox.lock();
+            let own = &mut outbox[id.thread()];
+            own.push((id, outcome));
+            own.len()
+        };
+        if waiting >= EARLY {
+            self.hand_over();
+        } else if let Err(error) = self.schedule_flush(slf) {
+            error.write_unraisable(slf.py(), None);
+        }
+    }
+
+    fn schedule_flush(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
+        if self.flushing.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let py = slf.py();
+        let flush = self.flush.get_or_try_init(py, || {
+            slf.getattr(intern!(py, "flush")).map(Bound::unbind)
+        })?;
+        self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (flush,)).map(|_| ())
+    }
+
+    fn hand_over(&self) {
+        for (answers, replies) in self.outbox.lock().iter_mut().zip(&self.replies) {
+            if !answers.is_empty() {
+                replies.deliver(answers);
+            }
+        }
+    }
+
+    /// Gives a future what the core has done for it.
+    fn resolve(&self, py: Python<'_>, token: u64, resolved: Resolved) -> PyResult<()> {
+        let Some(future) = self.promises.lock().remove(&token) else { return Ok(()) };
+        let future = future.bind(py);
+        if let Resolved::Stopped(_) = resolved {
+            self.close(py)?;
+        }
+        if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return Ok(()); // it was cancelled
+        }
+        let (method, value) = match resolved {
+            Resolved::Sent(true) => ("set_result", py.None().into_bound(py)),
+            Resolved::Sent(false) => ("set_exception", crate::stream::gone().into_value(py).into_bound(py).into_any()),
+            Resolved::Stopped(done) => ("set_result", done.into_pyobject(py)?.to_owned().into_any()),
+            Resolved::Response(Ok(response)) => ("set_result", response_to_python(py, response)?),
+            Resolved::Response(Err(message)) => {
+                let error = PyConnectionError::new_err(message);
+                ("set_exception", error.into_value(py).into_bound(py).into_any())
+            }
+        };
+        future.call_method1(method, (value,)).map(|_| ())
+    }
+
+    /// Ends the threads, after they have stopped, and leaves the loop.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let descriptor = self.doorbell.0.as_raw_fd();
+        self.event_loop.bind(py).call_method1(intern!(py, "remove_reader"), (descriptor,))?;
+        py.detach(|| self.server.join());
+        Ok(())
+    }
+}
+
+fn response_to_python(py: Python<'_>, response: LocalResponse) -> PyResult<Bound<'_, PyAny>> {
+    let headers = response
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
+    let headers = PyList::new(py, headers.collect::<Vec<_>>())?;
+    let body = PyBytes::new(py, &response.body);
+    Ok((response.status, headers, body).into_pyobject(py)?.into_any())
+}

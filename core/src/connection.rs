@@ -1,0 +1,312 @@
+//! One connection: HTTP/1.1 or HTTP/2 by hyper, guarded where hyper leaves things open. A guard around the socket
+//! keeps the times (idle, half a head, a reader that has stopped) and gives hyper's own bare refusals of malformed
+//! requests the standard error's form.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::malformed;
+use crate::request::respond;
+use crate::server::Worker;
+
+/// What is known of a connection, for whoever sweeps them. Times are milliseconds of the worker's clock; 0 is never.
+#[derive(Default)]
+pub struct State {
+    /// Requests being answered.
+    active: AtomicU32,
+    /// Since when half a head has been there.
+    head_since: AtomicU64,
+    /// When it was last of use.
+    used: AtomicU64,
+    /// Since when the client has not read.
+    stalled_since: AtomicU64,
+    ending: AtomicBool,
+    killed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// Why a connection is closed by the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// Its head did not come in time.
+    Head,
+    /// It was not used.
+    Idle,
+    /// The client does not read.
+    Stalled,
+}
+
+impl State {
+    /// A connection that was accepted now; it owes a head.
+    pub fn new(now: u64) -> Self {
+        let state = Self::default();
+        state.head_since.store(now, Ordering::Relaxed);
+        state.used.store(now, Ordering::Relaxed);
+        state
+    }
+
+    /// Whether it has outstayed one of its times.
+    pub fn overdue(&self, now: u64, head_ms: u64, idle_ms: u64) -> Option<Overdue> {
+        let over = |since: u64, allowed: u64| since != 0 && now.saturating_sub(since) > allowed;
+        if over(self.stalled_since.load(Ordering::Relaxed), idle_ms) {
+            return Some(Overdue::Stalled);
+        }
+        if self.active.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        if over(self.head_since.load(Ordering::Relaxed), head_ms) {
+            return Some(Overdue::Head);
+        }
+        over(self.used.load(Ordering::Relaxed), idle_ms).then_some(Overdue::Idle)
+    }
+
+    /// Closes it at once.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// Lets it finish what it does and takes nothing further.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Counts as a request being answered for as long as it lives.
+pub struct Activity {
+    state: Arc<State>,
+    worker: Arc<Worker>,
+}
+
+impl Activity {
+    fn start(state: &Arc<State>, worker: &Arc<Worker>) -> Self {
+        state.active.fetch_add(1, Ordering::Relaxed);
+        state.head_since.store(0, Ordering::Relaxed);
+        Self { state: Arc::clone(state), worker: Arc::clone(worker) }
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.state.used.store(self.worker.now(), Ordering::Relaxed);
+        self.state.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The protocol that a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 or 1.1.
+    Http1,
+    /// HTTP/2, by ALPN or with prior knowledge.
+    Http2,
+}
+
+/// Serves a connection until it ends, is killed, or the gateway drains.
+pub async fn serve<T>(
+    worker: Arc<Worker>,
+    io: T,
+    peer: SocketAddr,
+    protocol: Protocol,
+    state: Arc<State>,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let bounds = &worker.gateway.program.bounds;
+    let guard = Guard {
+        io,
+        protocol,
+        peer,
+        state: Arc::clone(&state),
+        worker: Arc::clone(&worker),
+        line_seen: false,
+        partial: false,
+        refusal: Vec::new(),
+    };
+    let service = {
+        let (state, worker) = (Arc::clone(&state), Arc::clone(&worker));
+        service_fn(move |request| {
+            let activity = Activity::start(&state, &worker);
+            let answer = respond(Arc::clone(&worker), peer.ip(), activity, request);
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        })
+    };
+    match protocol {
+        Protocol::Http1 => {
+            let mut http = hyper::server::conn::http1::Builder::new();
+            // Hyper's bound is the backstop; `check_head` has the exact ones.
+            http.max_buf_size((bounds.header_bytes + bounds.uri_bytes + 1024).max(8192));
+            let connection = http.serve_connection(TokioIo::new(guard), service);
+            Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
+        }
+        Protocol::Http2 => {
+            let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            http.max_concurrent_streams(200).max_header_list_size(bounds.header_bytes as u32 * 2);
+            let connection = http.serve_connection(TokioIo::new(guard), service);
+            Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
+        }
+    }
+}
+
+/// A connection that can be told to end from outside.
+struct Watched<C> {
+    connection: C,
+    state: Arc<State>,
+    told: bool,
+    graceful: fn(Pin<&mut C>),
+}
+
+impl<C: Future + Unpin> Future for Watched<C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.state.killed.load(Ordering::Relaxed) {
+            return Poll::Ready(());
+        }
+        {
+            // A task's waker stays the same, so this is set once.
+            let mut waker = this.state.waker.lock();
+            if waker.is_none() {
+                *waker = Some(context.waker().clone());
+            }
+        }
+        if this.state.ending.load(Ordering::Relaxed) && !this.told {
+            this.told = true;
+            (this.graceful)(Pin::new(&mut this.connection));
+        }
+        // How a connection ends is the client's affair: what it asked for was counted request by request.
+        Pin::new(&mut this.connection).poll(context).map(|_| ())
+    }
+}
+
+/// The socket under hyper.
+struct Guard<T> {
+    io: T,
+    protocol: Protocol,
+    peer: SocketAddr,
+    state: Arc<State>,
+    worker: Arc<Worker>,
+    /// Whether the request line of the head that is being read is whole.
+    line_seen: bool,
+    /// Whether the last write left something over: what comes next is then the rest of it.
+    partial: bool,
+    /// A refusal of ours that replaces hyper's, as far as it is not written yet.
+    refusal: Vec<u8>,
+}
+
+impl<T> Guard<T> {
+    /// Notes the bytes of a request that begins or goes on.
+    fn read(&mut self, bytes: &[u8]) {
+        if self.protocol == Protocol::Http2 || self.state.active.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        if self.state.head_since.load(Ordering::Relaxed) == 0 {
+            self.state.head_since.store(self.worker.now(), Ordering::Relaxed);
+            self.line_seen = false;
+        }
+        if !self.line_seen {
+            self.line_seen = memchr::memchr(b'\n', bytes).is_some();
+        }
+    }
+
+    /// Whether hyper is about to send a refusal of its own: nothing is being answered, and the whole of what it
+    /// writes is a head without the request id that every answer of ours has.
+    fn is_bare_refusal(&self, bytes: &[u8]) -> bool {
+        self.protocol == Protocol::Http1
+            && !self.partial
+            && self.state.active.load(Ordering::Relaxed) == 0
+            && malformed::is_bare(bytes)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Guard<T> {
+    fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while !self.refusal.is_empty() {
+            let written =
+                std::task::ready!(Pin::new(&mut self.io).poll_write(context, &self.refusal))?;
+            if written == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.refusal.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Guard<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let outcome = Pin::new(&mut self.io).poll_read(context, buffer);
+        if let Some(bytes) = buffer.filled().get(before..)
+            && !bytes.is_empty()
+        {
+            self.read(bytes);
+        }
+        outcome
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if self.is_bare_refusal(bytes) {
+            self.refusal = malformed::answer(&self.worker, self.peer, bytes, self.line_seen);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let outcome = Pin::new(&mut self.io).poll_write(context, bytes);
+        let stalled = &self.state.stalled_since;
+        match outcome {
+            Poll::Pending => {
+                let _ = stalled.compare_exchange(
+                    0,
+                    self.worker.now(),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+            }
+            Poll::Ready(Ok(written)) => {
+                stalled.store(0, Ordering::Relaxed);
+                self.partial = written < bytes.len();
+            }
+            Poll::Ready(Err(_)) => {}
+        }
+        outcome
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        std::task::ready!(self.poll_refusal(context))?;
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        std::task::ready!(self.poll_refusal(context))?;
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,482 @@
+//! `metrics`: exact counters of every answer, by route template, method and status, and their two forms: Prometheus
+//! text (`OpenMetrics` with exemplars where asked for) and a JSON summary.
+//!
+//! The series are made when a plan is compiled: a request can add to one, never make one.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::reject::KINDS;
+
+/// Upper bounds of the latency histogram, seconds; a last bucket holds what is above.
+pub const BUCKETS: [f64; 18] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 5.0, 10.0, 30.0,
+];
+const BUCKET_NANOS: [u64; BUCKETS.len()] = {
+    let mut nanos = [0; BUCKETS.len()];
+    let mut index = 0;
+    while index < nanos.len() {
+        nanos[index] = (BUCKETS[index] * 1e9 + 0.5) as u64;
+        index += 1;
+    }
+    nanos
+};
+
+/// The statuses that have a counter each; any other is counted as the last, `other`.
+const STATUSES: [u16; 36] = [
+    200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 409,
+    410, 412, 413, 414, 415, 418, 422, 425, 428, 429, 431, 499, 500, 501, 502, 503, 504,
+];
+
+/// The figures of one route and method.
+pub struct Series {
+    /// The path template.
+    pub route: Box<str>,
+    /// The method, or `other`.
+    pub method: Box<str>,
+    statuses: [AtomicU64; STATUSES.len() + 1],
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    nanos: AtomicU64,
+    bytes: AtomicU64,
+    exemplars: Mutex<[Option<Exemplar>; BUCKETS.len() + 1]>,
+}
+
+#[derive(Clone, Copy)]
+struct Exemplar {
+    trace_id: [u8; 32],
+    seconds: f64,
+}
+
+fn zeros<const N: usize>() -> [AtomicU64; N] {
+    std::array::from_fn(|_| AtomicU64::new(0))
+}
+
+impl Series {
+    /// A series at zero.
+    pub fn new(route: &str, method: &str) -> Self {
+        Self {
+            route: route.into(),
+            method: method.into(),
+            statuses: zeros(),
+            buckets: zeros(),
+            nanos: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            exemplars: Mutex::new([None; BUCKETS.len() + 1]),
+        }
+    }
+
+    /// Counts an answer. `bytes` is the length of its body.
+    pub fn observe(&self, status: u16, elapsed: Duration, bytes: u64, trace_id: &[u8; 32]) {
+        let place = STATUSES.binary_search(&status).unwrap_or(STATUSES.len());
+        self.statuses[place].fetch_add(1, Ordering::Relaxed);
+        let nanos = elapsed.as_nanos() as u64;
+        let bucket = BUCKET_NANOS.partition_point(|bound| *bound < nanos);
+        let before = self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        // An exemplar is a sample: one of 64 is plenty, and a reader at work is not waited for.
+        if before & 63 == 0
+            && let Some(mut exemplars) = self.exemplars.try_lock()
+        {
+            let seconds = elapsed.as_secs_f64();
+            exemplars[bucket] = Some(Exemplar { trace_id: *trace_id, seconds });
+        }
+    }
+
+    fn counts(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        self.statuses.iter().enumerate().filter_map(|(place, count)| {
+            let count = count.load(Ordering::Relaxed);
+            let label = STATUSES.get(place).map_or_else(|| "other".into(), ToString::to_string);
+            (count > 0).then_some((label, count))
+        })
+    }
+
+    fn buckets(&self) -> [u64; BUCKETS.len() + 1] {
+        std::array::from_fn(|place| self.buckets[place].load(Ordering::Relaxed))
+    }
+}
+
+/// Every counter of a gateway.
+pub struct Metrics {
+    series: Vec<Series>,
+    refusals: Vec<AtomicU64>,
+    started: Instant,
+    /// Requests being answered now.
+    pub in_flight: AtomicI64,
+    /// Connections open now.
+    pub connections: AtomicI64,
+    /// Connections accepted since the start.
+    pub accepted: AtomicU64,
+    /// Calls handed to Python since the start.
+    pub python_calls: AtomicU64,
+    /// Log lines lost because the reader of the log was too slow.
+    pub log_lost: AtomicU64,
+}
+
+impl Metrics {
+    /// Counters at zero for these series.
+    pub fn new(series: Vec<Series>) -> Self {
+        Self {
+            series,
+            refusals: KINDS.iter().map(|_| AtomicU64::new(0)).collect(),
+            started: Instant::now(),
+            in_flight: AtomicI64::new(0),
+            connections: AtomicI64::new(0),
+            accepted: AtomicU64::new(0),
+            python_calls: AtomicU64::new(0),
+            log_lost: AtomicU64::new(0),
+        }
+    }
+
+    /// The series with this index.
+    pub fn series(&self, index: usize) -> &Series {
+        &self.series[index]
+    }
+
+    /// Counts a refusal by its code.
+    pub fn refuse(&self, code: &str) {
+        if let Some(place) = KINDS.iter().position(|kind| kind.code == code) {
+            self.refusals[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        KINDS.iter().zip(&self.refusals).filter_map(|(kind, count)| {
+            let count = count.load(Ordering::Relaxed);
+            (count > 0).then_some((kind.code, count))
+        })
+    }
+
+    /// Prometheus text 0.0.4, or `OpenMetrics` 1.0 with exemplars.
+    pub fn text(&self, open: bool) -> String {
+        let mut out = Text { out: String::with_capacity(16 << 10), open };
+        self.write_requests(&mut out);
+        self.write_gauges(&mut out);
+        write_process(&mut out, self.started.elapsed());
+        if open {
+            out.out.push_str("# EOF\n");
+        }
+        out.out
+    }
+
+    fn write_requests(&self, out: &mut Text) {
+        out.family("nexus_http_requests", "counter", "Answers by route, method and status.");
+        for series in self.used() {
+            for (status, count) in series.counts() {
+                let (route, method) = (escape(&series.route), &series.method);
+                let labels =
+                    format!("{{route=\"{route}\",method=\"{method}\",status=\"{status}\"}}");
+                out.sample("nexus_http_requests_total", &labels, count);
+            }
+        }
+        let name = "nexus_http_request_duration_seconds";
+        out.family(name, "histogram", "Time from a request's head to its answer's.");
+        for series in self.used() {
+            out.histogram(name, series);
+        }
+        out.family("nexus_http_response_bytes", "counter", "Bytes of answers' bodies.");
+        for series in self.used() {
+            let (route, method) = (escape(&series.route), &series.method);
+            let labels = format!("{{route=\"{route}\",method=\"{method}\"}}");
+            let bytes = series.bytes.load(Ordering::Relaxed);
+            out.sample("nexus_http_response_bytes_total", &labels, bytes);
+        }
+        out.family("nexus_refusals", "counter", "Refusals by code.");
+        for (code, count) in self.refusals() {
+            out.sample("nexus_refusals_total", &format!("{{code=\"{code}\"}}"), count);
+        }
+    }
+
+    fn write_gauges(&self, out: &mut Text) {
+        for (name, help, value) in [
+            ("nexus_http_requests_in_flight", "Requests being answered.", &self.in_flight),
+            ("nexus_connections_open", "Connections open.", &self.connections),
+        ] {
+            out.family(name, "gauge", help);
+            out.sample(name, "", value.load(Ordering::Relaxed));
+        }
+        for (name, help, value) in [
+            ("nexus_connections", "Connections accepted.", &self.accepted),
+            ("nexus_python_calls", "Calls handed to Python.", &self.python_calls),
+            ("nexus_log_lines_lost", "Log lines lost to a slow reader.", &self.log_lost),
+        ] {
+            out.family(name, "counter", help);
+            out.sample(&format!("{name}_total"), "", value.load(Ordering::Relaxed));
+        }
+    }
+
+    fn used(&self) -> impl Iterator<Item = &Series> {
+        self.series.iter().filter(|series| series.counts().next().is_some())
+    }
+
+    /// The figures of the whole gateway, as JSON.
+    pub fn summary(&self) -> Vec<u8> {
+        let mut buckets = [0; BUCKETS.len() + 1];
+        let mut by_status = std::collections::BTreeMap::new();
+        let mut figures = Figures::default();
+        for series in self.used() {
+            figures.add(series, &mut buckets);
+            for (status, count) in series.counts() {
+                *by_status.entry(status).or_insert(0) += count;
+            }
+        }
+        figures.finish(&buckets);
+        let uptime = self.started.elapsed().as_secs_f64();
+        json(&Summary {
+            timestamp: crate::clock::timestamp(),
+            uptime_seconds: uptime,
+            requests: figures,
+            statuses: by_status,
+            refusals: self.refusals().collect(),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            connections_open: self.connections.load(Ordering::Relaxed),
+            connections_total: self.accepted.load(Ordering::Relaxed),
+            python_calls: self.python_calls.load(Ordering::Relaxed),
+            process: Process::read(),
+        })
+    }
+
+    /// The figures of each route that was called, as JSON.
+    pub fn routes(&self) -> Vec<u8> {
+        let items: Vec<RouteFigures<'_>> = self
+            .used()
+            .map(|series| {
+                let mut figures = Figures::default();
+                let mut buckets = [0; BUCKETS.len() + 1];
+                figures.add(series, &mut buckets);
+                figures.finish(&buckets);
+                RouteFigures {
+                    route: &series.route,
+                    method: &series.method,
+                    statuses: series.counts().collect(),
+                    figures,
+                }
+            })
+            .collect();
+        json(&serde_json::json!({ "items": items, "next_cursor": null }))
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Summary {
+    timestamp: String,
+    uptime_seconds: f64,
+    requests: Figures,
+    statuses: std::collections::BTreeMap<String, u64>,
+    refusals: std::collections::BTreeMap<&'static str, u64>,
+    in_flight: i64,
+    connections_open: i64,
+    connections_total: u64,
+    python_calls: u64,
+    process: Process,
+}
+
+#[derive(Serialize)]
+struct RouteFigures<'a> {
+    route: &'a str,
+    method: &'a str,
+    statuses: std::collections::BTreeMap<String, u64>,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
+#[derive(Default, Serialize)]
+struct Figures {
+    total: u64,
+    errors: u64,
+    response_bytes: u64,
+    seconds_total: f64,
+    mean_seconds: f64,
+    p50_seconds: f64,
+    p95_seconds: f64,
+    p99_seconds: f64,
+}
+
+impl Figures {
+    fn add(&mut self, series: &Series, buckets: &mut [u64; BUCKETS.len() + 1]) {
+        for (status, count) in series.counts() {
+            self.total += count;
+            self.errors += if status.starts_with('5') { count } else { 0 };
+        }
+        self.response_bytes += series.bytes.load(Ordering::Relaxed);
+        self.seconds_total += series.nanos.load(Ordering::Relaxed) as f64 / 1e9;
+        for (sum, count) in buckets.iter_mut().zip(series.buckets()) {
+            *sum += count;
+        }
+    }
+
+    fn finish(&mut self, buckets: &[u64]) {
+        if self.total > 0 {
+            self.mean_seconds = self.seconds_total / self.total as f64;
+        }
+        self.p50_seconds = quantile(0.50, buckets);
+        self.p95_seconds = quantile(0.95, buckets);
+        self.p99_seconds = quantile(0.99, buckets);
+    }
+}
+
+/// The quantile as Prometheus' `histogram_quantile` reads it: linear within a bucket.
+fn quantile(q: f64, buckets: &[u64]) -> f64 {
+    let total: u64 = buckets.iter().sum();
+    let rank = q * total as f64;
+    let mut below = 0;
+    for (place, count) in buckets.iter().enumerate() {
+        let upper = BUCKETS.get(place).copied().unwrap_or(BUCKETS[BUCKETS.len() - 1]);
+        if *count > 0 && (below + count) as f64 >= rank {
+            let lower = if place == 0 { 0.0 } else { BUCKETS[place - 1] };
+            let within = (rank - below as f64) / *count as f64;
+            return lower + (upper - lower).max(0.0) * within.clamp(0.0, 1.0);
+        }
+        below += count;
+    }
+    0.0
+}
+
+fn escape(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+struct Text {
+    out: String,
+    open: bool,
+}
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // OpenMetrics names a counter's family without `_total`, Prometheus' own format with it.
+        let suffix = if kind == "counter" && !self.open { "_total" } else { "" };
+        let _ = writeln!(self.out, "# HELP {name}{suffix} {help}");
+        let _ = writeln!(self.out, "# TYPE {name}{suffix} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.out, "{name}{labels} {value}");
+    }
+
+    fn histogram(&mut self, name: &str, series: &Series) {
+        let (route, method) = (escape(&series.route), &series.method);
+        let exemplars = *series.exemplars.lock();
+        let mut cumulative = 0;
+        for (place, count) in series.buckets().iter().enumerate() {
+            cumulative += count;
+            let bound = BUCKETS.get(place).map_or_else(|| "+Inf".into(), ToString::to_string);
+            let _ = write!(
+                self.out,
+                "{name}_bucket{{route=\"{route}\",method=\"{method}\",le=\"{bound}\"}} {cumulative}"
+            );
+            if let (true, Some(exemplar)) = (self.open, exemplars[place]) {
+                let trace_id = String::from_utf8_lossy(&exemplar.trace_id);
+                let _ = write!(self.out, " # {{trace_id=\"{trace_id}\"}} {}", exemplar.seconds);
+            }
+            self.out.push('\n');
+        }
+        let labels = format!("{{route=\"{route}\",method=\"{method}\"}}");
+        let seconds = series.nanos.load(Ordering::Relaxed) as f64 / 1e9;
+        self.sample(&format!("{name}_sum"), &labels, seconds);
+        self.sample(&format!("{name}_count"), &labels, cumulative);
+    }
+}
+
+fn write_process(out: &mut Text, uptime: Duration) {
+    let process = Process::read();
+    out.family("process_resident_memory_bytes", "gauge", "Resident memory.");
+    out.sample("process_resident_memory_bytes", "", process.resident_bytes);
+    out.family("process_cpu_seconds", "counter", "User and system CPU time.");
+    out.sample("process_cpu_seconds_total", "", process.cpu_seconds);
+    out.family("process_open_fds", "gauge", "Open file descriptors.");
+    out.sample("process_open_fds", "", process.open_files);
+    out.family("nexus_uptime_seconds", "gauge", "Seconds since the start.");
+    out.sample("nexus_uptime_seconds", "", uptime.as_secs_f64());
+}
+
+#[derive(Default, Serialize)]
+struct Process {
+    resident_bytes: u64,
+    cpu_seconds: f64,
+    open_files: usize,
+}
+
+impl Process {
+    /// Reads `/proc/self`; zeros where there is none.
+    fn read() -> Self {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: u64 =
+            statm.split_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0);
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // The command's name may hold blanks; the fields after its parenthesis do not (proc(5)).
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |place: usize| -> f64 {
+            fields.get(place).and_then(|field| field.parse().ok()).unwrap_or(0.0)
+        };
+        Self {
+            resident_bytes: pages * 4096,
+            cpu_seconds: (ticks(11) + ticks(12)) / 100.0,
+            open_files: std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed() -> Metrics {
+        let metrics = Metrics::new(vec![Series::new("/a/{id}", "GET"), Series::new("/b", "POST")]);
+        for millis in [1, 2, 3, 40] {
+            metrics.series(0).observe(200, Duration::from_millis(millis), 10, &[b'a'; 32]);
+        }
+        metrics.series(0).observe(777, Duration::from_secs(60), 0, &[b'b'; 32]);
+        metrics.refuse("not_found");
+        metrics
+    }
+
+    #[test]
+    fn every_answer_is_counted_once_and_an_unknown_status_as_other() {
+        let text = observed().text(false);
+
+        assert!(text.contains(
+            "nexus_http_requests_total{route=\"/a/{id}\",method=\"GET\",status=\"200\"} 4\n"
+        ));
+        assert!(text.contains("status=\"other\"} 1\n"));
+        assert!(text.contains("le=\"0.0025\"} 2\n"));
+        assert!(text.contains("le=\"+Inf\"} 5\n"));
+        assert!(text.contains("nexus_refusals_total{code=\"not_found\"} 1\n"));
+        assert!(!text.contains("/b"), "a series that was never used is not written");
+    }
+
+    #[test]
+    fn open_metrics_ends_with_eof_and_links_exemplars_to_traces() {
+        let text = observed().text(true);
+
+        assert!(text.ends_with("# EOF\n"));
+        assert!(text.contains("# {trace_id=\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"} 0.001"));
+        assert!(text.contains("# TYPE nexus_http_requests counter\n"));
+    }
+
+    #[test]
+    fn statuses_are_sorted_so_that_they_can_be_searched() {
+        assert!(STATUSES.is_sorted());
+    }
+
+    #[test]
+    fn a_quantile_lies_within_its_bucket() {
+        let mut buckets = [0; BUCKETS.len() + 1];
+        buckets[4] = 90;
+        buckets[7] = 10;
+
+        let median = quantile(0.5, &buckets);
+        let p95 = quantile(0.95, &buckets);
+        assert!((BUCKETS[3]..=BUCKETS[4]).contains(&median), "{median}");
+        assert!((BUCKETS[6]..=BUCKETS[7]).contains(&p95), "{p95}");
+    }
+}

@@ -1,0 +1,449 @@
+//! One request: its head is checked, a route found, the route's filters run, its terminal asked; and whatever comes of
+//! it, also a refusal or a panic, leaves through the same layers: ids, CORS, compression, counters, log.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use tokio::time::timeout_at;
+
+use crate::answer::{Answer, Body, Content};
+use crate::connection::Activity;
+use crate::filters::auth::Claims;
+use crate::filters::{Context, Filter, WantedBody, body as body_filter};
+use crate::handler::Calling;
+use crate::layers::compress::{self, Coding, Encoder};
+use crate::layers::log::{self, Access};
+use crate::layers::trace::Trace;
+use crate::layers::{errors, panics};
+use crate::plan;
+use crate::program::Program;
+use crate::reject::{self, Rejection};
+use crate::router::Found;
+use crate::server::Worker;
+use crate::terminals::{Terminal, metrics};
+use crate::value::Value;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Bytes; a longer answer is compressed on a thread of its own, so that nobody else waits for it.
+const LONG: usize = 64 << 10;
+/// What a client may still send of a body that was refused, so that it reads the refusal instead of a reset.
+const DRAINED_BYTES: usize = 16 << 20;
+const DRAINED_FOR: Duration = Duration::from_secs(5);
+
+/// A request's body as it leaves: kept with it is what must last until the body has left.
+pub type Sent = Body<Kept>;
+
+/// What lasts until a body has left: the connection counts as busy, a stream as in flight.
+pub struct Kept {
+    _activity: Activity,
+    _exchange: Option<Box<Exchange>>,
+}
+
+/// Answers one request.
+pub async fn respond<B>(
+    worker: Arc<Worker>,
+    peer: IpAddr,
+    activity: Activity,
+    request: Request<B>,
+) -> Response<Sent>
+where
+    B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
+    B::Error: std::fmt::Display,
+{
+    worker.gateway.queue.tick();
+    let (parts, mut body) = request.into_parts();
+    let mut exchange = Exchange::new(worker, peer, parts);
+    let outcome = match panics::catch(exchange.answer(&mut body)).await {
+        Ok(outcome) => outcome,
+        Err(message) => {
+            exchange.log_panic(&message);
+            Err(Rejection::new(&reject::INTERNAL_ERROR))
+        }
+    };
+    if !body.is_end_stream() {
+        tokio::spawn(drain(body));
+    }
+    exchange.finish(outcome, activity).await
+}
+
+/// Reads what is left of a body for a while.
+async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
+    let reading = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > DRAINED_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAINED_FOR, reading).await;
+}
+
+/// What the filters of a route made of a request.
+struct Admitted {
+    route: usize,
+    values: Vec<Value>,
+    body: Option<WantedBody>,
+}
+
+/// One request and what has become of it. Dropped, it is counted and logged, whether it was answered or given up.
+struct Exchange {
+    worker: Arc<Worker>,
+    peer: IpAddr,
+    parts: Parts,
+    trace: Trace,
+    started: Instant,
+    series: usize,
+    endpoint: Option<usize>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    claims: Option<Arc<Claims>>,
+    status: u16,
+    bytes: u64,
+    refusal: Option<(&'static str, String)>,
+}
+
+impl Exchange {
+    fn new(worker: Arc<Worker>, peer: IpAddr, parts: Parts) -> Self {
+        let program = &worker.gateway.program;
+        program.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            trace: Trace::read(&parts.headers),
+            series: program.series(None, &parts.method),
+            started: Instant::now(),
+            endpoint: None,
+            headers: Vec::new(),
+            claims: None,
+            status: 499, // what it is counted as when it is dropped before it is answered
+            bytes: 0,
+            refusal: None,
+            worker,
+            peer,
+            parts,
+        }
+    }
+
+    async fn answer<B>(&mut self, body: &mut B) -> Result<Answer, Box<Rejection>>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let worker = Arc::clone(&self.worker);
+        let program = &worker.gateway.program;
+        self.check_head(program)?;
+        if let Some(limit) = &program.address_limit {
+            limit.check(self.peer)?;
+        }
+        if self.parts.method == Method::OPTIONS
+            && let Some(answer) = self.options(program)
+        {
+            return Ok(answer);
+        }
+        let Admitted { route, mut values, body: wanted } = self.admit(program)?;
+        let route = &program.routes[route];
+        let deadline = tokio::time::Instant::from_std(self.started + route.timeout);
+        if let Some(wanted) = wanted {
+            let bytes = timeout_at(deadline, read_body(body, wanted))
+                .await
+                .map_err(|_| Rejection::new(&reject::REQUEST_TIMEOUT))??;
+            fill_body(&mut values, &bytes);
+        }
+        match &route.terminal {
+            Terminal::Constant(constant) => Ok(constant.answer()),
+            Terminal::Metrics(format) => {
+                let metrics = &program.metrics;
+                metrics.log_lost.store(program.log.lost(), Ordering::Relaxed);
+                metrics.python_calls.store(worker.gateway.queue.calls(), Ordering::Relaxed);
+                Ok(metrics::answer(metrics, *format, &self.parts.headers))
+            }
+            Terminal::Python { handler } => {
+                let call =
+                    Calling::start(&worker.gateway.queue, &worker.replies, *handler, values)?;
+                timeout_at(deadline, call)
+                    .await
+                    .map_err(|_| Rejection::new(&reject::DEADLINE_EXCEEDED))?
+            }
+        }
+    }
+
+    /// What holds of every request, before a route is looked for (RFC 9112, sections 3 and 3.2).
+    fn check_head(&self, program: &Program) -> Result<(), Box<Rejection>> {
+        let bounds = &program.bounds;
+        let uri = &self.parts.uri;
+        let target = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+        if target > bounds.uri_bytes {
+            return Err(Rejection::because(
+                &reject::URI_TOO_LONG,
+                format!("the request target has {target} bytes, {} are accepted", bounds.uri_bytes),
+            ));
+        }
+        let lines = self.parts.headers.iter();
+        // `name: value` and its line end, as it stands on the wire.
+        let size: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if size > bounds.header_bytes {
+            return Err(Rejection::because(
+                &reject::HEADERS_TOO_LARGE,
+                format!("the header has {size} bytes, {} are accepted", bounds.header_bytes),
+            ));
+        }
+        if self.parts.version == Version::HTTP_11
+            && self.parts.headers.get_all(header::HOST).iter().count() != 1
+        {
+            return Err(Rejection::because(
+                &reject::MALFORMED_REQUEST,
+                "a request must have one Host header",
+            ));
+        }
+        Ok(())
+    }
+
+    /// A preflight, or what a path allows where no route answers `OPTIONS` itself.
+    fn options(&mut self, program: &Program) -> Option<Answer> {
+        let place = match program.router.find(self.parts.uri.path(), &self.parts.method) {
+            Found::OtherMethod(place) => Some(place),
+            Found::Route { .. } | Found::Nothing => None,
+        };
+        self.endpoint = place;
+        self.series = program.series(place, &self.parts.method);
+        let endpoint = place.map(|place| &program.router.endpoints()[place]);
+        let preflight = program.cors.as_ref().and_then(|cors| {
+            let allowed: Vec<Method> =
+                endpoint.map(|endpoint| endpoint.methods().cloned().collect()).unwrap_or_default();
+            cors.preflight(&self.parts.method, &self.parts.headers, &allowed)
+        });
+        let mut answer = Answer::empty(StatusCode::NO_CONTENT);
+        match (preflight, endpoint) {
+            (Some(headers), _) => {
+                answer.headers.extend(
+                    headers.iter().map(|(name, value)| (name.clone(), value.clone())),
+                );
+            }
+            (None, Some(endpoint)) => answer.headers.push((header::ALLOW, endpoint.allow.clone())),
+            (None, None) => return None,
+        }
+        Some(answer)
+    }
+
+    /// Finds the route and runs its filters.
+    fn admit(&mut self, program: &Program) -> Result<Admitted, Box<Rejection>> {
+        let (route, params) = match program.router.find(self.parts.uri.path(), &self.parts.method) {
+            Found::Route { endpoint, route, params } => {
+                self.endpoint = Some(endpoint);
+                (route, params)
+            }
+            Found::OtherMethod(endpoint) => {
+                self.endpoint = Some(endpoint);
+                self.series = program.series(self.endpoint, &self.parts.method);
+                let allow = program.router.endpoints()[endpoint].allow.clone();
+                return Err(Rejection::new(&reject::METHOD_NOT_ALLOWED).with(header::ALLOW, allow));
+            }
+            Found::Nothing => return Err(Rejection::new(&reject::NOT_FOUND)),
+        };
+        self.series = program.series(self.endpoint, &self.parts.method);
+        let mut context = Context {
+            parts: &self.parts,
+            params: &params,
+            peer: self.peer,
+            trace: &self.trace,
+            values: Vec::new(),
+            claims: None,
+            body: None,
+            headers: Vec::new(),
+        };
+        let outcome = Filter::apply_all(&program.routes[route].filters, &mut context);
+        let Context { values, claims, body, headers, .. } = context;
+        self.claims = claims;
+        self.headers = headers;
+        outcome.map_err(|(_, rejection)| rejection)?;
+        Ok(Admitted { route, values, body })
+    }
+
+    /// Puts the layers' headers on an answer and sends it on its way.
+    async fn finish(
+        mut self,
+        outcome: Result<Answer, Box<Rejection>>,
+        activity: Activity,
+    ) -> Response<Sent> {
+        let worker = Arc::clone(&self.worker);
+        let program = &worker.gateway.program;
+        let answer = outcome.unwrap_or_else(|rejection| self.refuse(program, *rejection));
+        let mut headers = HeaderMap::with_capacity(12);
+        headers.extend(answer.content_type.map(|value| (header::CONTENT_TYPE, value)));
+        for (name, value) in answer.headers.into_iter().chain(std::mem::take(&mut self.headers)) {
+            headers.append(name, value);
+        }
+        self.mark(program, &mut headers);
+        let status = answer.status;
+        let coding = self.coding(program, status, &mut headers, &answer.content);
+        self.status = status.as_u16();
+        let body = match answer.content {
+            Content::Full(bytes) => {
+                let bytes = compressed(coding, bytes).await;
+                self.bytes = bytes.len() as u64;
+                drop(self);
+                Body::full(bytes, Kept { _activity: activity, _exchange: None })
+            }
+            Content::Stream(chunks) => {
+                let encoder = coding.map(Encoder::new);
+                let kept = Kept { _activity: activity, _exchange: Some(Box::new(self)) };
+                Body::stream(chunks, encoder, kept)
+            }
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    fn refuse(&mut self, program: &Program, rejection: Rejection) -> Answer {
+        program.metrics.refuse(rejection.kind.code);
+        if program.log.takes(log::level_of(rejection.status)) {
+            self.refusal = Some((rejection.kind.code, rejection.message.to_string()));
+        }
+        errors::write(rejection, &self.parts.headers, &self.trace.request_id)
+    }
+
+    /// Ids and CORS, on every answer.
+    fn mark(&self, program: &Program, headers: &mut HeaderMap) {
+        if let Ok(id) = HeaderValue::from_str(&self.trace.request_id) {
+            headers.insert(X_REQUEST_ID, id);
+        }
+        let traceparent = self.trace.traceparent();
+        headers.insert(TRACERESPONSE, traceparent.clone());
+        headers.insert(TRACEPARENT, traceparent);
+        if let Some(Ok(state)) = self.trace.state.as_deref().map(HeaderValue::from_str) {
+            headers.insert(TRACESTATE, state);
+        }
+        if let Some(cors) = &program.cors {
+            cors.apply(self.parts.headers.get(header::ORIGIN), headers);
+        }
+    }
+
+    /// How the answer is compressed; says so in its headers.
+    fn coding(
+        &self,
+        program: &Program,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+        content: &Content,
+    ) -> Option<Coding> {
+        let compress = program.compress.as_ref()?;
+        let length = match content {
+            Content::Full(bytes) => Some(bytes.len()),
+            Content::Stream(_) => None,
+        };
+        if self.parts.method == Method::HEAD || !compress.wants(status, headers, length) {
+            return None;
+        }
+        compress::vary(headers, "accept-encoding");
+        let coding = compress.choose(&self.parts.headers)?;
+        coding.mark(headers);
+        Some(coding)
+    }
+
+    fn log_panic(&self, message: &str) {
+        let fields = serde_json::json!({
+            "message": "panic", "error": message, "path": self.parts.uri.path(),
+            "request_id": self.trace.request_id,
+        });
+        self.worker.gateway.program.log.write(plan::Level::Error, &fields);
+    }
+
+    fn log(&self, program: &Program, elapsed: Duration) {
+        let ids = (String::from_utf8_lossy(&self.trace.trace_id), String::from_utf8_lossy(&self.trace.span_id));
+        let endpoint = self.endpoint.map(|place| &*program.router.endpoints()[place].template);
+        let access = Access {
+            message: "request",
+            method: self.parts.method.as_str(),
+            path: self.parts.uri.path(),
+            route: endpoint.unwrap_or("unmatched"),
+            status: self.status,
+            code: self.refusal.as_ref().map(|(code, _)| *code),
+            error: self.refusal.as_ref().map(|(_, message)| message.as_str()),
+            duration_ms: (elapsed.as_secs_f64() * 1e6).round() / 1e3,
+            bytes: self.bytes,
+            peer: &self.peer.to_string(),
+            subject: self.claims.as_ref().map(|claims| &*claims.subject),
+            request_id: &self.trace.request_id,
+            trace_id: &ids.0,
+            span_id: &ids.1,
+        };
+        program.log.write(log::level_of(self.status), &access);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let program = &self.worker.gateway.program;
+        let elapsed = self.started.elapsed();
+        let metrics = &program.metrics;
+        metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let series = metrics.series(self.series);
+        series.observe(self.status, elapsed, self.bytes, &self.trace.trace_id);
+        if program.log.takes(log::level_of(self.status)) {
+            self.log(program, elapsed);
+        }
+    }
+}
+
+/// Reads a body whole, as far as its bound.
+async fn read_body<B>(body: &mut B, wanted: WantedBody) -> Result<Bytes, Box<Rejection>>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Rejection::because(&reject::MALFORMED_REQUEST, format!("the body cannot be read: {error}"))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if (first.len() + rest.len() + data.len()) as u64 > wanted.max_bytes {
+            return Err(body_filter::too_large(wanted.max_bytes));
+        }
+        if first.is_empty() && rest.is_empty() {
+            first = data; // most bodies come in one piece, which is then not copied
+        } else {
+            rest.extend_from_slice(&std::mem::take(&mut first));
+            rest.extend_from_slice(&data);
+        }
+    }
+    let bytes = if rest.is_empty() { first } else { rest.freeze() };
+    if wanted.content == plan::Content::Text {
+        body_filter::check_text(&bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Gives the body to each place that a filter kept for it.
+fn fill_body(values: &mut [Value], bytes: &Bytes) {
+    for value in values {
+        if let Value::Body(place) = value {
+            *place = bytes.clone();
+        }
+    }
+}
+
+async fn compressed(coding: Option<Coding>, bytes: Bytes) -> Bytes {
+    let Some(coding) = coding else { return bytes };
+    if bytes.len() <= LONG {
+        return compress::compress(coding, &bytes);
+    }
+    // The closure cannot fail but by a panic, which ends this request like any other.
+    match tokio::task::spawn_blocking(move || compress::compress(coding, &bytes)).await {
+        Ok(bytes) => bytes,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,50 @@
+//! `answer`: the same answer every time, built once; no Python runs for it.
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::StatusCode;
+
+use crate::answer::{Answer, Content};
+use crate::program::PlanError;
+
+/// An answer that does not change.
+pub struct Constant {
+    status: StatusCode,
+    content_type: HeaderValue,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl Constant {
+    /// Compiles the answer.
+    pub fn build(
+        status: u16,
+        content_type: &str,
+        body: &str,
+        headers: &[(String, String)],
+    ) -> Result<Self, PlanError> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| Ok((name.parse()?, value.parse()?)))
+            .collect::<Result<_, http::Error>>()
+            .map_err(|error| PlanError::new(format!("a header of the answer: {error}")))?;
+        Ok(Self {
+            status: StatusCode::from_u16(status)
+                .map_err(|_| PlanError::new(format!("{status} is not an HTTP status")))?,
+            content_type: HeaderValue::from_str(content_type)
+                .map_err(|_| PlanError::new(format!("{content_type:?} is not a content type")))?,
+            headers,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        })
+    }
+
+    /// A copy for one request; the body is shared.
+    pub fn answer(&self) -> Answer {
+        Answer {
+            status: self.status,
+            content_type: Some(self.content_type.clone()),
+            headers: self.headers.clone(),
+            content: Content::Full(self.body.clone()),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Terminals: what answers a request that passed its filters.
+
+pub mod constant;
+pub mod metrics;
+
+use crate::plan;
+use crate::program::PlanError;
+use constant::Constant;
+
+/// A terminal, compiled.
+pub enum Terminal {
+    /// A handler in Python.
+    Python {
+        /// Its index.
+        handler: u32,
+    },
+    /// The same answer every time.
+    Constant(Constant),
+    /// The core's counters.
+    Metrics(plan::MetricsFormat),
+}
+
+impl Terminal {
+    /// Compiles a terminal.
+    pub fn build(terminal: &plan::Terminal) -> Result<Self, PlanError> {
+        Ok(match terminal {
+            plan::Terminal::Python { handler, .. } => Self::Python { handler: *handler },
+            plan::Terminal::Answer { status, content_type, body, headers } => {
+                Self::Constant(Constant::build(*status, content_type, body, headers)?)
+            }
+            plan::Terminal::Metrics { format } => Self::Metrics(*format),
+        })
+    }
+}

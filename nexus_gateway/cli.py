@@ -1,0 +1,262 @@
+"""The command line: `nexus-gateway serve`, `check`, `routes`, `plan`, `token`, `migrate`, `demo load`.
+
+Each command takes the studio where no application is named, or what `module:attribute` names: an
+application, routes, or a function that makes one of them. Exit codes: 0 done, 1 failed, 2 refused
+or wrong usage.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from nexus_gateway.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from nexus_gateway.compile import Compiled
+    from nexus_gateway.server import Application
+
+app = typer.Typer(
+    help="An API gateway described in Python and executed by a native core.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+demo = typer.Typer(help="Fill a running gateway with real data.", no_args_is_help=True)
+app.add_typer(demo, name="demo")
+
+Target = Annotated[
+    str | None,
+    typer.Argument(metavar="[MODULE:ATTRIBUTE]", help="What to use instead of the studio."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(envvar="NEXUS_CONFIG", help="A TOML file; the environment wins over it."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+@app.command()
+def serve(
+    target: Target = None,
+    *,
+    config: Config = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one.")] = None,
+) -> None:
+    """Serve until SIGTERM, then finish what runs."""
+    from nexus_gateway.server import Tls
+    from nexus_gateway.server import serve as run
+
+    settings = _settings(config)
+    application = _application(target, settings)
+    tls = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        tls = Tls(settings.tls_cert, settings.tls_key)
+    scope = "'*'" if target is None else "..."
+    try:
+        run(
+            application,
+            host=settings.host if host is None else host,
+            port=settings.port if port is None else port,
+            threads=settings.workers,
+            tls=tls,
+            grace=settings.shutdown_grace,
+            hint=f"a token: nexus-gateway token --sub alice --scope {scope}",
+        )
+    except OSError as error:
+        _fail(f"cannot listen: {error}")
+    except (TypeError, ValueError) as error:
+        _refuse(str(error))
+
+
+@app.command()
+def check(
+    target: Target = None,
+    *,
+    config: Config = None,
+    strict: Annotated[bool, typer.Option(help="Refuse warnings too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Verify settings, handlers, routes and plan without serving."""
+    from nexus_gateway.compile import check as check_routes
+    from nexus_gateway.server import Server
+
+    application = _application(target, _settings(config))
+    findings = check_routes(application.routes).lints
+    refused = any(strict or finding.level == "error" for finding in findings)
+    # What is wrong with the routes is told above; the rest is whether the core takes the plan.
+    problem = None if refused else _checked(lambda: Server(application))
+    if as_json:
+        rows = [{"level": f.level, "route": f.route, "message": f.message} for f in findings]
+        report = {"ok": not refused and problem is None, "error": problem, "findings": rows}
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.level}: {finding.route}: {finding.message}")
+        if not refused and problem is None:
+            typer.echo(f"ok: {len(application.routes.routes)} routes")
+    if problem is not None:
+        _refuse(problem)
+    if refused:
+        raise typer.Exit(2)
+
+
+def _checked(verify: Callable[[], object]) -> str | None:
+    try:
+        verify()
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return None
+
+
+@app.command()
+def routes(target: Target = None, *, config: Config = None, as_json: Json = False) -> None:
+    """Print the table of routes with their filters."""
+    from nexus_gateway.describe import describe
+
+    compiled = _compiled(_application(target, _settings(config)))
+    rows = [
+        (",".join(planned.methods) or "*", planned.path, describe(route))
+        for planned, route in zip(compiled.plan.routes, compiled.routes, strict=True)
+    ]
+    if as_json:
+        keys = ("methods", "path", "chain")
+        typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=2))
+        return
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for methods, path, chain in rows:
+        typer.echo(f"{methods:{widths[0]}}  {path:{widths[1]}}  {chain}")
+
+
+@app.command()
+def plan(target: Target = None, *, config: Config = None) -> None:
+    """Print the plan that the core executes, as JSON; it holds no secret."""
+    compiled = _compiled(_application(target, _settings(config)))
+    typer.echo(compiled.plan.to_json().decode())
+
+
+@app.command()
+def token(
+    *,
+    sub: Annotated[str, typer.Option(help="Who the token is for.")],
+    scope: Annotated[list[str] | None, typer.Option(help="A scope; may be repeated.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="The claim `tenant`.")] = None,
+    lifetime: Annotated[int, typer.Option(help="Seconds until it expires.")] = 3600,
+    config: Config = None,
+) -> None:
+    """Print a token signed with the gateway's secret."""
+    from nexus_gateway.tokens import mint
+
+    settings = _settings(config)
+    secret = settings.secret()
+    if secret is None:
+        _refuse("this gateway verifies tokens with a public key: its owner signs them")
+    typer.echo(
+        mint(
+            secret,
+            sub,
+            scope or [],
+            lifetime,
+            tenant=tenant,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+        )
+    )
+
+
+@app.command()
+def migrate(
+    direction: Annotated[str, typer.Argument(help="`status`, `up` or `down`.")] = "up",
+    *,
+    config: Config = None,
+    to: Annotated[int | None, typer.Option(help="The migration to go to; down to 0 is empty.")] = None,
+) -> None:
+    """Bring the database's tables up to date, or back."""
+    from nexus_gateway.studio.app import migrate_database
+
+    settings = _settings(config)
+    if direction not in {"status", "up", "down"}:
+        _refuse(f"migrate takes status, up or down, found {direction!r}")
+    for line in migrate_database(settings, direction, to):
+        typer.echo(line)
+
+
+@demo.command("load")
+def demo_load(
+    source: Annotated[str, typer.Argument(help="`debian` or `python`.")],
+    *,
+    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8000",
+    bearer: Annotated[str | None, typer.Option("--token", help="Else one is made.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many entities.")] = None,
+    config: Config = None,
+) -> None:
+    """Load real entities through the HTTP API."""
+    from nexus_gateway.studio.demo import DemoError, load_source
+
+    try:
+        load_source(source, url=url, token=bearer, limit=limit, settings=_settings(config))
+    except DemoError as error:
+        _fail(str(error))
+
+
+def _settings(config: Path | None) -> Settings:
+    try:
+        return load(config)
+    except SettingsError as error:
+        _refuse(str(error))
+
+
+def _application(target: str | None, settings: Settings) -> Application:
+    if target is None:
+        from nexus_gateway.studio.app import compose
+
+        return compose(settings)
+    return _imported(target)
+
+
+def _imported(target: str) -> Application:
+    from nexus_gateway.route import Route, Routes
+    from nexus_gateway.server import Application, as_application
+
+    module_name, _, attribute = target.partition(":")
+    if not attribute:
+        _refuse(f"{target!r} is not of the form module:attribute")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: object = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        _refuse(f"{target}: {error}")
+    if callable(found):
+        found = found()
+    if not isinstance(found, Application | Routes | Route):
+        _refuse(f"{target} is a {type(found).__qualname__}, not an application or routes")
+    return as_application(found)
+
+
+def _compiled(application: Application) -> Compiled:
+    try:
+        return application.compile()
+    except (TypeError, ValueError) as error:
+        _refuse(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"failed: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"refused: {message}", err=True)
+    raise typer.Exit(2)

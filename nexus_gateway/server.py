@@ -1,0 +1,219 @@
+"""The server: an application's plan and handlers given to the core, from start to drain.
+
+The core listens and answers on threads of its own; this module owns what is Python's: one asyncio
+loop for the handlers, the lifespan of what they use, the signals that end it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TypeAlias
+
+import msgspec
+
+from nexus_gateway import _core, plan
+from nexus_gateway.compile import Compiled
+from nexus_gateway.compile import compile as compile_routes
+from nexus_gateway.filters.auth import Claims
+from nexus_gateway.filters.trace import Trace
+from nexus_gateway.log_handler import CoreHandler
+from nexus_gateway.refuse import refuse
+from nexus_gateway.reply import Response
+from nexus_gateway.route import Route, Routes
+
+Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class Tls(msgspec.Struct, frozen=True):
+    """PEM files of a certificate with its chain, and of its private key."""
+
+    certificate: Path
+    key: Path
+
+
+class Application(msgspec.Struct, frozen=True):
+    """All that a gateway is: routes, what wraps them, how tokens are verified, what must be open.
+
+    Attributes:
+        routes: what is served.
+        layers: what wraps every route.
+        tokens: how bearer tokens are verified; needed where a route has `auth`.
+        secrets: the keys that `tokens` names.
+        bounds: what a request may be at most.
+        state: the objects that `state(T)` filters extract, by their type.
+        lifespan: opens before the first request what the handlers use, and closes it after the last.
+    """
+
+    routes: Routes
+    layers: plan.Layers = plan.Layers()
+    tokens: plan.Tokens | None = None
+    secrets: Mapping[str, bytes] = {}
+    bounds: plan.Bounds = plan.Bounds()
+    state: Mapping[object, object] = {}
+    lifespan: Lifespan | None = None
+
+    def compile(self) -> Compiled:
+        """Check every handler against its chain and write the plan.
+
+        Raises:
+            TypeError: a handler does not fit its chain; the message names file, handler and value.
+            ValueError: the routes contradict one another.
+        """
+        return compile_routes(
+            self.routes,
+            layers=self.layers,
+            tokens=self.tokens,
+            bounds=self.bounds,
+            state=self.state,
+        )
+
+
+Servable: TypeAlias = Application | Routes | Route
+
+
+def as_application(served: Servable) -> Application:
+    """Make an application of what a program describes; routes alone are one with no more to it."""
+    if isinstance(served, Application):
+        return served
+    return Application(served if isinstance(served, Routes) else Routes(served))
+
+
+class Server:
+    """A gateway on the running loop, as an async context manager: open, it serves."""
+
+    def __init__(
+        self,
+        served: Servable,
+        *,
+        listen: Sequence[tuple[str, int]] = (),
+        threads: int = 1,
+        tls: Tls | None = None,
+        grace: float = 10.0,
+    ) -> None:
+        """Compile the application; nothing is opened yet.
+
+        Args:
+            served: what to serve.
+            listen: hosts and ports; none serves `request` alone, port 0 takes a free port.
+            threads: of the core, each with its own listener.
+            tls: certificate and key; None serves in clear.
+            grace: seconds that requests may take to finish at the end.
+        """
+        self._application = as_application(served)
+        compiled = self._application.compile()
+        endpoints = [
+            _core.Endpoint(endpoint.call, endpoint.slots, endpoint.stream)
+            for endpoint in compiled.endpoints
+        ]
+        encoded = msgspec.json.encode(compiled.plan)
+        self._core = _core.Core(encoded, self._application.secrets, endpoints, _bridge())
+        self._options = msgspec.json.encode({"listen": listen, "threads": threads, "tls": tls})
+        self._grace = grace
+        self._opened = AsyncExitStack()
+        self.addresses: list[tuple[str, int]] = []
+
+    async def __aenter__(self) -> Server:
+        """Open what the handlers use, then listen."""
+        async with AsyncExitStack() as opening:
+            if self._application.lifespan is not None:
+                await opening.enter_async_context(self._application.lifespan())
+            opening.enter_context(CoreHandler(self._core))
+            loop = asyncio.get_running_loop()
+            self.addresses = self._core.start(self._options, loop)
+            self._opened = opening.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Drain: accept nothing, let requests finish, then close what the handlers used."""
+        try:
+            if not await self._core.stop(self._grace):
+                logging.getLogger(__name__).warning(
+                    "requests were cut after %s s of grace", self._grace
+                )
+        finally:
+            await self._opened.aclose()
+
+    async def request(
+        self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Send a request through the same connection code as a socket's; status, headers, body."""
+        return await self._core.request(method, target, headers, body)
+
+
+def serve(
+    served: Servable,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    threads: int = 1,
+    tls: Tls | None = None,
+    grace: float = 10.0,
+    hint: str | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what runs and return.
+
+    Args:
+        served: an application, or routes alone.
+        host: the address to listen on.
+        port: 0 takes a free one.
+        threads: of the core.
+        tls: certificate and key; None serves in clear.
+        grace: seconds that requests may take to finish at the end.
+        hint: a line for the person at the terminal, printed below the address.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        TypeError: a handler does not fit its chain.
+        ValueError: the plan cannot be executed.
+    """
+    server = Server(served, listen=[(host, port)], threads=threads, tls=tls, grace=grace)
+    asyncio.run(_run(server, "http" if tls is None else "https", hint))
+
+
+async def _run(server: Server, scheme: str, hint: str | None) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with server:
+        for address, port in server.addresses:
+            written = f"[{address}]" if ":" in address else address
+            sys.stdout.write(f"listening on {scheme}://{written}:{port}\n")
+        if hint is not None:
+            sys.stdout.write(f"{hint}\n")
+        sys.stdout.flush()
+        await ended.wait()
+        # A second signal must be able to end a drain that takes too long.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _bridge() -> _core.Bridge:
+    return _core.Bridge(
+        claims=Claims,
+        trace=Trace,
+        reply=Response,
+        encode=msgspec.json.Encoder().encode,
+        refuse=refuse,
+        pump=_pump,
+    )
+
+
+async def _pump(chunks: AsyncIterator[bytes | str], stream: _core.Stream) -> None:
+    """Write what a stream's handler yields, as fast as its client reads."""
+    async for chunk in chunks:
+        full = stream.send(chunk.encode() if isinstance(chunk, str) else chunk)
+        if full is not None:
+            await full
