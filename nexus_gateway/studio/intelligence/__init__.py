@@ -1,0 +1,1 @@
+"""Intelligence: entities with tags and attributes, searched, recommended and reported on."""

@@ -25,7 +25,7 @@ CREATE INDEX entity_by_age ON entity (tenant, created_at);
 CREATE TABLE entity_tag (
     tenant TEXT NOT NULL,
     tag TEXT NOT NULL,
-    number INTEGER NOT NULL REFERENCES entity (number) ON DELETE CASCADE,
+    number INTEGER NOT NULL REFERENCES entity (number),
     PRIMARY KEY (tenant, tag, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -38,18 +38,6 @@ CREATE TABLE tag_total (
     total INTEGER NOT NULL,
     PRIMARY KEY (tenant, tag)
 ) STRICT, WITHOUT ROWID;
-
-CREATE TRIGGER tag_total_grows AFTER INSERT ON entity_tag
-BEGIN
-    INSERT INTO tag_total (tenant, tag, total) VALUES (new.tenant, new.tag, 1)
-    ON CONFLICT DO UPDATE SET total = total + 1;
-END;
-
-CREATE TRIGGER tag_total_shrinks AFTER DELETE ON entity_tag
-BEGIN
-    UPDATE tag_total SET total = total - 1 WHERE tenant = old.tenant AND tag = old.tag;
-    DELETE FROM tag_total WHERE tenant = old.tenant AND tag = old.tag AND total = 0;
-END;
 
 CREATE VIRTUAL TABLE entity_text USING fts5 (
     entity_id, name, tags, body,

@@ -1,0 +1,128 @@
+"""Changes of entities, as pure functions from what is stored to what shall be stored.
+
+The store runs them inside its transaction, so a condition that holds when it is checked holds when
+the change is kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from msgspec import UNSET, structs
+
+from nexus_gateway.studio.intelligence.errors import NotFound, RevisionMismatch
+from nexus_gateway.studio.intelligence.models import Entity, Outcome, version_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from nexus_gateway.studio.intelligence.models import Condition, Content, Patch
+    from nexus_gateway.studio.intelligence.store import Edit
+
+
+def made(entity_id: str, content: Content, moment: datetime) -> Entity:
+    """Make an entity as a client gave it."""
+    return Entity(
+        entity_id=entity_id,
+        entity_type=content.entity_type,
+        name=content.name,
+        tags=tuple(dict.fromkeys(content.tags)),
+        attributes=msgspec.Raw(msgspec.json.encode(content.attributes)),
+        created_at=moment,
+        updated_at=moment,
+        revision=1,
+    )
+
+
+def replacing(entity: Entity) -> Edit:
+    """Put an entity in the place of whatever there is."""
+
+    def edit(current: Entity | None) -> Entity:
+        return entity if current is None else changed(current, entity, entity.updated_at)
+
+    return edit
+
+
+def guarded(entity_id: str, condition: Condition, edit: Edit) -> Edit:
+    """Check a condition in the same transaction, before the edit."""
+
+    def checked(current: Entity | None) -> Entity | None:
+        if not _holds(condition, current):
+            found = "there is none" if current is None else f"it has revision {current.revision}"
+            raise RevisionMismatch(f"entity {entity_id!r} is not as expected: {found}")
+        return edit(current)
+
+    return checked
+
+
+def _holds(condition: Condition, current: Entity | None) -> bool:
+    if current is None:
+        return not (condition.present or condition.versions)
+    names = (version_of(current), str(current.revision))
+    named = not condition.versions or any(name in condition.versions for name in names)
+    return named and not condition.absent
+
+
+def merged(current: Entity, patch: Patch) -> Entity:
+    """Apply a merge patch; what cannot be null is emptied by it."""
+    after = current
+    if patch.entity_type is not UNSET:
+        after = structs.replace(after, entity_type=patch.entity_type)
+    if patch.name is not UNSET:
+        after = structs.replace(after, name=patch.name)
+    if patch.tags is not UNSET:
+        after = structs.replace(after, tags=tuple(dict.fromkeys(patch.tags or ())))
+    if patch.attributes is not UNSET:
+        before = msgspec.json.decode(current.attributes, type=dict[str, object])
+        attributes: object = {} if patch.attributes is None else _merge(before, patch.attributes)
+        after = structs.replace(after, attributes=msgspec.Raw(msgspec.json.encode(attributes)))
+    return after
+
+
+def _merge(target: object, patch: object) -> object:
+    """Merge as RFC 7396, section 2 has it."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(cast("dict[str, object]", target)) if isinstance(target, dict) else {}
+    for key, value in cast("dict[str, object]", patch).items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _merge(result.get(key), value)
+    return result
+
+
+def changed(current: Entity, wanted: Entity, moment: datetime) -> Entity:
+    """Give the wanted state its revision; the same object where nothing differs."""
+    after = structs.replace(
+        wanted,
+        created_at=current.created_at,
+        updated_at=current.updated_at,
+        revision=current.revision,
+    )
+    if after == current:
+        return current
+    return structs.replace(after, updated_at=moment, revision=current.revision + 1)
+
+
+def outcome(before: Entity | None, after: Entity | None) -> Outcome:
+    """Say what became of one entity of a batch."""
+    entity = kept((before, after))
+    if before is None:
+        return Outcome(entity.entity_id, "created", entity.revision)
+    if before == entity:
+        return Outcome(entity.entity_id, "unchanged", entity.revision)
+    return Outcome(entity.entity_id, "updated", entity.revision)
+
+
+def kept(change: tuple[Entity | None, Entity | None]) -> Entity:
+    """Take the entity that an edit left."""
+    after = change[1]
+    assert after is not None  # noqa: S101 - edits that keep an entity never make None of it
+    return after
+
+
+def missing(entity_id: str) -> NotFound:
+    """Say that there is no such entity."""
+    return NotFound(f"there is no entity {entity_id!r}")

@@ -1,0 +1,100 @@
+"""What intelligence needs of storage. `sqlite.store` implements it; every call is one tenant's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
+
+from nexus_gateway.studio.intelligence.models import Entity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nexus_gateway.studio.intelligence.models import Count, Facets, Search, Selection, Totals
+
+Edit: TypeAlias = Callable[[Entity | None], Entity | None]
+"""Makes of what is stored what shall be stored; None is no entity, the same object is no change.
+
+It is pure: it runs inside the transaction, on any thread, and what it raises undoes everything.
+"""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """An entity's place in a search: the best score is the least; `number` is its age."""
+
+    score: float
+    number: int
+
+
+class Matches(msgspec.Struct, frozen=True):
+    """What a search found: a page, and figures of all pages (facets with the first only)."""
+
+    items: tuple[tuple[Place, Entity], ...]
+    total: int
+    facets: Facets | None
+
+
+class EntityStore(Protocol):
+    """Keeps entities. Each method raises `StorageUnavailable` where storage does not answer."""
+
+    async def change(
+        self, tenant: str, edits: Sequence[tuple[str, Edit]]
+    ) -> list[tuple[Entity | None, Entity | None]]:
+        """Apply each edit to the entity with its id, in order, all or none; before and after."""
+        ...
+
+    async def get(self, tenant: str, entity_id: str) -> Entity | None:
+        """Load one entity."""
+        ...
+
+    async def page(
+        self, tenant: str, selection: Selection, after: int, limit: int
+    ) -> list[tuple[int, Entity]]:
+        """Load at most `limit` entities made after the one with number `after`, with numbers."""
+        ...
+
+    async def newest(self, tenant: str, limit: int) -> list[Entity]:
+        """Load the entities that were made last, the newest first."""
+        ...
+
+    async def last_number(self, tenant: str) -> int:
+        """Tell the number of the entity that was made last; 0 where there is none."""
+        ...
+
+    async def search(
+        self, tenant: str, search: Search, ceiling: int, after: Place | None
+    ) -> Matches:
+        """Search entities numbered up to `ceiling`, going on after a place; the best first."""
+        ...
+
+    async def tag_totals(self, tenant: str, tags: Sequence[str]) -> dict[str, int]:
+        """Tell how many entities have each of the tags."""
+        ...
+
+    async def sharing(
+        self, tenant: str, weights: Mapping[str, float], excluded: str, limit: int
+    ) -> list[Entity]:
+        """Load the entities whose shared tags weigh most together, but for the excluded id."""
+        ...
+
+    async def totals(self, tenant: str) -> Totals:
+        """Count entities, types and tags."""
+        ...
+
+    async def by_type(self, tenant: str, limit: int) -> list[Count]:
+        """Count entities by type, the largest first."""
+        ...
+
+    async def by_tag(self, tenant: str, limit: int) -> list[Count]:
+        """Count entities by tag, the largest first."""
+        ...
+
+    async def growth(self, tenant: str, since: int, width: int) -> tuple[int, dict[int, int]]:
+        """Count entities made before `since`, and after it by stretches of `width`; microseconds.
+
+        Returns:
+            the first count, and for each stretch that is not empty its start and count.
+        """
+        ...
