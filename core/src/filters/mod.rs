@@ -11,6 +11,8 @@ pub mod limit;
 pub mod param;
 pub mod query;
 pub mod scalar;
+#[cfg(test)]
+mod support;
 
 use std::net::IpAddr;
 use std::sync::Arc;

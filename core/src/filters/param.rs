@@ -1,0 +1,156 @@
+//! `param`: a segment of the path, percent-decoded and read as its type.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+
+use crate::filters::Context;
+use crate::filters::scalar::Reader;
+use crate::plan::Scalar;
+use crate::program::PlanError;
+use crate::reject::{INTERNAL_ERROR, Rejection};
+
+/// A path parameter, compiled.
+#[derive(Debug)]
+pub struct Param {
+    name: Box<str>,
+    reader: Reader,
+}
+
+// === impl Param ===
+
+impl Param {
+    /// Compiles the parameter `name` of a route's template.
+    pub fn build(name: &str, kind: &Scalar) -> Result<Self, PlanError> {
+        Ok(Self { name: name.into(), reader: Reader::build(kind)? })
+    }
+
+    /// Reads the segment and extracts its value.
+    pub fn apply(&self, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
+        let Some(text) = context.params.get(&self.name) else {
+            // The plan is checked at start, so this is the core's fault and no caller's.
+            return Err(Rejection::new(&INTERNAL_ERROR));
+        };
+        let value = decode(text, Plus::Itself)
+            .map_err(|fault| self.reader.undecodable(fault))
+            .and_then(|text| self.reader.read(&text))
+            .map_err(|wrong| Rejection::value(wrong.at("path", &self.name)))?;
+        context.values.push(value);
+        Ok(())
+    }
+}
+
+/// What `+` means in percent-encoded text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Plus {
+    /// A plus, as in a path (RFC 3986).
+    Itself,
+    /// A space, as in a query string (`application/x-www-form-urlencoded`).
+    Space,
+}
+
+/// Percent-decodes a text; the error says what it is instead. Text with nothing encoded is not copied.
+pub(super) fn decode(text: &str, plus: Plus) -> Result<Cow<'_, str>, &'static str> {
+    let other = if plus == Plus::Space { b'+' } else { b'%' };
+    match memchr2(b'%', other, text.as_bytes()) {
+        None => Ok(Cow::Borrowed(text)),
+        Some(first) => decode_from(text.as_bytes(), first, plus).map(Cow::Owned),
+    }
+}
+
+fn decode_from(text: &[u8], first: usize, plus: Plus) -> Result<String, &'static str> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let (plain, mut rest) = text.split_at(first);
+    decoded.extend_from_slice(plain);
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match (*byte, after) {
+            (b'%', [high, low, after @ ..]) => {
+                decoded.push(hex(*high)? << 4 | hex(*low)?);
+                rest = after;
+            }
+            (b'%', _) => return Err(BROKEN),
+            (b'+', _) if plus == Plus::Space => decoded.push(b' '),
+            (byte, _) => decoded.push(byte),
+        }
+    }
+    String::from_utf8(decoded).map_err(|_| "percent-encoded bytes that are not UTF-8")
+}
+
+const BROKEN: &str = "a `%` without two hex digits after it";
+
+fn hex(digit: u8) -> Result<u8, &'static str> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(BROKEN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::filters::support::{Request, int, text};
+    use crate::value::Value;
+
+    fn apply(kind: &Scalar, path: &str) -> Result<Vec<Value>, Box<Rejection>> {
+        let param = Param::build("id", kind).expect("a parameter that compiles");
+        Request::get(path).route("/x/{id}").run(|context| param.apply(context))
+    }
+
+    #[test]
+    fn a_segment_is_read_as_its_type() {
+        let values = apply(&int(), "/x/17").unwrap();
+
+        assert!(matches!(values[..], [Value::Int(17)]));
+    }
+
+    #[test]
+    fn a_wrong_segment_is_a_400_that_names_where_what_and_why() {
+        let rejection = apply(&int(), "/x/abc").unwrap_err();
+
+        assert_eq!((rejection.status, rejection.kind.code), (400, "validation_error"));
+        assert_eq!(rejection.message, "path id: expected int, got 'abc'");
+        assert_eq!(rejection.details[0].location, "path");
+        assert_eq!(rejection.details[0].field, "id");
+        assert_eq!(rejection.details[0].kind, "int");
+        assert!(!rejection.absent);
+    }
+
+    #[test]
+    fn a_segment_is_percent_decoded_and_keeps_its_plus() {
+        let values = apply(&text(), "/x/a%20b+c%2Fd%C3%A4").unwrap();
+
+        assert!(matches!(&values[..], [Value::Text(text)] if &**text == "a b+c/dä"));
+    }
+
+    #[test]
+    fn broken_percent_encoding_is_a_400() {
+        for path in ["/x/%", "/x/a%2", "/x/%zz", "/x/%ff", "/x/%C3%28"] {
+            assert_eq!(apply(&text(), path).unwrap_err().status, 400, "{path}");
+        }
+    }
+
+    #[test]
+    fn text_with_nothing_encoded_is_not_copied() {
+        assert!(matches!(decode("plain+text", Plus::Itself), Ok(Cow::Borrowed(_))));
+        assert!(matches!(decode("plain", Plus::Space), Ok(Cow::Borrowed(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn encoded_text_decodes_to_itself(text in any::<String>()) {
+            let encoded = text.bytes().fold(String::new(), |all, byte| format!("{all}%{byte:02x}"));
+            prop_assert_eq!(decode(&encoded, Plus::Itself).unwrap(), text.as_str());
+            prop_assert_eq!(decode(&encoded, Plus::Space).unwrap(), text.as_str());
+        }
+
+        #[test]
+        fn no_text_makes_decoding_panic(text in ".{0,30}%?.{0,2}") {
+            let _ = decode(&text, Plus::Space);
+        }
+    }
+}
