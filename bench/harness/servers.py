@@ -155,6 +155,8 @@ def _environment(spec: Spec, port: int, folder: Path) -> dict[str, str]:
         "NEXUS_JWT_SECRET": SECRET.decode(),
         "PYTHONPATH": f"{places.BENCH / spec.folder}:{places.BENCH / 'servers/python_common'}",
     }
+    if not spec.venv:  # this gateway, from its tree; the peers' environments must not see it
+        environment["PYTHONPATH"] += f":{places.REPOSITORY}"
     if spec.venv:
         programs = places.BENCH / "venvs" / spec.venv / "bin"
         environment["PATH"] = f"{programs}:{environment['PATH']}"
