@@ -143,16 +143,25 @@ class Filter(Generic[*Ts]):
         self,
         handler: Callable[[*Ts], AsyncIterator[bytes | str]],
         *,
+        content_type: str = "text/event-stream",
         timeout: float | None = None,
         name: str | None = None,
         raises: Sequence[Code] = (),
     ) -> Route:
-        """End the chain: answer with the chunks of the async generator `handler(*values)`."""
+        """End the chain: answer with the chunks of the async generator `handler(*values)`.
+
+        Args:
+            handler: yields text or bytes; each chunk is sent at once.
+            content_type: of the whole answer.
+            timeout: seconds until the first chunk, 504 beyond; without it the gateway's.
+            name: instead of the handler's qualified name.
+            raises: the kinds of `Reject` that the handler raises before its first chunk.
+        """
         return Route(
             self.node,
             self.slots,
             handler,
-            stream=True,
+            stream=content_type,
             timeout=timeout,
             name=name,
             raises=tuple(raises),

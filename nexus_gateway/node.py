@@ -41,7 +41,7 @@ class Member(msgspec.Struct, frozen=True, tag_field="node", tag="member"):
 class Parse(msgspec.Struct, frozen=True, tag_field="node", tag="parse"):
     """A date, time or UUID, whose text the core has checked."""
 
-    type: type
+    type: type[object]
     location: str
     name: str
 

@@ -36,13 +36,16 @@ Layer: TypeAlias = plan.Log | plan.Cors | plan.Compress | plan.AddressLimit | Ti
 
 
 class Route(msgspec.Struct, frozen=True, eq=False):
-    """A chain with its handler, or with what the core answers itself (`terminal`)."""
+    """A chain with its handler, or with what the core answers itself (`terminal`).
+
+    `stream` is the content type of a stream, None where the handler answers at once.
+    """
 
     node: Node
     slots: tuple[Slot, ...]
     handler: Handler | None
     terminal: plan.Terminal | None = None
-    stream: bool = False
+    stream: str | None = None
     status: int | None = None
     timeout: float | None = None
     name: str | None = None

@@ -35,10 +35,9 @@ def cors(
     Raises:
         ValueError: an entry is not an origin, or `*` is not alone.
     """
-    for origin in origins:
-        check_origin(origin)
-    if "*" in origins and (len(origins) > 1 or credentials):
-        raise ValueError("the origin '*' goes neither with other origins nor with credentials")
+    check_origins(origins)
+    if "*" in origins and credentials:
+        raise ValueError("the origin '*' does not go with credentials")
     return plan.Cors(
         origins=tuple(origins),
         max_age=max_age,
@@ -49,14 +48,20 @@ def cors(
     )
 
 
-def check_origin(origin: str) -> None:
-    """Check that the text is `*`, or scheme, host and port as a browser writes them.
+def check_origins(origins: Sequence[str]) -> None:
+    """Check that each is scheme, host and port as a browser writes them, or that `*` is alone.
 
     Raises:
         ValueError: it is not.
     """
-    if origin == "*":
-        return
+    if "*" in origins and len(origins) > 1:
+        raise ValueError("the origin '*' allows every origin, so it stands alone")
+    for origin in origins:
+        if origin != "*":
+            _check_origin(origin)
+
+
+def _check_origin(origin: str) -> None:
     parts = urlsplit(origin)
     if f"{parts.scheme}://{parts.netloc}" != origin or not parts.scheme or not parts.hostname:
         raise ValueError(

@@ -1,0 +1,138 @@
+"""Keys of tokens: the secret that development makes for itself, and those that settings name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nexus_gateway import plan
+from nexus_gateway.settings import SECRET_BYTES, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What the plan calls the keys; their values travel beside it.
+_SECRET = "jwt-secret"  # noqa: S105
+_PUBLIC = "jwt-public-key"
+_PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----([A-Za-z0-9+/=\s]+)-----END \1-----")
+# The object identifiers in a SubjectPublicKeyInfo (RFC 5280), as they are written there.
+_ALGORITHMS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("2a864886f70d010101", ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
+    ("2a8648ce3d030107", ("ES256",)),
+    ("2b81040022", ("ES384",)),
+    ("2b6570", ("EdDSA",)),
+)
+
+
+class KeyRing(msgspec.Struct, frozen=True):
+    """How tokens are verified, and the keys that `tokens` names; these never enter the plan."""
+
+    tokens: plan.Tokens
+    secrets: dict[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"KeyRing(tokens={self.tokens!r}, secrets={sorted(self.secrets)})"
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Collect the keys that the settings name.
+
+    Raises:
+        SettingsError: a key cannot be read, or is of a kind that the core does not know.
+    """
+    keys: list[plan.Key] = []
+    values: dict[str, bytes] = {}
+    secret = settings.secret()
+    if secret is not None:
+        keys.append(plan.Key(secret=_SECRET, algorithms=("HS256", "HS384", "HS512")))
+        values[_SECRET] = secret
+    if settings.jwt_public_key_file is not None:
+        pem = _read(settings.jwt_public_key_file)
+        algorithms = algorithms_of(pem, settings.jwt_public_key_file)
+        keys.append(plan.Key(secret=_PUBLIC, algorithms=algorithms))
+        values[_PUBLIC] = pem
+    tokens = plan.Tokens(
+        keys=tuple(keys),
+        cache=settings.token_cache,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        leeway=settings.jwt_leeway,
+    )
+    return KeyRing(tokens, values)
+
+
+def algorithms_of(pem: bytes, path: Path) -> tuple[str, ...]:
+    """Say which algorithms a public key can verify: those of its own kind, and no other.
+
+    Raises:
+        SettingsError: it is not a public key, or of a kind that the core does not know.
+    """
+    match = _PEM.search(pem.decode("ascii", errors="replace"))
+    if match is None or match[1] not in {"PUBLIC KEY", "RSA PUBLIC KEY"}:
+        found = f"a PEM of a {match[1].lower()}" if match else "no PEM"
+        raise SettingsError(
+            f"jwt_public_key_file: expected a PEM public key in {path}, found {found}"
+        )
+    if match[1] == "RSA PUBLIC KEY":
+        return _ALGORITHMS[0][1]
+    try:
+        der = base64.b64decode(match[2], validate=False)
+    except binascii.Error as error:
+        raise SettingsError(f"jwt_public_key_file: {path}: {error}") from error
+    # The identifiers stand at the beginning, before the key itself.
+    for identifier, algorithms in _ALGORITHMS:
+        if bytes.fromhex(identifier) in der[:32]:
+            return algorithms
+    raise SettingsError(
+        f"jwt_public_key_file: expected an RSA, P-256, P-384 or Ed25519 key in {path}, "
+        "found another"
+    )
+
+
+def development_secret(folder: Path) -> bytes:
+    """Read the secret of a development gateway; if there is none, make one for its owner only.
+
+    Raises:
+        SettingsError: it cannot be written or read, or someone made it too short.
+    """
+    path = folder / "jwt-secret"
+    try:
+        if not path.exists():
+            _make(path)
+        secret = path.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    if len(secret) < SECRET_BYTES:
+        raise SettingsError(
+            f"{path}: expected at least {SECRET_BYTES} bytes, found {len(secret)}; "
+            "remove the file and a new secret is made"
+        )
+    return secret
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(SECRET_BYTES))
+    try:
+        # Whole or not at all: of two that start at once, both use the one that was first.
+        os.link(mine, path)
+    except FileExistsError:
+        pass
+    finally:
+        mine.unlink()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"jwt_public_key_file: {path}: {error.strerror}") from error

@@ -1,0 +1,257 @@
+"""Settings: one struct, read from a TOML file and the environment; the environment wins.
+
+Every key of `Settings` is `NEXUS_<KEY>` in the environment and `<key>` in the file. Nothing is
+guessed: an unknown key is an error with a suggestion, a wrong value one that names the key, what
+was found, what is expected and where it came from. What is secret is in no message and no `repr`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from nexus_gateway import plan, rate
+from nexus_gateway.layers.cors import check_origins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX = "NEXUS_"
+SECRET_BYTES = 32
+"""An HMAC key is at least as long as its hash (RFC 7518, section 3.2)."""
+
+Positive: TypeAlias = Annotated[float, Meta(gt=0)]
+
+
+class Secret:
+    """Text that is not shown; `reveal()` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message has a line for each that is wrong."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator decides.
+
+    Attributes:
+        env: `production` listens on every address and refuses to start without a key of its own.
+        host: the address to listen on; by default this machine only, in production every one.
+        port: the port; 0 takes a free one.
+        data_dir: the folder of the database and of the development secret.
+        database_url: by default a SQLite file in `data_dir`.
+        jwt_secret: the HMAC key of tokens; at least 32 bytes.
+        jwt_public_key_file: a PEM file, the public key of whoever signs tokens.
+        jwt_issuer: what `iss` must be.
+        jwt_audience: what `aud` must name.
+        jwt_leeway: seconds of clock difference allowed.
+        token_cache: verified tokens remembered; 0 verifies each time.
+        cors_origins: the pages that may call from a browser; separated by commas.
+        tls_cert: a PEM file, the certificate chain.
+        tls_key: a PEM file, the certificate's private key.
+        workers: threads of the core.
+        rate_limit: of each client address, `100/s burst 200`; empty is none.
+        log_level: the least level written.
+        timeout: seconds that a request may take.
+        body_bytes: bytes that a body may have.
+        shutdown_grace: seconds that requests may take to finish at the end.
+    """
+
+    env: Literal["development", "production"] = "development"
+    host: str = ""
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
+    data_dir: Path = Path(".nexus")
+    database_url: str | None = None
+    jwt_secret: Secret | None = None
+    jwt_public_key_file: Path | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_leeway: Annotated[int, Meta(ge=0, le=300)] = 0
+    token_cache: Annotated[int, Meta(ge=0, le=10_000_000)] = 10_000
+    cors_origins: tuple[str, ...] = ()
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    rate_limit: str = ""
+    log_level: plan.Level = "info"
+    timeout: Positive = 30.0
+    body_bytes: Annotated[int, Meta(ge=0, le=1 << 32)] = 1 << 20
+    shutdown_grace: Annotated[float, Meta(ge=0)] = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.host:
+            host = "127.0.0.1" if self.env == "development" else "0.0.0.0"  # noqa: S104
+            msgspec.structs.force_setattr(self, "host", host)
+
+    def __repr__(self) -> str:
+        # The URL of a database has its password in it.
+        shown = {"jwt_secret": self.jwt_secret, "database_url": self.database_url and "..."}
+        fields = ((name, shown.get(name, getattr(self, name))) for name in self.__struct_fields__)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields)})"
+
+    def secret(self) -> bytes | None:
+        """Give the HMAC key: as set, or in development one kept in `data_dir`, made at first use.
+
+        None where tokens are verified with a public key alone.
+
+        Raises:
+            SettingsError: the kept secret cannot be read, or is too short.
+        """
+        from nexus_gateway.keys import development_secret
+
+        if self.jwt_secret is not None:
+            return self.jwt_secret.reveal().encode()
+        if self.jwt_public_key_file is not None:
+            return None
+        return development_secret(self.data_dir)
+
+    def limit(self) -> plan.AddressLimit | None:
+        """Give the limit of each client address."""
+        if not self.rate_limit:
+            return None
+        chosen = rate.parse(self.rate_limit)
+        return plan.AddressLimit(
+            requests=chosen.requests, period_ms=chosen.period_ms, burst=chosen.burst
+        )
+
+    def bounds(self) -> plan.Bounds:
+        """Give what a request may be at most."""
+        return plan.Bounds(
+            body_bytes=self.body_bytes, timeout_ms=max(1, round(self.timeout * 1000))
+        )
+
+
+def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from a file, given or named by `NEXUS_CONFIG`, and from the environment.
+
+    Raises:
+        SettingsError: the file cannot be read, or keys or values are wrong; all are listed.
+    """
+    variables = os.environ if environ is None else environ
+    named = config or _path(variables.get(f"{PREFIX}CONFIG"))
+    written = {} if named is None else _read_file(named)
+    given: dict[str, object] = {}
+    problems: list[str] = []
+    for key, value, source in [*_of_file(written, named), *_of_environment(variables)]:
+        try:
+            given[key] = _convert(key, value)
+            _check_value(key, given[key])
+        except (LookupError, ValueError) as problem:
+            problems.append(f"{source}: {problem}")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    settings = Settings(**given)  # type: ignore[arg-type]  # each was converted to its field's type
+    problems = list(_contradictions(settings))
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+# --- reading ---
+
+_FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+
+
+def _of_file(written: Mapping[str, object], path: Path | None) -> Iterator[tuple[str, object, str]]:
+    for key, value in written.items():
+        yield key, value, f"{key} in {path}"
+
+
+def _of_environment(variables: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    for name, text in sorted(variables.items()):
+        # A variable that is set to nothing, as compose files do, says nothing.
+        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG" and text:
+            yield name.removeprefix(PREFIX).lower(), text, f"{name} in the environment"
+
+
+def _convert(key: str, value: object) -> object:
+    field = _FIELDS.get(key)
+    if field is None:
+        near = difflib.get_close_matches(key, _FIELDS, n=1)
+        hint = f"did you mean {near[0]}" if near else f"the keys are {', '.join(_FIELDS)}"
+        raise LookupError(f"there is no setting {key!r}; {hint}")
+    if get_origin(field.type) is tuple and isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    secret = field.type == Secret | None
+    try:
+        return msgspec.convert(value, field.type, strict=False, dec_hook=_wrap)
+    except msgspec.ValidationError as error:
+        found = "another value" if secret else repr(value)
+        expected = _expected(field.type) or str(error).partition(", got")[0]
+        raise ValueError(f"{expected[:1].lower()}{expected[1:]}, found {found}") from None
+
+
+def _expected(kind: object) -> str:
+    return f"expected one of {', '.join(get_args(kind))}" if get_origin(kind) is Literal else ""
+
+
+def _wrap(kind: type, value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("Expected `str`")  # noqa: TRY004  # what msgspec takes for a wrong value
+    return Path(value).expanduser() if kind is Path else Secret(value)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+# --- what must hold beyond the types ---
+
+
+def _check_value(key: str, value: object) -> None:
+    match key, value:
+        case "rate_limit", str(text) if text:
+            rate.parse(text)
+        case "cors_origins", _:
+            check_origins(_texts(value))
+        case "jwt_secret", Secret():
+            size = len(value.reveal().encode())
+            if size < SECRET_BYTES:
+                raise ValueError(
+                    f"expected at least {SECRET_BYTES} bytes, found {size}; "
+                    "make one with: openssl rand -hex 32"
+                )
+        case _:
+            pass
+
+
+def _texts(values: object) -> list[str]:
+    return msgspec.convert(values, list[str])
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        yield "tls_cert and tls_key go together: one is set, the other is not"
+    own = settings.jwt_secret or settings.jwt_public_key_file
+    if settings.env == "production" and own is None:
+        yield (
+            "production needs a key of its own: set NEXUS_JWT_SECRET (openssl rand -hex 32) "
+            "or NEXUS_JWT_PUBLIC_KEY_FILE"
+        )
