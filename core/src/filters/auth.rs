@@ -1,7 +1,9 @@
-//! `auth`: a bearer token that verifies and has the scopes that a route asks for (RFC 6750, RFC 7519, RFC 8725).
+//! `auth`: a bearer token that verifies and has the scopes that a route asks for (RFC 6750, RFC
+//! 7519, RFC 8725).
 //!
-//! Every way in which a token fails has a code of its own, and every 401 and 403 says in `WWW-Authenticate` what is
-//! needed. The signature is checked before a word of the claims is believed.
+//! Every way in which a token fails has a code of its own, and every 401 and 403 says in
+//! `WWW-Authenticate` what is needed. The signature is checked before a word of the claims is
+//! believed.
 
 mod base64;
 mod cache;

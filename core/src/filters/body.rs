@@ -1,4 +1,5 @@
-//! `body`: what body a route wants. The head is checked here; the body is read after all filters have passed.
+//! `body`: what body a route wants. The head is checked here; the body is read after all filters
+//! have passed.
 
 use bytes::Bytes;
 use http::HeaderMap;

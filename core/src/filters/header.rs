@@ -25,8 +25,8 @@ impl Header {
         Ok(Self { name, reader: Reader::build(kind)? })
     }
 
-    /// Reads the header and extracts its value. A header given twice is refused: two readers of one request
-    /// (a proxy, the gateway, the handler) could each take another of the two.
+    /// Reads the header and extracts its value. A header given twice is refused: two readers of one
+    /// request (a proxy, the gateway, the handler) could each take another of the two.
     pub fn apply(&self, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
         let mut given = context.parts.headers.get_all(&self.name).iter();
         let Some(header) = given.next() else {

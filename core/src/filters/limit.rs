@@ -1,9 +1,10 @@
 //! `limit`: how often a caller may ask: GCRA with burst (`governor`), told in the headers of
 //! draft-ietf-httpapi-ratelimit-headers-11.
 //!
-//! `100/min burst 20` lets 20 requests pass at once, then one each 600 ms. `RateLimit-Policy` announces that as what a
-//! client can rely on: a quota of the burst, per the time in which a spent burst is full again (`q=20;w=12`). A client
-//! that obeys it, or `RateLimit`, or `Retry-After`, is not refused again.
+//! `100/min burst 20` lets 20 requests pass at once, then one each 600 ms. `RateLimit-Policy`
+//! announces that as what a client can rely on: a quota of the burst, per the time in which a spent
+//! burst is full again (`q=20;w=12`). A client that obeys it, or `RateLimit`, or `Retry-After`, is
+//! not refused again.
 
 mod states;
 
@@ -41,8 +42,8 @@ type Headers = Vec<(HeaderName, HeaderValue)>;
 pub struct Limit<C: Clock = DefaultClock> {
     limiter: Limiter<C>,
     by: LimitBy,
-    /// Two, for 128 bits of a subject: callers share an allowance only if both collide, and none can aim at that
-    /// without knowing the keys, which are new at every start.
+    /// Two, for 128 bits of a subject: callers share an allowance only if both collide, and none
+    /// can aim at that without knowing the keys, which are new at every start.
     hashers: [RandomState; 2],
 }
 
@@ -233,7 +234,8 @@ impl<C: Clock> Limiter<C> {
 // === impl Rate ===
 
 impl Rate<'_> {
-    /// The interval of one request and the refill of a burst, in nanoseconds, and the same for `governor`.
+    /// The interval of one request and the refill of a burst, in nanoseconds, and the same for
+    /// `governor`.
     fn times(&self) -> Result<(u64, u64, Quota), PlanError> {
         let (Some(burst), 1.., 1..) = (NonZeroU32::new(self.burst), self.requests, self.period_ms)
         else {
@@ -258,7 +260,8 @@ impl Rate<'_> {
         }
     }
 
-    /// Whether the name can stand in a string of a structured field (RFC 9651, section 3.3.3) without escapes.
+    /// Whether the name can stand in a string of a structured field (RFC 9651, section 3.3.3)
+    /// without escapes.
     fn is_named(&self) -> bool {
         !self.name.is_empty()
             && self
@@ -284,8 +287,8 @@ struct Announced {
 }
 
 impl Announced {
-    /// The burst per its refill. A refill within a second is told as what a whole second allows, for the window
-    /// is in seconds.
+    /// The burst per its refill. A refill within a second is told as what a whole second allows,
+    /// for the window is in seconds.
     fn of(rate: &Rate<'_>, interval: u64, refill: u64) -> Self {
         if refill < SECOND {
             return Self { quota: SECOND / interval, window: 1 };
@@ -301,7 +304,8 @@ fn standing_header(name: &str, remaining: u64, seconds: u64) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
-/// Whole seconds, rounded up: who waits so long is not early. At least one, for a client takes 0 as "now".
+/// Whole seconds, rounded up: who waits so long is not early. At least one, for a client takes 0 as
+/// "now".
 fn seconds(nanoseconds: u64) -> u64 {
     nanoseconds.div_ceil(SECOND).max(1)
 }

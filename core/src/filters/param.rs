@@ -49,7 +49,8 @@ pub(super) enum Plus {
     Space,
 }
 
-/// Percent-decodes a text; the error says what it is instead. Text with nothing encoded is not copied.
+/// Percent-decodes a text; the error says what it is instead. Text with nothing encoded is not
+/// copied.
 pub(super) fn decode(text: &str, plus: Plus) -> Result<Cow<'_, str>, &'static str> {
     let other = if plus == Plus::Space { b'+' } else { b'%' };
     match memchr2(b'%', other, text.as_bytes()) {

@@ -1,7 +1,8 @@
 //! `query`: the query string, read into a record or as one value.
 //!
-//! The string is walked once; parameters that no field names are ignored. Everything that is wrong with a record is
-//! reported in one refusal, so that a caller does not mend a request one parameter at a time.
+//! The string is walked once; parameters that no field names are ignored. Everything that is wrong
+//! with a record is reported in one refusal, so that a caller does not mend a request one parameter
+//! at a time.
 
 use crate::filters::Context;
 use crate::filters::param::{Plus, decode};
@@ -61,7 +62,8 @@ impl QueryValue {
         Ok(Self { field: Field::build(field)? })
     }
 
-    /// Reads the parameter and extracts its value; [`Value::None`] where it is neither given nor required.
+    /// Reads the parameter and extracts its value; [`Value::None`] where it is neither given nor
+    /// required.
     pub fn apply(&self, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
         let record = read(std::slice::from_ref(&self.field), context)?;
         let value = record.into_iter().next().flatten().unwrap_or(Value::None);
@@ -98,8 +100,8 @@ impl Field {
     }
 }
 
-/// Reads the fields of a query string in one walk; the refusal lists everything that is wrong. It is `absent` where
-/// no field is given at all, so that `optional` lets that pass.
+/// Reads the fields of a query string in one walk; the refusal lists everything that is wrong. It
+/// is `absent` where no field is given at all, so that `optional` lets that pass.
 fn read(fields: &[Field], context: &Context<'_>) -> Result<Vec<Option<Value>>, Box<Rejection>> {
     let mut record: Vec<Option<Value>> = Vec::new();
     record.resize_with(fields.len(), || None);

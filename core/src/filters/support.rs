@@ -1,4 +1,5 @@
-//! Requests for the filters' own tests: a head, a template and a caller, and what a filter makes of them.
+//! Requests for the filters' own tests: a head, a template and a caller, and what a filter makes of
+//! them.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! `cors`: which cross-origin requests browsers may make (Fetch standard, section 3.3).
 //!
-//! Origins are compared whole and byte by byte with those of the plan: a browser sends them in one form only, and any
-//! cleverer match has let strangers in. Everything an answer carries is made at start.
+//! Origins are compared whole and byte by byte with those of the plan: a browser sends them in one
+//! form only, and any cleverer match has let strangers in. Everything an answer carries is made at
+//! start.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -56,7 +57,8 @@ impl Cors {
         })
     }
 
-    /// The `Access-Control-Allow-Origin` that a request's origin is answered with; `None` allows nothing.
+    /// The `Access-Control-Allow-Origin` that a request's origin is answered with; `None` allows
+    /// nothing.
     pub fn decide(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
         match &self.origins {
             Origins::Any => Some(const { HeaderValue::from_static("*") }),
@@ -82,8 +84,8 @@ impl Cors {
 
     /// The headers that answer a preflight, with status 204; `None` where the request is none.
     ///
-    /// Without `allowed` methods the one that is asked for is allowed. A foreign origin gets no permission, only
-    /// `Vary`.
+    /// Without `allowed` methods the one that is asked for is allowed. A foreign origin gets no
+    /// permission, only `Vary`.
     pub fn preflight(
         &self,
         method: &Method,
@@ -118,7 +120,8 @@ impl Cors {
         }
     }
 
-    /// Also where no `Origin` was sent, or a shared cache would give that answer to a browser (Fetch, section 3.3.8).
+    /// Also where no `Origin` was sent, or a shared cache would give that answer to a browser
+    /// (Fetch, section 3.3.8).
     fn vary_by_origin(&self, headers: &mut HeaderMap) {
         if matches!(self.origins, Origins::These(_)) {
             vary(headers, "Origin");
@@ -165,7 +168,8 @@ impl Origins {
     }
 }
 
-/// An origin as browsers serialise it: `scheme://host` in lower case, with a port unless it is the scheme's own.
+/// An origin as browsers serialise it: `scheme://host` in lower case, with a port unless it is the
+/// scheme's own.
 fn exact(origin: &str) -> Result<HeaderValue, PlanError> {
     let refuse = |why: &str| PlanError::new(format!("cors: the origin `{origin}` {why}"));
     let (scheme, authority) =

@@ -1,7 +1,8 @@
 //! `trace`: the ids of a request, W3C Trace Context in and out.
 //!
-//! A caller's `traceparent` is read strictly (Trace Context level 2, section 3.2); B3's single header is read where
-//! there is none. What is malformed is replaced, never refused: tracing must not fail a request.
+//! A caller's `traceparent` is read strictly (Trace Context level 2, section 3.2); B3's single
+//! header is read where there is none. What is malformed is replaced, never refused: tracing must
+//! not fail a request.
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -111,7 +112,8 @@ fn hex<const BYTES: usize, const HEX: usize>(bytes: [u8; BYTES]) -> [u8; HEX] {
     text
 }
 
-/// Version 00 has exactly 55 characters; a later one may have more after a hyphen; `ff` is no version.
+/// Version 00 has exactly 55 characters; a later one may have more after a hyphen; `ff` is no
+/// version.
 fn read_traceparent(text: &[u8]) -> Option<Parent> {
     let (head, rest) = text.split_at_checked(55)?;
     let [v1, v2, b'-', ids @ .., b'-', f1, f2] = head else { return None };

@@ -13,8 +13,8 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-/// Decodes a part; `None` where it is not base64url, or not in its one canonical form: were spare bits ignored,
-/// one signed token could be written in several ways.
+/// Decodes a part; `None` where it is not base64url, or not in its one canonical form: were spare
+/// bits ignored, one signed token could be written in several ways.
 pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
     let (groups, rest) = text.as_chunks::<4>();
@@ -45,6 +45,7 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::decode;
@@ -79,7 +80,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_encoded_decodes_to_itself(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn whatever_is_encoded_decodes_to_itself(bytes in vec(any::<u8>(), 0..100)) {
             prop_assert_eq!(decode(encode(&bytes).as_bytes()), Some(bytes));
         }
 

@@ -1,8 +1,8 @@
 //! Verified tokens, remembered: a hit costs a hash and a comparison instead of a signature.
 //!
-//! Only tokens that verified are kept, each under its whole text, so that a forged token that collides with a real one
-//! is not taken for it. Two generations bound the memory: when the young one is full it becomes the old one, and what
-//! was not used since is dropped at once.
+//! Only tokens that verified are kept, each under its whole text, so that a forged token that
+//! collides with a real one is not taken for it. Two generations bound the memory: when the young
+//! one is full it becomes the old one, and what was not used since is dropped at once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +34,8 @@ impl Cache {
         Self { half: (capacity / 2).max(1), generations: Mutex::default() }
     }
 
-    /// The claims of a token that has verified before. A token of the old generation becomes young again.
+    /// The claims of a token that has verified before. A token of the old generation becomes young
+    /// again.
     pub(super) fn get(&self, token: &str) -> Option<Arc<Claims>> {
         let mut generations = self.generations.lock();
         if let Some(claims) = generations.young.get(token) {
@@ -73,7 +74,8 @@ impl Cache {
 // === impl Generations ===
 
 impl Generations {
-    /// Inserts a token and returns the generation that had to go, for the caller to drop outside the lock.
+    /// Inserts a token and returns the generation that had to go, for the caller to drop outside
+    /// the lock.
     fn insert(&mut self, token: Box<str>, claims: Arc<Claims>, half: usize) -> Option<Generation> {
         let full = self.young.len() >= half && !self.young.contains_key(&token);
         let dropped = full.then(|| {

@@ -83,7 +83,8 @@ impl Claims {
         self.scopes.binary_search_by(|known| (**known).cmp(scope)).is_ok()
     }
 
-    /// Reads a verified payload, and checks that it comes from the issuer and is meant for the audience.
+    /// Reads a verified payload, and checks that it comes from the issuer and is meant for the
+    /// audience.
     pub(super) fn read(
         payload: Vec<u8>,
         issuer: Option<&str>,
@@ -133,7 +134,8 @@ impl Claims {
     }
 }
 
-/// Reads a JSON object. serde also fills a struct from a list, by the order of its fields: no JWT is that.
+/// Reads a JSON object. serde also fills a struct from a list, by the order of its fields: no JWT
+/// is that.
 pub(super) fn read_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten()
@@ -147,8 +149,8 @@ fn check_issuer(given: &Found<'_>, wanted: Option<&str>) -> Result<(), Box<Rejec
     }
 }
 
-/// RFC 7519, section 4.1.3: a token for an audience is refused by whoever is not in it, also by a gateway that
-/// was given no name.
+/// RFC 7519, section 4.1.3: a token for an audience is refused by whoever is not in it, also by a
+/// gateway that was given no name.
 fn check_audience(given: &Found<'_>, wanted: Option<&str>) -> Result<(), Box<Rejection>> {
     let sentence = match (wanted, given) {
         (None, Found::Absent) => return Ok(()),

@@ -1,5 +1,5 @@
-//! The keys that tokens are verified with. Each accepts its own algorithms only, all of one family: so no token can
-//! have a public key taken for an HMAC secret (RFC 8725, sections 2.1 and 3.1).
+//! The keys that tokens are verified with. Each accepts its own algorithms only, all of one family:
+//! so no token can have a public key taken for an HMAC secret (RFC 8725, sections 2.1 and 3.1).
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 

@@ -1,4 +1,5 @@
-//! The verifier: from a token's text to its claims, or to the refusal that says what is wrong with it.
+//! The verifier: from a token's text to its claims, or to the refusal that says what is wrong with
+//! it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,7 +44,8 @@ struct Head<'a> {
 // === impl Verifier ===
 
 impl Verifier {
-    /// Reads the keys. A missing secret, an unreadable key or one that does not fit its algorithms is an error.
+    /// Reads the keys. A missing secret, an unreadable key or one that does not fit its algorithms
+    /// is an error.
     pub fn build(tokens: &Tokens, secrets: &Secrets) -> Result<Self, PlanError> {
         if tokens.keys.is_empty() {
             return Err(PlanError::new("tokens: there is no key, so no token could be verified"));
@@ -123,7 +125,8 @@ impl Verifier {
         Err(refuse(&TOKEN_SIGNATURE_INVALID, TOKEN_SIGNATURE_INVALID.sentence))
     }
 
-    /// The keys that may have signed a token: those it names, where any has that name, and that accept its algorithm.
+    /// The keys that may have signed a token: those it names, where any has that name, and that
+    /// accept its algorithm.
     fn keys_for(&self, kid: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &Key> {
         let kid = kid.filter(|kid| self.keys.iter().any(|key| key.is_named(kid)));
         self.keys

@@ -1,9 +1,10 @@
 //! The limiter's memory: one number per caller, bounded whatever callers there are.
 //!
-//! `governor` decides; this stores, in shards, for each key the time at which its allowance is full again (GCRA's
-//! theoretical arrival time). A state whose time has passed is the same as none, so at the bound such states are
-//! dropped first. Where there is none, the fullest of a small random sample goes: its caller gains least by being
-//! forgotten, and an attacker with many addresses mostly evicts their own.
+//! `governor` decides; this stores, in shards, for each key the time at which its allowance is full
+//! again (GCRA's theoretical arrival time). A state whose time has passed is the same as none, so
+//! at the bound such states are dropped first. Where there is none, the fullest of a small random
+//! sample goes: its caller gains least by being forgotten, and an attacker with many addresses
+//! mostly evicts their own.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -19,8 +20,8 @@ pub(super) const CAPACITY: usize = 100_000;
 const SHARDS: usize = 16;
 const SAMPLE: usize = 8;
 
-/// A key, and where the store leaves what `governor` does not tell: the times of the decision, in nanoseconds since
-/// the limiter began.
+/// A key, and where the store leaves what `governor` does not tell: the times of the decision, in
+/// nanoseconds since the limiter began.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Probe {
     key: u128,
@@ -72,7 +73,8 @@ impl Hash for Probe {
 // === impl States ===
 
 impl States {
-    /// An empty store for a rate of one per `interval` nanoseconds, of which `lifetime` refill the whole allowance.
+    /// An empty store for a rate of one per `interval` nanoseconds, of which `lifetime` refill the
+    /// whole allowance.
     pub(super) fn new(interval: u64, lifetime: u64, capacity: usize) -> Self {
         let capacity = (capacity / SHARDS).max(1);
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(capacity, lifetime))).collect();
@@ -92,7 +94,8 @@ impl StateStore for States {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        // `governor` does not tell a store the time, but a caller without a state is full again one interval from now.
+        // `governor` does not tell a store the time, but a caller without a state is full again one
+        // interval from now.
         let (outcome, first) = decide(None)?;
         let now = first.as_u64().saturating_sub(self.interval);
         probe.now.set(now);
@@ -133,7 +136,8 @@ impl Shard {
     }
 
     fn make_room(&mut self, now: u64) {
-        // A sweep looks at every state: under a flood of new callers it must not be repeated for each.
+        // A sweep looks at every state: under a flood of new callers it must not be repeated for
+        // each.
         if now >= self.next_sweep {
             self.next_sweep = now.saturating_add(self.lifetime / 4);
             self.drop_expired(now);

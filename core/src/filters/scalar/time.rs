@@ -1,4 +1,5 @@
-//! Dates and times of RFC 3339, checked without being converted: Python makes its own objects of the text.
+//! Dates and times of RFC 3339, checked without being converted: Python makes its own objects of
+//! the text.
 
 /// Whether the text is a `full-date`, leap days included.
 ///
@@ -124,7 +125,9 @@ mod tests {
         }
 
         #[test]
-        fn every_day_up_to_the_28th_is_a_date(year in 1..=9999_u32, month in 1..=12_u32, day in 1..=28_u32) {
+        fn every_day_up_to_the_28th_is_a_date(
+            year in 1..=9999_u32, month in 1..=12_u32, day in 1..=28_u32,
+        ) {
             let text = format!("{year:04}-{month:02}-{day:02}");
             prop_assert!(is_date(text.as_bytes()));
         }
