@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 EntityId: TypeAlias = Annotated[
     str,
@@ -28,6 +31,8 @@ Tags: TypeAlias = Annotated[tuple[Tag, ...], Meta(max_length=64)]
 Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+DEPTH = 32
+"""Levels that attributes may be nested; what walks them may then call itself."""
 RESERVED = frozenset({"search"})
 """Ids that would hide behind paths of our own."""
 
@@ -50,8 +55,9 @@ class Entity(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a client decides of an entity, but for its id."""
+    """All that a client decides of an entity; the id may be left to the path."""
 
+    entity_id: EntityId | None = None
     entity_type: EntityType
     name: Name | None = None
     tags: Tags = ()
@@ -60,6 +66,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
         _check_plain(self.entity_type, *self.tags)
+        _check_depth(self.attributes, DEPTH)
 
 
 class Draft(Content, frozen=True, kw_only=True):
@@ -69,7 +76,8 @@ class Draft(Content, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        _check_plain(self.entity_id, self.entity_type, *self.tags)
+        super().__post_init__()
+        _check_plain(self.entity_id)
         if self.entity_id in RESERVED:
             raise ValueError(f"entity_id {self.entity_id!r} is reserved")
 
@@ -87,6 +95,7 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
         _check_plain(*(self.tags or ()))
         if self.entity_type is not UNSET:
             _check_plain(self.entity_type)
+        _check_depth(self.attributes, DEPTH)
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -260,3 +269,16 @@ def _check_plain(*texts: str) -> None:
     for text in texts:
         if _CONTROL.search(text):
             raise ValueError(f"{text!r} holds a control character")
+
+
+def _check_depth(value: object, levels: int) -> None:
+    inner: Iterable[object] = ()
+    if isinstance(value, dict):
+        inner = cast("dict[str, object]", value).values()
+    elif isinstance(value, list):
+        inner = cast("list[object]", value)
+    for item in inner:
+        if isinstance(item, dict | list):
+            if levels == 1:
+                raise ValueError(f"attributes are nested deeper than {DEPTH} levels")
+            _check_depth(cast("object", item), levels - 1)

@@ -1,0 +1,1 @@
+"""Metrics: the core's counters, as Prometheus and as JSON."""

@@ -38,6 +38,11 @@ class Migration(msgspec.Struct, frozen=True):
     up: tuple[str, ...]
     down: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        """The file's name, without its ending."""
+        return f"{self.number:04}_{self.name}"
+
 
 class State(msgspec.Struct, frozen=True):
     """Whether a migration was applied, and when (RFC 3339)."""
@@ -62,8 +67,8 @@ def status(database: Path, *, folder: Path = FOLDER) -> list[State]:
     return [State(one.number, one.name, applied.get(one.number)) for one in known]
 
 
-def up(database: Path, *, folder: Path = FOLDER) -> list[str]:
-    """Apply what is missing, in order; the names of what was applied.
+def up(database: Path, *, to: int | None = None, folder: Path = FOLDER) -> list[str]:
+    """Apply what is missing, in order, up to number `to` or all; the names of what was applied.
 
     Raises:
         SchemaMismatch: the database and the files disagree; nothing was changed.
@@ -73,6 +78,7 @@ def up(database: Path, *, folder: Path = FOLDER) -> list[str]:
     with _opened(database) as connection, _locked(connection):
         applied = _applied(connection, known)
         missing = [one for one in known if one.number not in applied]
+        missing = [one for one in missing if to is None or one.number <= to]
         for one in missing:
             _run(connection, one.up)
             connection.execute(
@@ -80,11 +86,13 @@ def up(database: Path, *, folder: Path = FOLDER) -> list[str]:
                 " VALUES (?, ?, ?, ?)",
                 (one.number, one.name, one.checksum, datetime.now(UTC).isoformat()),
             )
-    return [f"{one.number:04}_{one.name}" for one in missing]
+    return [one.title for one in missing]
 
 
-def down(database: Path, *, steps: int = 1, folder: Path = FOLDER) -> list[str]:
-    """Take back the last `steps` migrations with what they hold; the names of what was taken back.
+def down(database: Path, *, to: int | None = None, folder: Path = FOLDER) -> list[str]:
+    """Take back what came after number `to`, or the last; the names of what was taken back.
+
+    What these migrations hold is lost; 0 takes back everything.
 
     Raises:
         SchemaMismatch: the database and the files disagree; nothing was changed.
@@ -93,11 +101,12 @@ def down(database: Path, *, steps: int = 1, folder: Path = FOLDER) -> list[str]:
     known = load(folder)
     with _opened(database) as connection, _locked(connection):
         applied = _applied(connection, known)
-        last = [one for one in reversed(known) if one.number in applied][:steps]
+        floor = max(applied, default=0) - 1 if to is None else to
+        last = [one for one in reversed(known) if one.number in applied and one.number > floor]
         for one in last:
             _run(connection, one.down)
             connection.execute("DELETE FROM schema_migration WHERE number = ?", (one.number,))
-    return [f"{one.number:04}_{one.name}" for one in last]
+    return [one.title for one in last]
 
 
 def load(folder: Path) -> list[Migration]:

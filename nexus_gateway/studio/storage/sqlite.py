@@ -98,6 +98,15 @@ class Database:
         """
         return await self._lane(1).call(job)
 
+    async def ping(self) -> None:
+        """Ask both the writer and a reader whether they work.
+
+        Raises:
+            StorageUnavailable: one does not.
+        """
+        await self.read(_ping)
+        await self.write(_ping)
+
     def _lane(self, index: int) -> Lane:
         if self._lanes is None:
             raise StorageUnavailable("the database is closed")
@@ -155,6 +164,10 @@ def path_of(url: str) -> Path:
         scheme = url.split(":", 1)[0]
         raise ValueError(f"a database URL is sqlite:///path/to/file, not one of scheme {scheme!r}")
     return Path(url.removeprefix(prefix))
+
+
+def _ping(connection: sqlite3.Connection) -> None:
+    connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
 
 
 class _Writer:

@@ -1,0 +1,127 @@
+"""The composition of the studio: builds the objects of every room and joins their routes.
+
+The only file that names every room. It holds no logic: what is decided is decided in the rooms, in
+the settings, or by whoever writes another composition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nexus_gateway import (
+    Routes,
+    _core,
+    compress,
+    cors,
+    get,
+    log,
+    path,
+    plan,
+    public,
+    rate_limit,
+)
+from nexus_gateway.keys import key_ring
+from nexus_gateway.server import Application
+from nexus_gateway.settings import Settings, SettingsError
+from nexus_gateway.studio import health
+from nexus_gateway.studio.intelligence import routes as intelligence
+from nexus_gateway.studio.intelligence.service import Entities
+from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
+from nexus_gateway.studio.metrics import routes as metrics
+from nexus_gateway.studio.storage import migrations
+from nexus_gateway.studio.storage.sqlite import Database, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from nexus_gateway import Filter
+
+
+def compose(settings: Settings) -> Application:
+    """Build the studio; nothing is opened before its lifespan is.
+
+    Raises:
+        SettingsError: a key cannot be read, or the database is of a kind that is not known.
+    """
+    ring = key_ring(settings)
+    database = Database(database_path(settings))
+    entities = Entities(SqliteEntities(database))
+    limited = _limited(settings)
+    routes = (
+        _index()
+        | health.routes(_core.__version__, {"database": health.Dependency(database.ping)})
+        | metrics.routes()
+        | intelligence.routes(entities, limited)
+    )
+    return Application(
+        routes=routes,
+        layers=_layers(settings),
+        tokens=ring.tokens,
+        secrets=ring.secrets,
+        bounds=settings.bounds(),
+        lifespan=partial(_opened, database),
+    )
+
+
+def database_path(settings: Settings) -> Path:
+    """Tell where the database is: as set, or in the data folder.
+
+    Raises:
+        SettingsError: the URL is not one of a SQLite file.
+    """
+    if settings.database_url is None:
+        return settings.data_dir / "nexus.db"
+    try:
+        return path_of(settings.database_url)
+    except ValueError as exc:
+        raise SettingsError(f"database_url: {exc}") from exc
+
+
+def migrate_database(settings: Settings, direction: str, to: int | None) -> list[str]:
+    """Bring the database's tables up or down, or tell how they stand; lines for people.
+
+    Raises:
+        StorageError: the database cannot be migrated.
+    """
+    database = database_path(settings)
+    match direction:
+        case "up":
+            return [f"applied {name}" for name in migrations.up(database, to=to)] or ["up to date"]
+        case "down":
+            names = migrations.down(database, to=to)
+            return [f"took back {name}" for name in names] or ["nothing to take back"]
+        case _:
+            states = migrations.status(database)
+            return [f"{s.number:04}_{s.name}  {s.applied_at or 'missing'}" for s in states]
+
+
+@asynccontextmanager
+async def _opened(database: Database) -> AsyncGenerator[None]:
+    await asyncio.to_thread(migrations.up, database.path)
+    async with database:
+        yield
+
+
+def _index() -> Routes:
+    links = [("location", "/docs")]
+    start = (path("") & get() & public()).answer("", status=303, headers=links, name="index")
+    return Routes(start)
+
+
+def _limited(settings: Settings) -> Filter[()]:
+    """Limit each subject as the settings say, or nobody."""
+    if not settings.rate_limit:
+        return path("")
+    return rate_limit(settings.rate_limit, by="subject", name="subject")
+
+
+def _layers(settings: Settings) -> plan.Layers:
+    return plan.Layers(
+        log=log(settings.log_level),
+        cors=cors(settings.cors_origins) if settings.cors_origins else None,
+        compress=compress(),
+    )
