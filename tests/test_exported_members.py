@@ -1,0 +1,40 @@
+"""The public names of the kernel: what a program may import stays where it is."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+import nexus_gateway
+import nexus_gateway.filters
+import nexus_gateway.layers
+import nexus_gateway.terminals
+
+NAMES = """
+    Claims Code Detail Filter Kind Layer Param Path Reject Reply Response Route Routes Trace accepted
+    auth blocking body body_bytes body_text compress cors created delete get head header html limit log
+    method no_content options param patch path post public put query query_method rate_limit require
+    route see_other state tail timeout trace use
+""".split()
+ROOMS = [nexus_gateway, nexus_gateway.filters, nexus_gateway.layers, nexus_gateway.terminals]
+
+
+def test_the_public_names_are_these() -> None:
+    assert nexus_gateway.__all__ == NAMES
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.__name__)
+def test_all_names_exist_and_are_sorted(room: object) -> None:
+    names: list[str] = getattr(room, "__all__")  # noqa: B009  # a module's, whichever it is
+
+    assert names == sorted(names)
+    assert [name for name in names if not hasattr(room, name)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_is_documented(name: str) -> None:
+    member: object = getattr(nexus_gateway, name)
+
+    if inspect.isclass(member) or inspect.isfunction(member):
+        assert inspect.getdoc(member)
