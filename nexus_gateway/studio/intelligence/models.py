@@ -55,9 +55,8 @@ class Entity(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a client decides of an entity; the id may be left to the path."""
+    """All that a client decides of an entity, but for its id."""
 
-    entity_id: EntityId | None = None
     entity_type: EntityType
     name: Name | None = None
     tags: Tags = ()
@@ -67,6 +66,12 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
         """Check what a schema cannot say; the error becomes one of the body."""
         _check_plain(self.entity_type, *self.tags)
         _check_depth(self.attributes, DEPTH)
+
+
+class Replacement(Content, frozen=True, kw_only=True):
+    """An entity as it shall be; its id is the path's, and may be repeated."""
+
+    entity_id: EntityId | None = None
 
 
 class Draft(Content, frozen=True, kw_only=True):

@@ -32,7 +32,6 @@ from nexus_gateway.studio.intelligence import errors
 from nexus_gateway.studio.intelligence.models import (
     Batch,
     Condition,
-    Content,
     Draft,
     Entity,
     EntityId,
@@ -41,6 +40,7 @@ from nexus_gateway.studio.intelligence.models import (
     Page,
     Patch,
     Recommendations,
+    Replacement,
     Report,
     Search,
     Selection,
@@ -88,7 +88,7 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
         | (entities / ID & get() & read & if_none_match).then(
             on.show, raises=["not_found", "validation_error", down]
         )
-        | (entities / ID & put() & write & if_match & if_none_match & body(Content)).then(
+        | (entities / ID & put() & write & if_match & if_none_match & body(Replacement)).then(
             on.put, raises=["precondition_failed", "validation_error", down]
         )
         | (entities / ID & patch() & write & if_match & body(Patch)).then(
@@ -144,7 +144,7 @@ class EntityRoutes:
         claims: Claims,
         if_match: str | None,
         if_none_match: str | None,
-        content: Content,
+        content: Replacement,
     ) -> Response[Entity]:
         """Create or replace an entity."""
         if content.entity_id not in (None, entity_id):
