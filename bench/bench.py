@@ -26,7 +26,7 @@ from harness.scenarios import SCENARIOS, Scenario, servers_of
 from harness.servers import Server, ServerError, Spec, running, specs
 from harness.sizes import GROWTH_REQUESTS, sizes
 from harness.traffic import SUBJECTS, request
-from harness.verify import verify
+from harness.verify import verify, verify_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,6 +138,8 @@ def visit(
     parts = [s for s in scenarios if name in s.servers and number <= (s.rounds or chosen.rounds)]
     if not parts:
         return
+    if number == 1:
+        _check_limit(name, spec, parts)
     with running(name, spec) as server:
         _prepare(server, parts)
         time.sleep(0.5)
@@ -163,8 +165,10 @@ def verify_all(table: Mapping[str, Spec], scenarios: list[Scenario], names: list
     failed = False
     for name in names:
         try:
+            parts = [s for s in scenarios if name in s.servers]
+            _check_limit(name, table[name], parts)
             with running(name, table[name]) as server:
-                _prepare(server, [s for s in scenarios if name in s.servers])
+                _prepare(server, parts)
                 memory = processes.memory(server.processes())
                 print(
                     f"{name:24} ok   ready {server.ready_seconds:.2f} s   "
@@ -175,6 +179,18 @@ def verify_all(table: Mapping[str, Spec], scenarios: list[Scenario], names: list
             failed = True
             print(f"{name:24} FAILED: {error}", flush=True)
     return int(failed)
+
+
+def _check_limit(name: str, spec: Spec, parts: list[Scenario]) -> None:
+    """Start a server once with a limit that is reached, which no load reaches."""
+    kinds = {s.kind(name) for s in parts} & {"report", "create"}
+    if not kinds or spec.unchecked:
+        return
+    limited = msgspec.structs.replace(spec, environment=spec.environment | {"LIMIT": "1"})
+    with running(name, limited) as server:
+        wrong = [line for kind in sorted(kinds) for line in verify_limit(server, kind)]
+    if wrong:
+        raise ServerError("; ".join(wrong))
 
 
 def _prepare(server: Server, parts: list[Scenario]) -> None:

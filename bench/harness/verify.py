@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.servers import Server
 
 SUBJECT = 7
+_LIMITED = {"report": 20, "create": 30}
 REPORT = {"limit": 10, "tags": ["apt", "phishing", "malware", "c2"], "score": 0.8731}
 ADDED_HEADERS = ("x-request-id", "traceparent", "access-control-allow-origin")
 
@@ -30,6 +31,19 @@ def verify(server: Server, kinds: Iterable[str]) -> list[str]:
             wrong += _refusals(server, kind)
         if kind.endswith("create") and not server.spec.constant:
             wrong += _bad_bodies(server, kind)
+    return wrong
+
+
+def verify_limit(server: Server, kind: str) -> list[str]:
+    """Check that a server started with `LIMIT=1` refuses the one subject that asks again."""
+    subject = _LIMITED[kind]  # the peers count all routes of a subject together
+    statuses = [server.call(request(kind, subject)).status for _ in range(4)]
+    other = server.call(request(kind, subject + 1)).status
+    wrong: list[str] = []
+    if 429 not in statuses[1:] or statuses[0] == 429:
+        wrong.append(f"{kind}, limit of one a second: {statuses}, without a 429 after the first")
+    if other == 429:
+        wrong.append(f"{kind}, limit of one a second: another subject was refused as well")
     return wrong
 
 

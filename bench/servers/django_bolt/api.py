@@ -9,7 +9,7 @@ import time
 
 from bodies_msgspec import NewEntity, entity, report
 from django_bolt.auth import HasPermission, JWTAuthentication
-from pipeline import ENTITIES, REPORT, SECRET, buckets, observe, request_id, traceparent
+from pipeline import ENTITIES, REPORT, SECRET, Denied, buckets, observe, request_id, traceparent
 
 from django_bolt import JSON, BoltAPI
 
@@ -27,6 +27,10 @@ def reply(method, route, value, status, started):
     return response
 
 
+def refusal(method, route, denied, started):
+    return reply(method, route, {"error": denied.message}, denied.status, started)
+
+
 @api.get("/health")
 async def health():
     return {"status": "ok"}
@@ -35,7 +39,10 @@ async def health():
 @api.get(REPORT, auth=[jwt], guards=[HasPermission("intel:read")])
 async def get_report(request, id: str, limit: int = 10):
     started = time.perf_counter()
-    buckets.take(request["context"]["user_id"])
+    try:
+        buckets.take(request["context"]["user_id"])
+    except Denied as denied:
+        return refusal("GET", REPORT, denied, started)
     return reply("GET", REPORT, report(id, limit), 200, started)
 
 
@@ -43,5 +50,8 @@ async def get_report(request, id: str, limit: int = 10):
 async def new_entity(request, new: NewEntity):
     started = time.perf_counter()
     sub = request["context"]["user_id"]
-    buckets.take(sub)
+    try:
+        buckets.take(sub)
+    except Denied as denied:
+        return refusal("POST", ENTITIES, denied, started)
     return reply("POST", ENTITIES, entity(new, sub), 201, started)

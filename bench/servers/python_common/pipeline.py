@@ -1,5 +1,6 @@
 """The pipeline that every peer in Python runs, each from its framework's own hooks."""
 
+import os
 import time
 from secrets import token_hex
 
@@ -47,7 +48,8 @@ class TokenBuckets:
         self.state[key] = (tokens - 1, now)
 
 
-buckets = TokenBuckets(1e8, 1e8)
+LIMIT = float(os.environ.get("LIMIT", "1e8"))
+buckets = TokenBuckets(LIMIT, LIMIT)
 
 
 def observe(method: str, route: str, status: int, seconds: float) -> None:

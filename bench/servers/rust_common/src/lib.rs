@@ -72,8 +72,9 @@ pub fn pipeline() -> &'static Pipeline {
         registry.register(Box::new(latency.clone())).unwrap();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
-        let quota = Quota::per_second(NonZeroU32::new(100_000_000).unwrap())
-            .allow_burst(NonZeroU32::new(100_000_000).unwrap());
+        let limit = std::env::var("LIMIT").ok().and_then(|s| s.parse().ok());
+        let limit = NonZeroU32::new(limit.unwrap_or(100_000_000)).unwrap();
+        let quota = Quota::per_second(limit).allow_burst(limit);
         Pipeline {
             key: DecodingKey::from_secret(SECRET),
             validation,
