@@ -48,7 +48,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of short loads")
     parser.add_argument("--verify-only", action="store_true", help="no load")
     parser.add_argument("--no-setup", action="store_true", help="do not build the peers first")
-    parser.add_argument("--out", type=Path, help=f"default: {DEFAULT_RESULTS.name}, quick.jsonl")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="default: results/latest.jsonl; of a part of the run, run/partial.jsonl",
+    )
     parser.add_argument(
         "--report",
         type=Path,
@@ -59,7 +63,8 @@ def arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.quick:
         chosen.rounds, chosen.seconds = 1, min(chosen.seconds, 2)
-    chosen.out = chosen.out or (places.RUN / "quick.jsonl" if chosen.quick else DEFAULT_RESULTS)
+    partial = chosen.quick or chosen.scenarios or chosen.servers
+    chosen.out = chosen.out or (places.RUN / "partial.jsonl" if partial else DEFAULT_RESULTS)
     return chosen
 
 

@@ -50,7 +50,7 @@ def cpu_seconds(processes: Iterable[int]) -> float:
 
 
 def thread_seconds(processes: Iterable[int]) -> dict[str, float]:
-    """Sum user and system time by the threads' names."""
+    """Sum user and system time by the threads' names; `main` is each process's first."""
     total: dict[str, float] = {}
     for process in processes:
         for thread in (_PROC / str(process) / "task").glob("*"):
@@ -58,6 +58,7 @@ def thread_seconds(processes: Iterable[int]) -> dict[str, float]:
                 name = (thread / "comm").read_text().strip()
             except OSError:
                 continue
+            name = "main" if thread.name == str(process) else name
             total[name] = total.get(name, 0.0) + _seconds(_stat(thread))
     return total
 

@@ -9,7 +9,7 @@ import http.client
 import json
 from typing import TYPE_CHECKING
 
-from harness.traffic import SCOPES, STUDIO_SCOPES, Request, new_entity, request, token
+from harness.traffic import SCOPES, STUDIO_SCOPES, SUBJECTS, Request, new_entity, request, token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,17 +52,23 @@ def _good(server: Server, kind: str) -> list[str]:
         return _expect(server, kind, request(kind), (200,))
     if kind == "health":
         return _expect(server, kind, request(kind), (200,), {"status": "ok"})
-    sent = request(kind, SUBJECT)
     if kind.startswith("studio-"):
-        expected = {"entity_id": f"ent-{SUBJECT:06d}-threat-actor"}
-        statuses = (201, 409) if kind == "studio-create" else (200,)
-        return _expect(server, kind, sent, statuses, {} if server.spec.constant else expected)
+        return _good_entity(server, kind)
+    sent = request(kind, SUBJECT)
     wrong = _headers(server, kind, sent)
     if kind == "create":
         created = {"entity_id": f"ent-{SUBJECT:06d}-threat-actor", "owner": f"user-{SUBJECT:04d}"}
         return wrong + _expect(server, kind, sent, (201,), created)
     identity = {} if server.spec.constant else {"id": f"rep-{SUBJECT:06d}"}
     return wrong + _expect(server, kind, sent, (200,), REPORT | identity)
+
+
+def _good_entity(server: Server, kind: str) -> list[str]:
+    """Read one of the entities that were created before, or create one that was not."""
+    create = kind == "studio-create"
+    number = SUBJECTS + SUBJECT if create else SUBJECT
+    expected = {} if server.spec.constant else {"entity_id": f"ent-{number:06d}-threat-actor"}
+    return _expect(server, kind, request(kind, number), (201,) if create else (200,), expected)
 
 
 def _refusals(server: Server, kind: str) -> list[str]:
