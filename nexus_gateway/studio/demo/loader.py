@@ -1,0 +1,145 @@
+"""Loading entities through the HTTP API, in batches over one connection.
+
+A batch is a set of upserts, so one whose answer got lost is sent again without harm. A gateway that
+refuses for now (429, 503) is given the time that it asks for.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+from nexus_gateway.studio.demo.errors import DemoError
+from nexus_gateway.studio.intelligence.models import Draft, Imported
+
+Progress: TypeAlias = Callable[[int], None]
+"""Is told how many entities are loaded so far."""
+
+BATCH = 500
+TARGET = "/api/intelligence/entities:batch"
+TRIES = 20
+"""Times that one batch is sent."""
+LONGEST_WAIT = 60
+"""Seconds to wait between two tries, whatever the gateway asks for."""
+TIMEOUT = 60.0
+"""Seconds to wait for an answer."""
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """What became of a load."""
+
+    created: int
+    updated: int
+    unchanged: int
+    seconds: float
+
+    @property
+    def total(self) -> int:
+        """All entities that were sent."""
+        return self.created + self.updated + self.unchanged
+
+
+def load(
+    drafts: Iterable[Draft], *, url: str, token: str, progress: Progress = lambda _: None
+) -> Loaded:
+    """Send entities to a gateway.
+
+    Args:
+        drafts: what to load; read as it is sent.
+        url: the gateway, `http://127.0.0.1:8000`.
+        token: a bearer token with the scope `intelligence:write`.
+        progress: is told how many are loaded so far.
+
+    Raises:
+        DemoError: the gateway cannot be reached, or refuses for good.
+    """
+    started = time.perf_counter()
+    created = updated = unchanged = 0
+    sender = Sender(url, token)
+    try:
+        for batch in batches(drafts, BATCH):
+            done = sender.send(batch)
+            created += done.created
+            updated += done.updated
+            unchanged += done.unchanged
+            progress(created + updated + unchanged)
+    finally:
+        sender.close()
+    return Loaded(created, updated, unchanged, time.perf_counter() - started)
+
+
+def batches(drafts: Iterable[Draft], size: int) -> Iterator[list[Draft]]:
+    """Cut into lists of `size`."""
+    waiting = iter(drafts)
+    while batch := list(islice(waiting, size)):
+        yield batch
+
+
+class Sender:
+    """A connection to a gateway that is made again where it breaks; its owner closes it.
+
+    Args:
+        url: the gateway.
+        token: a bearer token.
+        sleep: waits some seconds.
+
+    Raises:
+        DemoError: the URL is not one of HTTP.
+    """
+
+    def __init__(
+        self, url: str, token: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise DemoError(f"expected a URL such as http://127.0.0.1:8000, found {url!r}")
+        kind = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
+        self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
+        self._target = parts.path.rstrip("/") + TARGET
+        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        self._sleep = sleep
+
+    def send(self, batch: list[Draft]) -> Imported:
+        """Send one batch until it is taken.
+
+        Raises:
+            DemoError: the gateway cannot be reached, or refuses for good.
+        """
+        content = msgspec.json.encode({"items": batch})
+        problem = ""
+        for attempt in range(TRIES):
+            try:
+                status, wait, answer = self._post(content)
+            except (OSError, http.client.HTTPException) as exc:
+                self._connection.close()
+                problem = f"{type(exc).__name__}: {exc}"
+                if isinstance(exc, ConnectionRefusedError) and attempt == 0:
+                    raise DemoError(f"no gateway answers there ({exc}): start one first") from exc
+                self._sleep(min(0.1 * 2**attempt, 5.0))
+                continue
+            if status < 300:
+                return msgspec.json.decode(answer, type=Imported)
+            problem = f"{status} {answer.decode(errors='replace')[:500]}"
+            if status not in (429, 503):
+                raise DemoError(f"the gateway refuses: {problem}")
+            self._sleep(wait)
+        raise DemoError(f"the gateway did not take a batch in {TRIES} tries: {problem}")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _post(self, content: bytes) -> tuple[int, float, bytes]:
+        self._connection.request("POST", self._target, body=content, headers=self._headers)
+        response = self._connection.getresponse()
+        asked = response.getheader("retry-after") or ""
+        wait = float(asked) if asked.isdecimal() else 1.0
+        return response.status, min(wait, LONGEST_WAIT), response.read()

@@ -1,0 +1,27 @@
+"""Where a demonstration's entities come from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nexus_gateway.studio.demo import debian, python
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from nexus_gateway.studio.intelligence.models import Draft
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Yields entities, and counts them beforehand, perhaps a few too many."""
+
+    entities: Callable[[], Iterator[Draft]]
+    count: Callable[[], int]
+
+
+SOURCES: Mapping[str, Source] = {
+    "debian": Source(debian.packages, debian.count),
+    "python": Source(python.distributions, python.count),
+}
