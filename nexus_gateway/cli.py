@@ -90,7 +90,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Verify settings, handlers, routes and plan without serving."""
-    from nexus_gateway.compile import check as check_routes
+    from nexus_gateway.lint import check as check_routes
     from nexus_gateway.server import Server
 
     application = _application(target, _settings(config))
@@ -128,8 +128,8 @@ def routes(target: Target = None, *, config: Config = None, as_json: Json = Fals
 
     compiled = _compiled(_application(target, _settings(config)))
     rows = [
-        (",".join(planned.methods) or "*", planned.path, describe(route))
-        for planned, route in zip(compiled.plan.routes, compiled.routes, strict=True)
+        (",".join(route.methods) or "*", route.path, describe(route))
+        for route in compiled.plan.routes
     ]
     if as_json:
         keys = ("methods", "path", "chain")
@@ -167,7 +167,7 @@ def token(
         mint(
             secret,
             sub,
-            scope or [],
+            [word for given in scope or [] for word in given.split()],
             lifetime,
             tenant=tenant,
             issuer=settings.jwt_issuer,

@@ -19,8 +19,7 @@ from typing import TypeAlias
 import msgspec
 
 from nexus_gateway import _core, plan
-from nexus_gateway.compile import Compiled
-from nexus_gateway.compile import compile as compile_routes
+from nexus_gateway.compile import Compiled, compile_routes
 from nexus_gateway.filters.auth import Claims
 from nexus_gateway.filters.trace import Trace
 from nexus_gateway.log_handler import CoreHandler

@@ -238,6 +238,10 @@ impl Running {
 
     fn raised(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
         let link = self.link.bind(py);
+        let cancelled = error.is_instance(py, link.get().cancelled_error(py));
+        if cancelled && !link.get().runs(self.id) {
+            return Err(error); // its client has gone or its deadline passed: nobody waits for it
+        }
         match &self.stream {
             Some(stream) if stream.get().begun() => {
                 // The head has left: an honest end is a cut connection. `refuse` logs the exception.
@@ -252,7 +256,6 @@ impl Running {
         }
         let ends_the_loop = error.is_instance_of::<PyKeyboardInterrupt>(py)
             || error.is_instance_of::<PySystemExit>(py);
-        let cancelled = error.is_instance(py, link.get().cancelled_error(py));
         if ends_the_loop || cancelled { Err(error) } else { Ok(()) }
     }
 }

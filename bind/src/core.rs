@@ -306,6 +306,11 @@ impl Link {
         }
     }
 
+    /// Whether somebody waits for a call: it was neither answered nor cancelled.
+    pub(crate) fn runs(&self, id: CallId) -> bool {
+        self.tasks.lock().contains_key(&id)
+    }
+
     /// Forgets a call that has ended.
     pub(crate) fn forget(&self, id: CallId) {
         self.tasks.lock().remove(&id);

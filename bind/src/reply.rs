@@ -91,7 +91,7 @@ impl Replies {
     fn read_refusal(&self, py: Python<'_>, error: &PyErr) -> PyResult<Box<Rejection>> {
         type Refusal = (String, u16, String, Option<Vec<u8>>, Vec<(String, String)>);
         let (code, status, message, details, headers): Refusal =
-            self.refuse.bind(py).call1((error.value(py),))?.extract()?;
+            self.refuse.bind(py).call1((error.clone_ref(py).into_value(py),))?.extract()?;
         let kind = KINDS
             .iter()
             .find(|kind| kind.code == code)
