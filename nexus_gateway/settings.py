@@ -68,7 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tls_cert: a PEM file, the certificate chain.
         tls_key: a PEM file, the certificate's private key.
         workers: threads of the core.
-        rate_limit: of each client address, `100/s burst 200`; empty is none.
+        rate_limit: of each subject on the routes that ask for a token; empty is none.
+        address_limit: of each client address, before anything of a request is looked at; empty is
+            none. Of the form `100/s burst 200`, as `rate_limit`.
         log_level: the least level written.
         timeout: seconds that a request may take.
         body_bytes: bytes that a body may have.
@@ -90,7 +92,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
-    rate_limit: str = ""
+    rate_limit: str = "100/s burst 200"
+    address_limit: str = ""
     log_level: plan.Level = "info"
     timeout: Positive = 30.0
     body_bytes: Annotated[int, Meta(ge=0, le=1 << 32)] = 1 << 20
@@ -125,9 +128,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def limit(self) -> plan.AddressLimit | None:
         """Give the limit of each client address."""
-        if not self.rate_limit:
+        if not self.address_limit:
             return None
-        chosen = rate.parse(self.rate_limit)
+        chosen = rate.parse(self.address_limit)
         return plan.AddressLimit(
             requests=chosen.requests, period_ms=chosen.period_ms, burst=chosen.burst
         )
@@ -227,7 +230,7 @@ def _path(text: str | None) -> Path | None:
 
 def _check_value(key: str, value: object) -> None:
     match key, value:
-        case "rate_limit", str(text) if text:
+        case "rate_limit" | "address_limit", str(text) if text:
             rate.parse(text)
         case "cors_origins", _:
             check_origins(_texts(value))

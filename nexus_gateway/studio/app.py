@@ -124,4 +124,5 @@ def _layers(settings: Settings) -> plan.Layers:
         log=log(settings.log_level),
         cors=cors(settings.cors_origins) if settings.cors_origins else None,
         compress=compress(),
+        limit=settings.limit(),
     )
