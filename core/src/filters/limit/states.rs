@@ -15,7 +15,7 @@ use governor::nanos::Nanos;
 use governor::state::StateStore;
 use parking_lot::Mutex;
 
-/// Callers that one limit remembers, about 6 MB at most.
+/// Callers that one limit remembers; they take about 9 MB then.
 pub(super) const CAPACITY: usize = 100_000;
 const SHARDS: usize = 16;
 const SAMPLE: usize = 8;
