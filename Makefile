@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
 GATEWAY := $(BIN)/nexus-gateway
-PYTHON := $(shell for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+# Looked for only where it is needed: asking six interpreters takes a second with some installers.
+PYTHON = $(shell for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$name; break; }; done)
 UV = $(shell command -v uv || echo $(BIN)/uv)
@@ -23,6 +24,7 @@ help:
 	@echo 'clean   remove what was built, and .venv'
 
 setup: $(STAMP)
+	@:
 
 $(STAMP): pyproject.toml uv.lock $(NATIVE)
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.90 or newer (rustup.rs)' >&2; exit 1; }
