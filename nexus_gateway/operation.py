@@ -1,0 +1,171 @@
+"""Routes as documents see them: what a request must and may bring, and what is answered."""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, get_args, get_origin
+
+import msgspec
+
+from nexus_gateway import plan
+from nexus_gateway.handler import returns_of
+from nexus_gateway.node import (
+    Awaited,
+    Both,
+    Either,
+    Mapped,
+    Maybe,
+    Native,
+    Node,
+    RateLimit,
+    Record,
+    Spread,
+)
+from nexus_gateway.reject import BY_CODE
+from nexus_gateway.reply import Response
+from nexus_gateway.schema import without_none
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nexus_gateway.lower import Lowered
+    from nexus_gateway.route import Route
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A leaf of a chain, and whether a request may do without what it asks for."""
+
+    leaf: Native | RateLimit
+    optional: bool
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """A route as the document sees it."""
+
+    route: Route
+    chain: Lowered
+    asked: tuple[Asked, ...]
+    answers: tuple[tuple[int, str, object], ...]
+
+
+def is_described(route: Route) -> bool:
+    """Say whether a route is part of the API: a page in HTML is not."""
+    return not (
+        isinstance(route.terminal, plan.Answer)
+        and route.terminal.content_type.startswith("text/html")
+    )
+
+
+def read(route: Route, chain: Lowered) -> Operation:
+    """Read a route whose chain was lowered."""
+    return Operation(route, chain, tuple(_asked(route.node)), tuple(_answers(route)))
+
+
+def _asked(node: Node, *, optional: bool = False) -> Iterator[Asked]:
+    match node:
+        case Native() | RateLimit():
+            yield Asked(node, optional)
+        case Both():
+            yield from _asked(node.left, optional=optional)
+            yield from _asked(node.right, optional=optional)
+        case Either():
+            yield from _asked(node.left, optional=optional or not _is_body(node.left))
+            yield from _asked(node.right, optional=optional or not _is_body(node.right))
+        case Maybe():
+            yield from _asked(node.inner, optional=True)
+        case Mapped() | Awaited() | Spread():
+            yield from _asked(node.inner, optional=optional)
+        case _:
+            pass
+
+
+def _is_body(node: Node) -> bool:
+    return isinstance(node, Native) and isinstance(node.step, plan.Body)
+
+
+def _answers(route: Route) -> Iterator[tuple[int, str, object]]:
+    """List what a route answers when nothing goes wrong: status, content type, type."""
+    match route.terminal:
+        case plan.Answer(status=status, content_type=content_type):
+            yield status, content_type.partition(";")[0], object
+        case plan.Metrics(format="prometheus"):
+            yield 200, "text/plain", str
+        case plan.Metrics():
+            yield 200, "application/json", object
+        case _ if route.stream is not None:
+            yield 200, route.stream, str
+        case _ if route.handler is not None:
+            yield from _returned(returns_of(route.handler), route.status)
+        case _:
+            pass
+
+
+def _returned(returned: object, status: int | None) -> Iterator[tuple[int, str, object]]:
+    if returned in (None, types.NoneType):
+        yield status or 204, "", None
+        return
+    kind, empty = without_none(returned)
+    if empty:
+        yield 204, "", None
+    if get_origin(kind) is Response:
+        yield from _returned(get_args(kind)[0], status)
+    elif kind is str:
+        yield status or 200, "text/plain", str
+    elif kind is bytes:
+        yield status or 200, "application/octet-stream", bytes
+    else:
+        yield status or 200, "application/json", kind
+
+
+def kinds(operation: Operation) -> Iterator[object]:
+    """List the types that an operation's schemas are made of."""
+    for asked in operation.asked:
+        if isinstance(asked.leaf, Native):
+            if isinstance(asked.leaf.conversion, Record):
+                infos = msgspec.structs.fields(asked.leaf.conversion.type)
+                yield from (without_none(info.type)[0] for info in infos)
+            else:
+                yield without_none(asked.leaf.type)[0]
+    for _, content_type, kind in operation.answers:
+        if content_type == "application/json":
+            yield kind
+
+
+def tag(path: str) -> str:
+    """Name the room that a path belongs to: `entities` of `/api/entities/{id}`."""
+    parts = [part for part in path.split("/") if part and not part.startswith("{")]
+    if parts[:1] == ["api"] and len(parts) > 1:
+        return parts[1]
+    return parts[0] if parts else "gateway"
+
+
+def refusals(operation: Operation, *, limited: bool) -> list[int]:
+    """List the statuses that a request to a route may be refused with."""
+    steps = list(flat(operation.chain.steps))
+    found = {400, 414, 431, 500}
+    auths = [step for step in steps if isinstance(step, plan.Auth)]
+    bodies = [step for step in steps if isinstance(step, plan.Body)]
+    found |= {401} if auths else set()
+    found |= {403} if any(step.scopes for step in auths) else set()
+    found |= {408, 413} if bodies else set()
+    found |= {415} if any(step.content != "bytes" for step in bodies) else set()
+    found |= {422} if any(step.content == "json" for step in bodies) else set()
+    found |= {429} if limited else set()
+    if operation.route.handler is not None:
+        found |= {503, 504}
+        found |= {404} if any(isinstance(step, plan.Param) for step in steps) else set()
+    found |= {BY_CODE[code].status for code in operation.route.raises}
+    return sorted(found)
+
+
+def flat(steps: Sequence[plan.Step]) -> Iterator[plan.Step]:
+    """List steps with those inside `optional` and `or`."""
+    for step in steps:
+        match step:
+            case plan.Optional():
+                yield from flat(step.steps)
+            case plan.Or():
+                for inner in step.alternatives:
+                    yield from flat(inner)
+            case _:
+                yield step
