@@ -192,6 +192,9 @@ class Lane:
 
 def translated(error: BaseException) -> BaseException:
     """Tell trouble with the file, which may pass, from errors of the job, which will not."""
+    if isinstance(error, StopIteration):
+        # A future cannot carry it.
+        return RuntimeError("a job of the database raised StopIteration")
     unavailable = (
         isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
     )

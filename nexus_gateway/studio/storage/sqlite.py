@@ -41,7 +41,7 @@ class Database:
         path: the file; its folder is made.
         readers: threads and connections that read.
         queue: calls that may wait for a thread; more are refused at once.
-        deadline: seconds a call may wait, and a read may run.
+        deadline: seconds a call may wait, for a thread and for a lock, and a read may run.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class Database:
         return self._lanes[index]
 
     def _connect_all(self) -> list[sqlite3.Connection]:
-        connections = [connect(self.path)]
+        connections = [connect(self.path, busy=self._deadline)]
         for _ in range(self._readers):
-            connection = connect(self.path)
+            connection = connect(self.path, busy=self._deadline)
             connection.execute("PRAGMA query_only = ON")
             connections.append(connection)
         return connections

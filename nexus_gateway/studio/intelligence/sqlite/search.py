@@ -41,7 +41,7 @@ def search_statement(search: Search, *, first: bool) -> str:
     return " ".join([*parts, _FACETS] if first else parts)
 
 
-# The place is looked up again: scores shift a little as entities come and go, for all alike.
+# The place is looked up again: scores shift a little as entities come and go, for all much alike.
 _AFTER = (
     "WHERE (score, number) >"
     " (coalesce((SELECT score FROM hit WHERE number = :number), :score), :number)"

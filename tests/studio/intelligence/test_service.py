@@ -1,0 +1,365 @@
+"""The service upon its SQLite store: what is kept, refused, listed, found and summed up."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from nexus_gateway.studio.intelligence.errors import (
+    AlreadyExists,
+    BadQuery,
+    NotFound,
+    RevisionMismatch,
+)
+from nexus_gateway.studio.intelligence.models import (
+    Condition,
+    Content,
+    Draft,
+    Entity,
+    Patch,
+    Search,
+    Selection,
+    Window,
+    version_of,
+)
+from nexus_gateway.studio.intelligence.service import Entities
+from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
+from nexus_gateway.studio.storage.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from nexus_gateway.studio.intelligence.models import Count
+    from nexus_gateway.studio.storage.sqlite import Database
+
+ANY = Condition()
+
+
+def draft(entity_id: str, *tags: str, kind: str = "tool", **attributes: object) -> Draft:
+    return Draft(entity_id=entity_id, entity_type=kind, tags=tags, attributes=attributes)
+
+
+def ids(items: Sequence[Entity]) -> list[str]:
+    return [entity.entity_id for entity in items]
+
+
+async def fill(entities: Entities, *drafts: Draft, tenant: str = "") -> None:
+    await entities.put_all(tenant, drafts)
+
+
+# --- create, get, replace, change, delete ---
+
+
+async def test_what_is_created_is_got(entities: Entities) -> None:
+    made = await entities.create("", draft("a", "x", "y", "x", size=3, deep={"k": [1, None]}))
+
+    assert await entities.get("", "a") == made
+    assert made.tags == ("x", "y")
+    assert msgspec.json.decode(made.attributes) == {"size": 3, "deep": {"k": [1, None]}}
+    assert made.revision == 1
+    assert made.created_at == made.updated_at
+
+
+async def test_an_id_that_is_taken_is_refused(entities: Entities) -> None:
+    await entities.create("", draft("a"))
+
+    with pytest.raises(AlreadyExists, match="'a'"):
+        await entities.create("", draft("a"))
+
+
+async def test_what_is_not_there_cannot_be_got_changed_or_deleted(entities: Entities) -> None:
+    with pytest.raises(NotFound):
+        await entities.get("", "a")
+    with pytest.raises(NotFound):
+        await entities.patch("", "a", Patch(name="x"), ANY)
+    with pytest.raises(NotFound):
+        await entities.remove("", "a", ANY)
+
+
+async def test_put_creates_and_then_replaces_everything(entities: Entities) -> None:
+    content = Content(entity_type="tool", name="A", tags=("x",), attributes={"k": 1})
+
+    first, new = await entities.put("", "a", content, ANY)
+    second, newer = await entities.put("", "a", Content(entity_type="person"), ANY)
+
+    assert (new, newer) == (True, False)
+    assert (second.entity_type, second.name, second.tags) == ("person", None, ())
+    assert (second.revision, second.created_at) == (2, first.created_at)
+
+
+async def test_put_of_the_same_changes_nothing(entities: Entities) -> None:
+    first, _ = await entities.put("", "a", Content(entity_type="tool", tags=("x",)), ANY)
+
+    again, new = await entities.put("", "a", Content(entity_type="tool", tags=("x",)), ANY)
+
+    assert (again, new) == (first, False)
+
+
+async def test_patch_merges_attributes_and_leaves_the_rest(entities: Entities) -> None:
+    await entities.create("", draft("a", "x", kind="tool", keep=1, drop=2, deep={"k": 1, "l": 2}))
+
+    patch = Patch(name="A", attributes={"drop": None, "deep": {"l": None, "m": [None]}, "new": {}})
+    changed = await entities.patch("", "a", patch, ANY)
+
+    assert (changed.name, changed.tags, changed.entity_type) == ("A", ("x",), "tool")
+    assert msgspec.json.decode(changed.attributes) == {
+        "keep": 1,
+        "deep": {"k": 1, "m": [None]},
+        "new": {},
+    }
+
+
+async def test_patch_with_null_empties(entities: Entities) -> None:
+    await entities.create("", draft("a", "x", k=1))
+
+    changed = await entities.patch("", "a", Patch(name=None, tags=None, attributes=None), ANY)
+
+    assert (changed.name, changed.tags, bytes(changed.attributes)) == (None, (), b"{}")
+
+
+async def test_a_deleted_entity_is_gone_from_lists_searches_and_totals(entities: Entities) -> None:
+    await fill(entities, draft("a", "x", text="needle"), draft("b", "x"))
+
+    await entities.remove("", "a", ANY)
+
+    report = await entities.report("", Window())
+    assert ids((await entities.page("", Selection())).items) == ["b"]
+    assert (await entities.search("", Search(q="needle"))).total == 0
+    assert report.by_tag is not None
+    assert [(count.value, count.count) for count in report.by_tag] == [("x", 1)]
+
+
+async def test_a_condition_that_does_not_hold_stops_the_change(entities: Entities) -> None:
+    entity = await entities.create("", draft("a"))
+    other = Content(entity_type="other")
+
+    for condition in (Condition(versions=("9",)), Condition(absent=True)):
+        with pytest.raises(RevisionMismatch, match="has revision 1"):
+            await entities.put("", "a", other, condition)
+    with pytest.raises(RevisionMismatch, match="there is none"):
+        await entities.put("", "b", other, Condition(present=True))
+
+    assert await entities.get("", "a") == entity
+
+
+async def test_a_condition_that_holds_lets_the_change_pass(entities: Entities) -> None:
+    entity = await entities.create("", draft("a"))
+
+    named = Condition(versions=("x", version_of(entity)))
+    second = await entities.patch("", "a", Patch(name="A"), named)
+    await entities.remove("", "a", Condition(versions=(str(second.revision),), present=True))
+    _, new = await entities.put("", "a", Content(entity_type="tool"), Condition(absent=True))
+
+    assert new
+
+
+async def test_of_two_that_change_the_same_revision_one_is_refused(entities: Entities) -> None:
+    entity = await entities.create("", draft("a"))
+    expected = Condition(versions=(version_of(entity),))
+
+    results = await asyncio.gather(
+        *(entities.patch("", "a", Patch(name=name), expected) for name in ("x", "y")),
+        return_exceptions=True,
+    )
+
+    assert sorted(type(result).__name__ for result in results) == ["Entity", "RevisionMismatch"]
+
+
+async def test_a_new_entity_under_an_old_id_has_another_version(entities: Entities) -> None:
+    old = await entities.create("", draft("a"))
+    await entities.remove("", "a", ANY)
+    new = await entities.create("", draft("a"))
+
+    assert new.revision == old.revision
+    assert version_of(new) != version_of(old)
+
+
+async def test_a_batch_tells_what_became_of_each(entities: Entities) -> None:
+    await fill(entities, draft("a", "x"), draft("b", "x"))
+
+    done = await entities.put_all("", (draft("a", "x"), draft("b", "y"), draft("c"), draft("c")))
+
+    assert (done.created, done.updated, done.unchanged) == (1, 1, 2)
+    assert [(one.entity_id, one.result, one.revision) for one in done.items] == [
+        ("a", "unchanged", 1),
+        ("b", "updated", 2),
+        ("c", "created", 1),
+        ("c", "unchanged", 1),
+    ]
+
+
+# --- tenants ---
+
+
+async def test_tenants_never_see_each_other(entities: Entities) -> None:
+    await fill(entities, draft("a", "x", text="needle"), draft("b", "x"), tenant="one")
+    await fill(entities, draft("a", "x", "z", kind="other"), tenant="two")
+
+    assert (await entities.get("two", "a")).entity_type == "other"
+    with pytest.raises(NotFound):
+        await entities.get("two", "b")
+    assert ids((await entities.page("two", Selection(tag="x"))).items) == ["a"]
+    assert (await entities.search("two", Search(q="needle"))).total == 0
+    assert (await entities.recommend("two", "a", 10)).items == ()
+    report = await entities.report("two", Window())
+    assert report.totals is not None
+    assert (report.totals.entities, report.totals.tags) == (1, 2)
+
+
+async def test_a_cursor_of_one_tenant_is_refused_for_another(entities: Entities) -> None:
+    await fill(entities, draft("a"), draft("b"), tenant="one")
+    page = await entities.page("one", Selection(limit=1))
+
+    with pytest.raises(BadQuery, match="cursor"):
+        await entities.page("two", Selection(limit=1, cursor=page.next_cursor))
+
+
+# --- lists ---
+
+
+async def test_pages_show_each_entity_once_while_others_come_and_go(entities: Entities) -> None:
+    await fill(entities, *(draft(f"e{number}") for number in range(10)))
+
+    seen: list[str] = []
+    cursor: str | None = None
+    for turn in range(20):
+        page = await entities.page("", Selection(limit=3, cursor=cursor))
+        seen += ids(page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        await entities.create("", draft(f"new{turn}"))
+        if turn == 0:
+            await entities.remove("", "e2", ANY)
+            await entities.remove("", "e5", ANY)
+
+    assert len(seen) == len(set(seen))
+    assert {f"e{number}" for number in range(10)} - set(seen) == {"e5"}
+
+
+async def test_a_list_is_narrowed_by_type_and_tag(entities: Entities) -> None:
+    await fill(
+        entities,
+        draft("a", "x"),
+        draft("b", "x", kind="person"),
+        draft("c", "y", kind="person"),
+    )
+
+    by_type = await entities.page("", Selection(type="person"))
+    by_tag = await entities.page("", Selection(tag="x"))
+    by_both = await entities.page("", Selection(type="person", tag="x"))
+
+    assert (ids(by_type.items), ids(by_tag.items)) == (["b", "c"], ["a", "b"])
+    assert ids(by_both.items) == ["b"]
+    assert by_both.next_cursor is None
+
+
+# --- recommendations ---
+
+
+async def test_a_rare_shared_tag_counts_more_than_a_common_one(entities: Entities) -> None:
+    await fill(
+        entities,
+        draft("a", "common", "rare"),
+        draft("b", "common"),
+        draft("c", "rare"),
+        *(draft(f"d{number}", "common") for number in range(20)),
+        draft("e", "else"),
+    )
+
+    found = (await entities.recommend("", "a", 3)).items
+
+    assert found[0].entity.entity_id == "c"
+    assert found[0].because == ("rare",)
+    assert found[0].score > found[1].score
+    assert found[0].score == pytest.approx(sum(found[0].parts.values()))
+    assert len(found) == 3
+
+
+async def test_an_entity_without_tags_has_no_recommendations(entities: Entities) -> None:
+    await fill(entities, draft("a"), draft("b"))
+
+    assert (await entities.recommend("", "a", 3)).items == ()
+
+
+async def test_recommendations_of_an_unknown_entity_are_refused(entities: Entities) -> None:
+    with pytest.raises(NotFound):
+        await entities.recommend("", "a", 3)
+
+
+# --- the report ---
+
+
+async def test_the_report_sums_up(database: Database) -> None:
+    start = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    days = iter([start - timedelta(days=40), start - timedelta(days=1), start, start])
+    entities = Entities(SqliteEntities(database), clock=lambda: next(days))
+    await entities.create("", draft("old", "x"))
+    await entities.put_all("", (draft("a", "x", "y"), draft("b", "x", kind="person")))
+    await entities.create("", draft("c"))
+
+    report = await entities.report("", Window())
+
+    assert report.generated_at == start
+    assert report.degraded == ()
+    assert report.totals is not None
+    assert (report.totals.entities, report.totals.types, report.totals.tags) == (4, 2, 2)
+    assert pairs(report.by_type) == [("tool", 3), ("person", 1)]
+    assert pairs(report.by_tag) == [("x", 3), ("y", 1)]
+    assert report.newest is not None
+    assert ids(report.newest)[0] == "c"
+    assert report.growth is not None
+    assert len(report.growth) == 30
+    assert [(growth.created, growth.total) for growth in report.growth[-3:]] == [
+        (0, 1),
+        (2, 3),
+        (1, 4),
+    ]
+
+
+async def test_growth_by_the_hour_has_48_hours(entities: Entities) -> None:
+    await fill(entities, draft("a"))
+
+    growth = (await entities.report("", Window(bucket="hour"))).growth
+
+    assert growth is not None
+    assert len(growth) == 48
+    assert growth[-1].created == 1
+
+
+async def test_a_section_that_fails_is_named_and_the_others_are_given(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqliteEntities(database)
+    entities = Entities(store)
+    await fill(entities, draft("a"))
+    await database.write(lambda connection: connection.execute("DROP TABLE tag_total"))
+
+    report = await entities.report("", Window())
+
+    assert report.degraded == ("by_tag", "totals")
+    assert report.by_tag is None
+    assert pairs(report.by_type) == [("tool", 1)]
+
+
+async def test_a_report_without_any_section_is_refused(
+    entities: Entities, database: Database
+) -> None:
+    def drop(connection: sqlite3.Connection) -> None:
+        for table in ("entity_text", "entity_tag", "tag_total", "entity"):
+            connection.execute(f"DROP TABLE {table}")
+
+    await database.write(drop)
+
+    with pytest.raises(StorageUnavailable):
+        await entities.report("", Window())
+
+
+def pairs(counts: Sequence[Count] | None) -> list[tuple[str, int]]:
+    assert counts is not None
+    return [(count.value, count.count) for count in counts]

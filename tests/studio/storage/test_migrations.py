@@ -1,0 +1,144 @@
+"""Migrations: up, down, and everything that makes them refuse."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nexus_gateway.studio.storage import migrations
+from nexus_gateway.studio.storage.errors import SchemaMismatch, StorageUnavailable
+from nexus_gateway.studio.storage.sqlite import connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIRST = """-- Notes.
+-- up
+CREATE TABLE note (id INTEGER);
+CREATE TABLE log (id INTEGER);
+CREATE TRIGGER noted AFTER INSERT ON note BEGIN
+    INSERT INTO log VALUES (new.id);
+    INSERT INTO log VALUES (-new.id);
+END;
+-- down
+DROP TABLE note;
+DROP TABLE log;
+"""
+SECOND = "-- up\nALTER TABLE note ADD text TEXT;\n-- down\nALTER TABLE note DROP text;\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    files = tmp_path / "migrations"
+    files.mkdir()
+    (files / "0001_notes.sql").write_text(FIRST)
+    (files / "0002_text.sql").write_text(SECOND)
+    return files
+
+
+def tables(database: Path) -> set[str]:
+    with closing(connect(database)) as connection:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return {row[0] for row in rows}
+
+
+def test_up_applies_what_is_missing_once(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "new" / "nexus.db"
+
+    assert migrations.up(database, folder=folder) == ["0001_notes", "0002_text"]
+    assert migrations.up(database, folder=folder) == []
+    assert {"note", "log"} <= tables(database)
+
+
+def test_status_tells_what_was_applied_and_makes_no_database(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "nexus.db"
+
+    before = migrations.status(database, folder=folder)
+    assert not database.exists()
+    migrations.up(database, to=1, folder=folder)
+    after = migrations.status(database, folder=folder)
+
+    assert [state.applied_at for state in before] == [None, None]
+    assert [state.applied_at is None for state in after] == [False, True]
+
+
+def test_down_takes_back_the_last_or_all(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "nexus.db"
+    migrations.up(database, folder=folder)
+
+    assert migrations.down(database, folder=folder) == ["0002_text"]
+    migrations.up(database, folder=folder)
+    assert migrations.down(database, to=0, folder=folder) == ["0002_text", "0001_notes"]
+    assert tables(database) == {"schema_migration"}
+    assert migrations.down(database, folder=folder) == []
+
+
+def test_a_file_changed_after_it_was_applied_is_refused(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "nexus.db"
+    migrations.up(database, folder=folder)
+    (folder / "0001_notes.sql").write_text(FIRST.replace("Notes.", "Notes, changed."))
+
+    with pytest.raises(SchemaMismatch, match="0001_notes was changed after it was applied"):
+        migrations.up(database, folder=folder)
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "nexus.db"
+    migrations.up(database, folder=folder)
+    (folder / "0002_text.sql").unlink()
+
+    with pytest.raises(SchemaMismatch, match="0002_text, which this version does not know"):
+        migrations.status(database, folder=folder)
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "nexus.db"
+    broken = "-- up\nCREATE TABLE more (id);\nCREATE TABLE note (id);\n-- down\nSELECT 1;\n"
+    (folder / "0003_broken.sql").write_text(broken)
+
+    with pytest.raises(StorageUnavailable, match="table note already exists"):
+        migrations.up(database, folder=folder)
+
+    assert tables(database) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("3_more.sql", SECOND, "a file 0001_name.sql"),
+        ("0004_gap.sql", SECOND, "must be 1, 2, 3"),
+        ("0003_up.sql", "-- up\nSELECT 1;\n", "'-- up' and then '-- down'"),
+        ("0003_open.sql", "-- up\nSELECT 1\n-- down\nSELECT 1;\n", "no end: 'SELECT 1'"),
+    ],
+)
+def test_a_folder_that_is_not_in_order_is_refused(
+    folder: Path, name: str, text: str, message: str
+) -> None:
+    (folder / name).write_text(text)
+
+    with pytest.raises(SchemaMismatch, match=message):
+        migrations.load(folder)
+
+
+def test_several_that_start_at_once_apply_each_migration_once(tmp_path: Path, folder: Path) -> None:
+    database = tmp_path / "nexus.db"
+
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(migrations.up, database, folder=folder) for _ in range(4)]
+        applied = [run.result() for run in runs]
+
+    assert sorted(applied) == [[], [], [], ["0001_notes", "0002_text"]]
+
+
+def test_our_own_migrations_go_up_down_and_up_again(tmp_path: Path) -> None:
+    database = tmp_path / "nexus.db"
+
+    up = migrations.up(database)
+    down = migrations.down(database, to=0)
+
+    assert down == list(reversed(up))
+    assert {"schema_migration"} >= tables(database) - {"sqlite_sequence"}
+    assert migrations.up(database) == up
