@@ -23,6 +23,7 @@ from nexus_gateway import (
     public,
     rate_limit,
 )
+from nexus_gateway.contract import contract_routes
 from nexus_gateway.keys import key_ring
 from nexus_gateway.server import Application
 from nexus_gateway.settings import Settings, SettingsError
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
 
     from nexus_gateway import Filter
 
+DESCRIPTION = (
+    "The back ends of an AI studio behind one gateway. Every refusal has the same shape; `/errors`"
+    " lists its codes."
+)
+
 
 def compose(settings: Settings) -> Application:
     """Build the studio; nothing is opened before its lifespan is.
@@ -51,15 +57,18 @@ def compose(settings: Settings) -> Application:
     database = Database(database_path(settings))
     entities = Entities(SqliteEntities(database))
     limited = _limited(settings)
-    routes = (
-        _index()
-        | health.routes(_core.__version__, {"database": health.Dependency(database.ping)})
+    layers = _layers(settings)
+    rooms = (
+        health.routes(_core.__version__, {"database": health.Dependency(database.ping)})
         | metrics.routes()
         | intelligence.routes(entities, limited)
     )
+    pages = contract_routes(
+        rooms, title="NEXUS", version=_core.__version__, description=DESCRIPTION, layers=layers
+    )
     return Application(
-        routes=routes,
-        layers=_layers(settings),
+        routes=_index() | rooms | pages,
+        layers=layers,
         tokens=ring.tokens,
         secrets=ring.secrets,
         bounds=settings.bounds(),

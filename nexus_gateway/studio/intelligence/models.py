@@ -33,6 +33,9 @@ Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 DEPTH = 32
 """Levels that attributes may be nested; what walks them may then call itself."""
+JsonObject: TypeAlias = Annotated[
+    msgspec.Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": True})
+]
 RESERVED = frozenset({"search"})
 """Ids that would hide behind paths of our own."""
 
@@ -48,7 +51,7 @@ class Entity(msgspec.Struct, frozen=True):
     entity_type: str
     name: str | None
     tags: tuple[str, ...]
-    attributes: msgspec.Raw
+    attributes: JsonObject
     created_at: datetime
     updated_at: datetime
     revision: int

@@ -63,7 +63,7 @@ entities = room / "entities"
 
 def routes(service: Entities, limited: Filter[()]) -> Routes:
     """List the routes of intelligence; `limited` is asked of every caller once it is known."""
-    on = EntityRoutes(service)
+    on = Intelligence(service)
     read = auth(scope="intelligence:read") & limited
     write = auth(scope="intelligence:write") & limited
     if_match = header("if-match").optional()
@@ -73,29 +73,23 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
         (entities & post() & write & body(Draft)).then(
             on.create, status=201, raises=["conflict", down]
         )
-        | (entities & get() & read & query(Selection)).then(
-            on.page, raises=["validation_error", down]
-        )
+        | (entities & get() & read & query(Selection)).then(on.page, raises=[down])
         | (room / "entities:batch" & post() & write & body(Batch, max_bytes=BATCH_BYTES)).then(
             on.put_all, raises=[down]
         )
-        | (entities / "search" & get() & read & query(Search)).then(
-            on.search, raises=["validation_error", down]
-        )
+        | (entities / "search" & get() & read & query(Search)).then(on.search, raises=[down])
         | (entities / "search" & query_method() & read & body(Search)).then(
-            on.search, name="EntityRoutes.search_by_body", raises=["validation_error", down]
+            on.search, name="Intelligence.search_by_body", raises=[down]
         )
-        | (entities / ID & get() & read & if_none_match).then(
-            on.show, raises=["not_found", "validation_error", down]
-        )
+        | (entities / ID & get() & read & if_none_match).then(on.show, raises=["not_found", down])
         | (entities / ID & put() & write & if_match & if_none_match & body(Replacement)).then(
-            on.put, raises=["precondition_failed", "validation_error", down]
+            on.put, raises=["precondition_failed", down]
         )
         | (entities / ID & patch() & write & if_match & body(Patch)).then(
-            on.patch, raises=["not_found", "precondition_failed", "validation_error", down]
+            on.patch, raises=["not_found", "precondition_failed", down]
         )
         | (entities / ID & delete() & write & if_match).then(
-            on.remove, raises=["not_found", "precondition_failed", "validation_error", down]
+            on.remove, raises=["not_found", "precondition_failed", down]
         )
         | (room / "recommendations" / ID & get() & read & query(Wanted)).then(
             on.recommend, raises=["not_found", down]
@@ -106,7 +100,7 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
     ).recover(refuse)
 
 
-class EntityRoutes:
+class Intelligence:
     """The handlers: what HTTP says, as the service takes it, and back."""
 
     def __init__(self, service: Entities) -> None:
