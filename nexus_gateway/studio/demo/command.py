@@ -38,7 +38,7 @@ def load_source(
     chosen = SOURCES.get(source)
     if chosen is None:
         raise DemoError(f"expected one of {', '.join(SOURCES)}, found {source!r}")
-    bearer = _own_token(settings) if token is None else token
+    bearer = own_token(settings) if token is None else token
     console = Console()
     count = chosen.count() if limit is None else min(limit, chosen.count())
     columns = (
@@ -66,7 +66,12 @@ def load_source(
     )
 
 
-def _own_token(settings: Settings) -> str:
+def own_token(settings: Settings) -> str:
+    """Make a token with the gateway's own secret.
+
+    Raises:
+        DemoError: it has none.
+    """
     secret = settings.secret()
     if secret is None:
         raise DemoError("this gateway's tokens are signed elsewhere: give one with --token")

@@ -103,7 +103,7 @@ class Sender:
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         )
         self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
-        self._target = parts.path.rstrip("/") + TARGET
+        self.target = parts.path.rstrip("/") + TARGET
         self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
         self._sleep = sleep
 
@@ -138,7 +138,7 @@ class Sender:
         self._connection.close()
 
     def _post(self, content: bytes) -> tuple[int, float, bytes]:
-        self._connection.request("POST", self._target, body=content, headers=self._headers)
+        self._connection.request("POST", self.target, body=content, headers=self._headers)
         response = self._connection.getresponse()
         asked = response.getheader("retry-after") or ""
         wait = float(asked) if asked.isdecimal() else 1.0
