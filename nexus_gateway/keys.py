@@ -7,15 +7,13 @@ import binascii
 import os
 import re
 import secrets
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 import msgspec
 
 from nexus_gateway import plan
 from nexus_gateway.settings import SECRET_BYTES, Settings, SettingsError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # What the plan calls the keys; their values travel beside it.
 _SECRET = "jwt-secret"  # noqa: S105
@@ -118,8 +116,8 @@ def development_secret(folder: Path) -> bytes:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    # Its owner's only, from the first moment.
+    descriptor, mine = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secrets.token_hex(SECRET_BYTES))
     try:
@@ -128,7 +126,7 @@ def _make(path: Path) -> None:
     except FileExistsError:
         pass
     finally:
-        mine.unlink()
+        Path(mine).unlink()
 
 
 def _read(path: Path) -> bytes:

@@ -111,8 +111,9 @@ def _twice(routes: Sequence[tuple[Route, Lowered]]) -> Iterator[Lint]:
     for route, chain in routes:
         shape = _PARAMETER.sub(r"{\1}", chain.path)
         for method in chain.methods or ("every method",):
-            first = seen.setdefault((method, shape), route)
-            if first is not route:
+            first = seen.get((method, shape))
+            seen[method, shape] = route
+            if first is not None:
                 yield error(route, f"{method} {chain.path} is answered already by {where(first)}")
 
 

@@ -209,10 +209,10 @@ def _spell(kind: object) -> str:  # noqa: PLR0911  # one for each form of a type
     if get_origin(kind) in (Union, types.UnionType):
         return " | ".join(map(_spell, get_args(kind)))
     origin = get_origin(kind) or kind
+    if origin is Literal or (isinstance(origin, type) and issubclass(origin, Enum)):
+        return "enum"
     if not isinstance(origin, type):
         return str(kind)
-    if issubclass(origin, Enum):
-        return "enum"
     if issubclass(origin, msgspec.Struct | Mapping):
         return "object"
     if issubclass(origin, Sequence | AbstractSet) and not issubclass(origin, str | bytes):

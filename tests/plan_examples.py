@@ -1,8 +1,7 @@
-"""Plans that show each kind of step, scalar, terminal and layer: `tests/plans/*.json` is written by
+"""Plans that show each kind of step, scalar, terminal and layer.
 
-    python tests/plan_examples.py
-
-and read by the tests of both languages. Each file is a whole plan.
+`python tests/plan_examples.py` writes them to `tests/plans/*.json`, which the tests of both
+languages read. Each file is a whole plan.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from nexus_gateway import plan
 
 FOLDER = Path(__file__).parent / "plans"
 _PYTHON = plan.Python(handler=0)
-_TOKENS = plan.Tokens(keys=(plan.Key(secret="jwt-secret", algorithms=("HS256",)),), cache=1000)  # noqa: S106
+_TOKENS = plan.Tokens(keys=(plan.Key(secret="jwt-secret", algorithms=("HS256",)),), cache=1000)
 
 
 def _route(*steps: plan.Step, path: str = "/x", terminal: plan.Terminal = _PYTHON) -> plan.Route:
@@ -144,7 +143,7 @@ WHOLES: dict[str, plan.Plan] = {
     "tokens": _plan(
         _route(),
         tokens=plan.Tokens(
-            keys=(plan.Key(secret="public", algorithms=("RS256", "ES256"), kid="2026-01"),),  # noqa: S106
+            keys=(plan.Key(secret="public", algorithms=("RS256", "ES256"), kid="2026-01"),),
             cache=0,
             issuer="https://issuer.example.com",
             audience="gateway",

@@ -1,4 +1,4 @@
-"""The plan's files: one for each kind, the same to Python as to the core (`core/tests/plans.rs`)."""
+"""The plan's files: one for each kind, the same to Python as to the core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the types promise, in both checkers: `ok/` passes, in `bad/` exactly the marked lines fail."""
+"""What the types promise, in both checkers: in `bad/` exactly the marked lines fail."""
 
 from __future__ import annotations
 
