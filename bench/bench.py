@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SIZES = "sizes"
+BASIC = "basic"
 QUICK_GROWTH = 200_000
 DEFAULT_RESULTS = places.RESULTS / "latest.jsonl"
 
@@ -78,7 +79,8 @@ def main() -> int:
         subprocess.run([places.BENCH / "setup.sh"], check=True)
     table, scenarios = specs(), _scenarios(chosen)
     if chosen.verify_only:
-        return verify_all(table, scenarios, _servers(chosen, scenarios))
+        names = _servers(chosen, scenarios)
+        return verify_all(table, scenarios, [*names, *_basic(chosen)])
     chosen.out.parent.mkdir(exist_ok=True)
     with chosen.out.open("wb") as file:
         failed = run(chosen, table, scenarios, file)
@@ -121,11 +123,21 @@ def run(
                 failed = True
                 print(f"FAILED {name}: {error}", flush=True)
     if _wanted(chosen, SIZES):
-        growth = QUICK_GROWTH if chosen.quick else GROWTH_REQUESTS
+        failed |= run_sizes(chosen, table, file)
+    return failed
+
+
+def run_sizes(chosen: argparse.Namespace, table: Mapping[str, Spec], file: BinaryIO) -> bool:
+    """Measure what is not a rate into the file; whether something failed."""
+    growth = QUICK_GROWTH if chosen.quick else GROWTH_REQUESTS
+    try:
         for size in sizes(table, seconds=chosen.seconds, growth=growth):
             _write(file, size)
             print(f"{size.name}: {size.value} {size.unit}", flush=True)
-    return failed
+    except (ServerError, RuntimeError, OSError) as error:
+        print(f"FAILED {SIZES}: {error}", flush=True)
+        return True
+    return False
 
 
 def visit(
@@ -200,7 +212,7 @@ def _check_limit(name: str, spec: Spec, parts: list[Scenario]) -> None:
 
 def _prepare(server: Server, parts: list[Scenario]) -> None:
     """Create the entities that are read, and compare the answers of each kind of traffic."""
-    kinds = dict.fromkeys(scenario.kind(server.name) for scenario in parts)
+    kinds = list(dict.fromkeys(scenario.kind(server.name) for scenario in parts)) or [server.name]
     if "studio-get" in kinds and not server.spec.constant:
         for number in range(SUBJECTS):
             server.call(request("studio-create", number))
@@ -215,6 +227,12 @@ def _scenarios(chosen: argparse.Namespace) -> list[Scenario]:
 def _servers(chosen: argparse.Namespace, scenarios: list[Scenario]) -> list[str]:
     names = servers_of(scenarios)
     return [n for n in names if n in chosen.servers.split(",")] if chosen.servers else names
+
+
+def _basic(chosen: argparse.Namespace) -> list[str]:
+    """Name the server of the sizes, which is no part of a scenario."""
+    named = not chosen.servers or BASIC in chosen.servers.split(",")
+    return [BASIC] if named and _wanted(chosen, SIZES) else []
 
 
 def _wanted(chosen: argparse.Namespace, scenario: str) -> bool:

@@ -97,4 +97,4 @@ def application() -> Application:
 
 
 if __name__ == "__main__":
-    serve(application(), port=int(os.environ["PORT"]))
+    serve(application(), port=int(os.environ["PORT"]), eager=os.environ.get("EAGER") == "1")

@@ -40,7 +40,7 @@ def environment() -> Environment:
     return Environment(
         command=shlex.join(["bench/bench.py", *sys.argv[1:]]),
         date=time.strftime("%Y-%m-%d %H:%M %Z"),
-        commit=_output("git", "-C", str(places.REPOSITORY), "rev-parse", "--short", "HEAD"),
+        commit=_output("git", "describe", "--always", "--dirty"),
         processor=_line_of("/proc/cpuinfo", "model name"),
         processors=os.cpu_count() or 0,
         memory_gb=round(int(_line_of("/proc/meminfo", "MemTotal").split()[0]) / 1e6, 1),

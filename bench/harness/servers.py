@@ -37,6 +37,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         folder: where it runs, below `bench`.
         constant: it answers the same bytes every time, so the identifier in them is not compared.
         unchecked: it refuses nobody, so only its good answers are compared.
+        port: the one that it listens on, where it does not take one from outside.
+        ready: the path that answers 200 when it serves.
     """
 
     command: str
@@ -46,6 +48,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str] = {}
     constant: bool = False
     unchecked: bool = False
+    port: int = 0
+    ready: str = "/health"
 
 
 class Answer(NamedTuple):
@@ -57,7 +61,7 @@ class Answer(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A running server; `ready_seconds` is from its start to its first 200 on `/health`."""
+    """A running server; `ready_seconds` is from its start to its first 200."""
 
     name: str
     spec: Spec
@@ -106,7 +110,7 @@ def running(name: str, spec: Spec, *, pinned: bool = True) -> Generator[Server]:
     places.RUN.mkdir(exist_ok=True)
     log = places.RUN / f"{name}.log"
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder, log.open("wb") as output:
-        port = _free_port()
+        port = _free_port(spec.port)
         started = time.perf_counter()
         process = subprocess.Popen(
             _command(spec, port, Path(folder), pinned=pinned),
@@ -118,16 +122,20 @@ def running(name: str, spec: Spec, *, pinned: bool = True) -> Generator[Server]:
             start_new_session=True,
         )
         try:
-            _wait_until_ready(process, port, log)
+            _wait_until_ready(process, port, spec.ready, log)
             ready = round(time.perf_counter() - started, 3)
             yield Server(name, spec, port, process.pid, ready)
         finally:
             _stop(process)
 
 
-def _free_port() -> int:
+def _free_port(wanted: int) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise ServerError(f"port {wanted} is taken: {error.strerror}") from error
         port: int = probe.getsockname()[1]
         return port
 
@@ -163,17 +171,17 @@ def _environment(spec: Spec, port: int, folder: Path) -> dict[str, str]:
     return environment | spec.environment
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, path: str, log: Path) -> None:
     deadline = time.perf_counter() + START_TIMEOUT
-    health = Request("GET", "/health", {})
+    asked = Request("GET", path, {})
     while time.perf_counter() < deadline:
         if process.poll() is not None:
             raise ServerError(f"ended with {process.returncode}, see {log}")
         with suppress(OSError, http.client.HTTPException):
-            if call(port, health).status == 200:
+            if call(port, asked).status == 200:
                 return
         time.sleep(0.002)
-    raise ServerError(f"no 200 on /health within {START_TIMEOUT:.0f} s, see {log}")
+    raise ServerError(f"no 200 on {path} within {START_TIMEOUT:.0f} s, see {log}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,8 @@ import msgspec
 
 from harness import places, processes
 from harness.load import wrk
-from harness.servers import Server, Spec, running
+from harness.servers import Server, ServerError, Spec, running
+from harness.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 STARTS = 5
 CONNECTIONS = 512
 GROWTH_REQUESTS = 2_000_000
-WARM_REQUESTS = 200_000
+WARM_REQUESTS = 500_000
 
 
 class Size(msgspec.Struct, frozen=True, tag="size", tag_field="kind"):
@@ -39,7 +40,11 @@ def sizes(specs: Mapping[str, Spec], *, seconds: float, growth: int) -> Iterator
     for name in ("basic", "studio"):
         yield from _starts(name, specs[name])
     with running("basic", specs["basic"]) as server:
+        if wrong := verify(server, ["basic"]):
+            raise ServerError("; ".join(wrong))
         yield from _memory(server, seconds)
+    # another process: what 512 connections needed would hide what a leak takes
+    with running("basic", specs["basic"]) as server:
         yield from _growth(server, growth)
 
 
@@ -101,5 +106,8 @@ def _growth(server: Server, requests: int) -> Iterator[Size]:
 def _send(server: Server, requests: int) -> int:
     sent = 0
     while sent < requests:
-        sent += wrk(server.port, "basic", 64, 5).requests
+        done = wrk(server.port, "basic", 64, 5)
+        if done.errors or not done.requests:
+            raise ServerError(f"{done.errors} errors in {done.requests} requests")
+        sent += done.requests
     return sent

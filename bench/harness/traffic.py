@@ -74,8 +74,10 @@ def request(kind: str, number: int = 0) -> Request:
     Kinds: `health`, `report`, `create`, `routes-N` (report requests spread over N routes),
     `studio-get`, `studio-create` and `basic`.
     """
-    if kind in {"health", "basic"}:
+    if kind == "health":
         return Request("GET", "/health", {})
+    if kind == "basic":  # from the core and from Python in turn
+        return Request("GET", f"/squares/{number}" if number % 2 else "/hello", {})
     scopes = STUDIO_SCOPES if kind.startswith("studio-") else SCOPES
     headers = {
         "Origin": "https://app.example.com",
@@ -133,7 +135,7 @@ end
 def script(kind: str) -> str:
     """Write the wrk script of a kind of traffic."""
     lines = ["prepared, numbered = {}, {}", "function init(args)"]
-    for number in range(1 if kind in {"health", "basic"} else SUBJECTS):
+    for number in range(1 if kind == "health" else SUBJECTS):
         sent = request(kind, number)
         body = sent.body
         if kind == "studio-create" and body is not None:

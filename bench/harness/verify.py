@@ -49,7 +49,9 @@ def verify_limit(server: Server, kind: str) -> list[str]:
 
 def _good(server: Server, kind: str) -> list[str]:
     if kind == "basic":
-        return _expect(server, kind, request(kind), (200,))
+        squared = {"number": SUBJECT, "square": SUBJECT * SUBJECT}
+        hello = _expect(server, kind, request(kind), (200,), {"message": "hello"})
+        return hello + _expect(server, kind, request(kind, SUBJECT), (200,), squared)
     if kind == "health":
         return _expect(server, kind, request(kind), (200,), {"status": "ok"})
     if kind.startswith("studio-"):
