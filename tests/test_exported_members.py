@@ -11,12 +11,58 @@ import nexus_gateway.filters
 import nexus_gateway.layers
 import nexus_gateway.terminals
 
-NAMES = """
-    Claims Code Detail Filter Kind Layer Param Path Reject Reply Response Route Routes Trace accepted
-    auth blocking body body_bytes body_text compress cors created delete get head header html limit log
-    method no_content options param patch path post public put query query_method rate_limit require
-    route see_other state tail timeout trace use
-""".split()
+NAMES = [
+    "Claims",
+    "Code",
+    "Detail",
+    "Filter",
+    "Kind",
+    "Layer",
+    "Param",
+    "Path",
+    "Reject",
+    "Reply",
+    "Response",
+    "Route",
+    "Routes",
+    "Trace",
+    "accepted",
+    "auth",
+    "blocking",
+    "body",
+    "body_bytes",
+    "body_text",
+    "compress",
+    "cors",
+    "created",
+    "delete",
+    "get",
+    "head",
+    "header",
+    "html",
+    "limit",
+    "log",
+    "method",
+    "no_content",
+    "options",
+    "param",
+    "patch",
+    "path",
+    "post",
+    "public",
+    "put",
+    "query",
+    "query_method",
+    "rate_limit",
+    "require",
+    "route",
+    "see_other",
+    "state",
+    "tail",
+    "timeout",
+    "trace",
+    "use",
+]
 ROOMS = [nexus_gateway, nexus_gateway.filters, nexus_gateway.layers, nexus_gateway.terminals]
 
 
