@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from harness import places, processes
-from harness.processes import Memory  # noqa: TC001 (msgspec reads the annotation)
+from harness.processes import Memory
 from harness.traffic import script
 
 if TYPE_CHECKING:
