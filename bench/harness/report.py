@@ -74,7 +74,7 @@ def _targets(found: Iterable[Target]) -> str:
             target.sentence,
             f"{'at least' if target.at_least else 'at most'} {_figure(target.bound, target.unit)}",
             "-" if target.figure is None else _figure(target.figure, target.unit),
-            words[target.met],
+            words[target.met] if target.clean else "disturbed",
         )
         for target in found
     )

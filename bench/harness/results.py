@@ -45,6 +45,11 @@ class Results:
             and measured.slow_ms <= self._best * MOST_SLOWER
         )
 
+    def clean(self, scenario: str, connections: int, *servers: str) -> bool:
+        """Tell whether the figures of servers come from undisturbed measurements."""
+        found = [m for name in servers for m in self.of(scenario, name, connections)]
+        return all(self.undisturbed(m) for m in found)
+
     def median(
         self,
         scenario: str,

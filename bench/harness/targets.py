@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.sizes import CONNECTIONS
+from harness.sizes import CONNECTIONS, GROWTH_REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,19 +13,29 @@ if TYPE_CHECKING:
     from harness.results import Results
 
 
+MINUTE = 60
+
+
 class Target(NamedTuple):
-    """One bound. `at_least` tells its direction; `figure` is `None` where it was not measured."""
+    """One bound.
+
+    Args:
+        figure: what was measured; `None` where it was not.
+        at_least: the direction of the bound.
+        clean: whether the machine was the bench's own; a figure of another one proves nothing.
+    """
 
     sentence: str
     bound: float
     unit: str
     figure: float | None
     at_least: bool = False
+    clean: bool = True
 
     @property
     def met(self) -> bool | None:
-        """Whether the figure keeps the bound."""
-        if self.figure is None:
+        """Whether the figure keeps the bound; `None` where that is not known."""
+        if self.figure is None or not self.clean:
             return None
         return self.figure >= self.bound if self.at_least else self.figure <= self.bound
 
@@ -38,7 +48,9 @@ def targets(results: Results) -> list[Target]:
 def _ratios(results: Results) -> list[Target]:
     def faster(server: str, peer: str, bound: float) -> Target:
         name = f"report, `{server}`: requests per second to {peer}"
-        return Target(name, bound, "x", _ratio(results, server, peer, _per_second), at_least=True)
+        ratio = _ratio(results, server, peer, _per_second)
+        clean = results.clean("report", 64, server, peer)
+        return Target(name, bound, "x", ratio, at_least=True, clean=clean)
 
     return [
         faster("gateway-native", "warp", 1.35),
@@ -47,6 +59,7 @@ def _ratios(results: Results) -> list[Target]:
             1.2,
             "x",
             _ratio(results, "gateway-native", "nginx", _cpu),
+            clean=results.clean("report", 64, "gateway-native", "nginx"),
         ),
         faster("gateway-python", "warp", 1.2),
         faster("gateway-python", "rsgi-granian", 8),
@@ -63,11 +76,12 @@ def _latencies(results: Results) -> list[Target]:
             bound,
             "ms",
             results.median("report", server, 512, lambda m: m.p99_ms),
+            clean=results.clean("report", 512, server),
         )
         for server, bound in servers.items()
     ]
     for server in servers:
-        errors = [m.errors for m in results.of("many", server, 1000)]
+        errors = [m.errors for m in results.of("many", server, 1000) if m.seconds >= MINUTE]
         name = f"report, `{server}`: errors at 1,000 connections for a minute"
         found.append(Target(name, 0, "", sum(errors) if errors else None))
     return found
@@ -84,8 +98,11 @@ def _sizes(results: Results) -> list[Target]:
         "basic: growth over them": 1.0,
     }
     found: list[Target] = []
+    sent = results.sizes.get("basic: requests of the growth test")
     for name, bound in bounds.items():
         size = results.sizes.get(name)
+        if "growth" in name and (sent is None or sent.value < GROWTH_REQUESTS):
+            size = None  # fewer requests say nothing of so many
         sentence = name.replace("over them", "over two million requests")
         unit = size.unit if size else ""
         found.append(Target(sentence, bound, unit, size.value if size else None))
@@ -96,7 +113,9 @@ def _routes(results: Results) -> list[Target]:
     few = results.median("routes", "gateway-routes-10", 64, _cpu)
     many = results.median("routes", "gateway-routes-1000", 64, _cpu)
     ratio = many / few if few and many else None
-    return [Target("CPU per request with 1,000 routes to that with 10", 1.1, "x", ratio)]
+    clean = results.clean("routes", 64, "gateway-routes-10", "gateway-routes-1000")
+    name = "CPU per request with 1,000 routes to that with 10"
+    return [Target(name, 1.1, "x", ratio, clean=clean)]
 
 
 def _ratio(
