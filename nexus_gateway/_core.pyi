@@ -86,7 +86,7 @@ class Core:
         """Listen and serve; the addresses listened on. Call it on the loop's thread.
 
         `options` is JSON: `{"listen": [[host, port], ...], "threads": n, "tls": {"certificate": path, "key": path} |
-        null}`. Without addresses only `request` reaches the gateway.
+        null, "eager": bool}`. Without addresses only `request` reaches the gateway.
 
         Raises:
             OSError: an address cannot be listened on.

@@ -8,6 +8,7 @@ Python.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 import msgspec
@@ -37,7 +38,7 @@ from nexus_gateway.node import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 # --- readings ---
 
@@ -207,6 +208,7 @@ class _Chain:
             burst=node.burst,
             by=by,
             legacy_headers=node.legacy_headers,
+            shared=node.name is not None,
         )
 
     def _either(self, node: Either, inside: str) -> _Part:

@@ -122,7 +122,7 @@ class Auth(_Part, frozen=True, tag_field="op", tag="auth"):
 
 
 class Limit(_Part, frozen=True, tag_field="op", tag="limit"):
-    """A rate limit: GCRA with burst. Extracts nothing."""
+    """A rate limit: GCRA with burst; if `shared`, all routes with its name count together."""
 
     name: str
     requests: int
@@ -130,6 +130,7 @@ class Limit(_Part, frozen=True, tag_field="op", tag="limit"):
     burst: int
     by: LimitBy
     legacy_headers: bool = False
+    shared: bool = False
 
 
 class Body(_Part, frozen=True, tag_field="op", tag="body"):

@@ -95,6 +95,7 @@ class Server:
         threads: int = 1,
         tls: Tls | None = None,
         grace: float = 10.0,
+        eager: bool = False,
     ) -> None:
         """Compile the application; nothing is opened yet.
 
@@ -104,6 +105,7 @@ class Server:
             threads: of the core, each with its own listener.
             tls: certificate and key; None serves in clear.
             grace: seconds that requests may take to finish at the end.
+            eager: run the first step of a handler at once instead of by the loop's next turn.
         """
         self._application = as_application(served)
         compiled = self._application.compile()
@@ -113,7 +115,8 @@ class Server:
         ]
         encoded = msgspec.json.encode(compiled.plan)
         self._core = _core.Core(encoded, self._application.secrets, endpoints, _bridge())
-        self._options = msgspec.json.encode({"listen": listen, "threads": threads, "tls": tls})
+        options = {"listen": listen, "threads": threads, "tls": tls, "eager": eager}
+        self._options = msgspec.json.encode(options)
         self._grace = grace
         self._opened = AsyncExitStack()
         self.addresses: list[tuple[str, int]] = []
@@ -159,6 +162,7 @@ def serve(
     threads: int = 1,
     tls: Tls | None = None,
     grace: float = 10.0,
+    eager: bool = False,
     hint: str | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what runs and return.
@@ -170,6 +174,7 @@ def serve(
         threads: of the core.
         tls: certificate and key; None serves in clear.
         grace: seconds that requests may take to finish at the end.
+        eager: run the first step of a handler at once instead of by the loop's next turn.
         hint: a line for the person at the terminal, printed below the address.
 
     Raises:
@@ -177,7 +182,9 @@ def serve(
         TypeError: a handler does not fit its chain.
         ValueError: the plan cannot be executed.
     """
-    server = Server(served, listen=[(host, port)], threads=threads, tls=tls, grace=grace)
+    server = Server(
+        served, listen=[(host, port)], threads=threads, tls=tls, grace=grace, eager=eager
+    )
     asyncio.run(_run(server, "http" if tls is None else "https", hint))
 
 

@@ -1,11 +1,15 @@
 //! Handlers: how one is called, and how its coroutine is stepped so that its answer leaves the moment it is there.
 
-use nexus_core::answer::{Answer, Chunks, Content};
-use nexus_core::handler::{Call, CallId, Outcome};
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use http::StatusCode;
 use http::header::HeaderValue;
+use nexus_core::answer::{Answer, Chunks, Content};
+use nexus_core::handler::{Call, CallId, Outcome};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyKeyboardInterrupt, PyStopIteration, PySystemExit, PyTypeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use pyo3::{ffi, intern};
@@ -84,26 +88,22 @@ impl Endpoint {
 }
 
 /// Starts a call: what is to be run as a task, or the answer where it fails before.
-pub(crate) fn start<'py>(
-    link: &Bound<'py, Link>,
+pub(crate) fn start(
+    link: &Bound<'_, Link>,
     endpoint: &Endpoint,
     bridge: &Bridge,
     call: Call,
-) -> Result<Bound<'py, Running>, Outcome> {
+) -> Result<Work, Outcome> {
     let py = link.py();
     let id = call.id;
     let refused = |error: PyErr| bridge.replies.refusal(py, &error);
     let made = endpoint.call(py, bridge, call.values).map_err(refused)?;
-    let (coroutine, stream) = match &endpoint.stream {
-        None => (made, None),
-        Some(content_type) => {
-            let stream = open(link, id, content_type.clone()).map_err(refused)?;
-            let pumped = bridge.pump.bind(py).call1((made, &stream)).map_err(refused)?;
-            (pumped, Some(stream.unbind()))
-        }
+    let Some(content_type) = &endpoint.stream else {
+        return Ok(Work { coroutine: made.unbind(), id, stream: None });
     };
-    let running = Running { coroutine: coroutine.unbind(), link: link.clone().unbind(), id, stream };
-    Bound::new(py, running).map_err(refused)
+    let stream = open(link, id, content_type.clone()).map_err(refused)?;
+    let pumped = bridge.pump.bind(py).call1((made, &stream)).map_err(refused)?;
+    Ok(Work { coroutine: pumped.unbind(), id, stream: Some(stream.unbind()) })
 }
 
 /// The stream of a call; its first chunk is what delivers the answer's head.
@@ -147,8 +147,17 @@ impl Drop for Abandon {
 /// the answer is handed over within the handler's last step, without a callback of the loop in between.
 #[pyclass(frozen, module = "nexus_gateway._core")]
 pub(crate) struct Running {
-    coroutine: Py<PyAny>,
     link: Py<Link>,
+    work: Mutex<Option<Work>>,
+    /// What the handler waited for in a first step that was run before the task's.
+    awaited: Mutex<Option<Py<PyAny>>>,
+    /// Nobody waits for the answer any more.
+    cancelled: AtomicBool,
+}
+
+/// A call that has been started.
+pub(crate) struct Work {
+    coroutine: Py<PyAny>,
     id: CallId,
     stream: Option<Py<Stream>>,
 }
@@ -169,8 +178,11 @@ impl Running {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let step = send(self.coroutine.bind(py), py.None().bind(py));
-        self.after(py, step)
+        if let Some(future) = self.awaited.lock().take() {
+            return Ok(Some(future.into_bound(py)));
+        }
+        let Some(coroutine) = self.coroutine(py) else { return Ok(None) };
+        self.after(py, send(&coroutine, py.None().bind(py)))
     }
 
     fn send<'py>(
@@ -178,8 +190,8 @@ impl Running {
         py: Python<'py>,
         value: &Bound<'py, PyAny>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let step = send(self.coroutine.bind(py), value);
-        self.after(py, step)
+        let Some(coroutine) = self.coroutine(py) else { return Ok(None) };
+        self.after(py, send(&coroutine, value))
     }
 
     #[pyo3(signature = (*arguments))]
@@ -188,75 +200,117 @@ impl Running {
         py: Python<'py>,
         arguments: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let step = self
-            .coroutine
-            .bind(py)
+        let ended = || PyStopIteration::new_err(());
+        let coroutine = self.coroutine(py).ok_or_else(ended)?;
+        let step = coroutine
             .call_method1(intern!(py, "throw"), arguments)
             .map(Step::Waits)
-            .or_else(|error| match error.value(py).cast::<pyo3::exceptions::PyStopIteration>() {
+            .or_else(|error| match error.value(py).cast::<PyStopIteration>() {
                 Ok(stop) => Ok(Step::Returned(stop.getattr(intern!(py, "value"))?)),
                 Err(_) => Err(error),
             });
-        self.after(py, step)?.ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(()))
+        self.after(py, step)?.ok_or_else(ended)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.coroutine.bind(py).call_method0(intern!(py, "close")).map(|_| ())
+        let Some(coroutine) = self.coroutine(py) else { return Ok(()) };
+        coroutine.call_method0(intern!(py, "close")).map(|_| ())
+    }
+
+    /// Runs the handler's first step before the task that it belongs to takes over; whether it is at its end.
+    fn advance(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(coroutine) = self.coroutine(py) else { return Ok(true) };
+        let awaited = match self.after(py, send(&coroutine, py.None().bind(py))) {
+            // Answered already; there is no task yet that would have to know.
+            Err(error) if error.is_instance(py, self.link.get().cancelled_error(py)) => None,
+            awaited => awaited?,
+        };
+        let ended = awaited.is_none();
+        *self.awaited.lock() = awaited.map(Bound::unbind);
+        Ok(ended)
     }
 }
 
 impl Running {
+    /// A coroutine for a call, or for one that is given later.
+    pub(crate) fn new(link: Py<Link>, work: Option<Work>) -> Self {
+        Self {
+            link,
+            work: Mutex::new(work),
+            awaited: Mutex::new(None),
+            cancelled: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes a call; the one before has ended.
+    pub(crate) fn take(&self, work: Work) {
+        *self.work.lock() = Some(work);
+    }
+
+    /// Says that nobody waits for the answer any more.
+    pub(crate) fn abandon(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    fn coroutine<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.work.lock().as_ref().map(|work| work.coroutine.bind(py).clone())
+    }
+
     /// Passes on what the handler waits for; at its end delivers the answer and ends too.
     fn after<'py>(
         &self,
         py: Python<'py>,
         step: PyResult<Step<'py>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match step {
+        let returned = match step {
             Ok(Step::Waits(future)) => return Ok(Some(future)),
-            Ok(Step::Returned(value)) => self.returned(py, &value),
-            Err(error) => self.raised(py, error)?,
+            Ok(Step::Returned(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
+        let Some(work) = self.work.lock().take() else { return Ok(None) };
+        let link = self.link.bind(py);
+        link.get().forget(work.id);
+        match returned {
+            Ok(value) => work.returned(link, &value),
+            Err(error) => self.raised(&work, link, error)?,
         }
         Ok(None)
     }
 
-    fn returned(&self, py: Python<'_>, value: &Bound<'_, PyAny>) {
-        let link = self.link.bind(py);
-        match &self.stream {
-            None => {
-                let outcome = link.get().bridge().replies.outcome(py, value);
-                link.get().finish(link, self.id, outcome);
-            }
-            Some(stream) => {
-                // A stream without a chunk still has an answer: an empty one.
-                stream.get().begin(py);
-                stream.get().end(false);
-                link.get().forget(self.id);
-            }
-        }
-    }
-
-    fn raised(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
-        let link = self.link.bind(py);
+    fn raised(&self, work: &Work, link: &Bound<'_, Link>, error: PyErr) -> PyResult<()> {
+        let py = link.py();
         let cancelled = error.is_instance(py, link.get().cancelled_error(py));
-        if cancelled && !link.get().runs(self.id) {
-            return Err(error); // its client has gone or its deadline passed: nobody waits for it
-        }
-        match &self.stream {
-            Some(stream) if stream.get().begun() => {
-                // The head has left: an honest end is a cut connection. `refuse` logs the exception.
-                let _ = link.get().bridge().replies.refusal(py, &error);
-                stream.get().end(true);
-                link.get().forget(self.id);
-            }
-            _ => {
-                let outcome = link.get().bridge().replies.refusal(py, &error);
-                link.get().finish(link, self.id, outcome);
-            }
+        if !(cancelled && self.cancelled.load(Ordering::Relaxed)) {
+            work.failed(link, &error);
         }
         let ends_the_loop = error.is_instance_of::<PyKeyboardInterrupt>(py)
             || error.is_instance_of::<PySystemExit>(py);
         if ends_the_loop || cancelled { Err(error) } else { Ok(()) }
+    }
+}
+
+impl Work {
+    fn returned(&self, link: &Bound<'_, Link>, value: &Bound<'_, PyAny>) {
+        match &self.stream {
+            None => {
+                let outcome = link.get().bridge().replies.outcome(link.py(), value);
+                link.get().answer(link, self.id, outcome);
+            }
+            Some(stream) => {
+                // A stream without a chunk still has an answer: an empty one.
+                stream.get().begin(link.py());
+                stream.get().end(false);
+            }
+        }
+    }
+
+    fn failed(&self, link: &Bound<'_, Link>, error: &PyErr) {
+        let outcome = link.get().bridge().replies.refusal(link.py(), error);
+        match &self.stream {
+            // The head has left: an honest end is a cut connection. `refuse` has logged the exception.
+            Some(stream) if stream.get().begun() => stream.get().end(true),
+            _ => link.get().answer(link, self.id, outcome),
+        }
     }
 }
 

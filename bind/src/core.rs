@@ -16,11 +16,13 @@ use parking_lot::Mutex;
 use pyo3::exceptions::{PyConnectionError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList};
 use pyo3::{PyTraverseError, PyVisit, intern};
 use rustix::event::{EventfdFlags, eventfd};
+use serde::Deserialize;
 
 use crate::call::{Bridge, Endpoint, Running, start};
+use crate::task::{Eager, Task, Tasks};
 
 pub(crate) type Queue = handler::Queue<Resolved>;
 
@@ -35,6 +37,15 @@ impl Handler for Doorbell {
         // It can fail only when the counter is full, and then the loop is awake anyway.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
+}
+
+/// How a gateway is served, and how its handlers are run.
+#[derive(Deserialize)]
+struct Options {
+    #[serde(flatten)]
+    server: server::Options,
+    /// Whether a handler's first step is run at once instead of by the loop.
+    eager: bool,
 }
 
 /// A compiled plan and the threads that execute it.
@@ -74,15 +85,15 @@ impl Core {
         options: &[u8],
         event_loop: &Bound<'_, PyAny>,
     ) -> PyResult<Vec<(String, u16)>> {
-        let options: server::Options = serde_json::from_slice(options)
+        let options: Options = serde_json::from_slice(options)
             .map_err(|error| PyValueError::new_err(format!("options: {error}")))?;
-        let server = Server::start(&self.gateway, &options).map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
-            _ => PyErr::from(error),
-        })?;
-        let addresses =
-            server.addresses.iter().map(|a| (a.ip().to_string(), a.port())).collect();
-        let link = Link::new(py, self, server, event_loop)?;
+        let server =
+            Server::start(&self.gateway, &options.server).map_err(|error| match error.kind() {
+                std::io::ErrorKind::InvalidInput => PyValueError::new_err(error.to_string()),
+                _ => PyErr::from(error),
+            })?;
+        let addresses = server.addresses.iter().map(|a| (a.ip().to_string(), a.port())).collect();
+        let link = Link::new(py, self, server, event_loop, options.eager)?;
         let link = Bound::new(py, link)?;
         event_loop.call_method1(
             intern!(py, "add_reader"),
@@ -103,9 +114,8 @@ impl Core {
         headers: Vec<(String, String)>,
         body: &[u8],
     ) -> PyResult<Bound<'py, PyAny>> {
-        let request =
-            server::local_request(method, target, &headers, Bytes::copy_from_slice(body))
-                .map_err(PyValueError::new_err)?;
+        let request = server::local_request(method, target, &headers, Bytes::copy_from_slice(body))
+            .map_err(PyValueError::new_err)?;
         let link = self.linked()?.get();
         let (token, future) = link.promise(py)?;
         link.server.request(token, request);
@@ -162,15 +172,15 @@ pub(crate) struct Link {
     endpoints: Vec<Py<Endpoint>>,
     bridge: Py<Bridge>,
     event_loop: Py<PyAny>,
-    task_type: Py<PyAny>,
-    task_options: Py<PyDict>,
+    tasks_made: Tasks,
+    eager: Option<Eager>,
     cancelled_error: Py<PyAny>,
     flush: PyOnceLock<Py<PyAny>>,
     jobs: Mutex<Vec<Job<Resolved>>>,
     /// By thread.
     outbox: Mutex<Vec<Vec<(CallId, Outcome)>>>,
     flushing: AtomicBool,
-    tasks: Mutex<AHashMap<CallId, Py<PyAny>>>,
+    tasks: Mutex<AHashMap<CallId, Task>>,
     promises: Mutex<AHashMap<u64, Py<PyAny>>>,
     tokens: AtomicU64,
 }
@@ -210,8 +220,9 @@ impl Link {
             visit.call(endpoint)?;
         }
         if let Some(tasks) = self.tasks.try_lock() {
-            for task in tasks.values() {
+            for (task, running) in tasks.values() {
                 visit.call(task)?;
+                visit.call(running)?;
             }
         }
         Ok(())
@@ -224,11 +235,9 @@ impl Link {
         core: &Core,
         server: Server,
         event_loop: &Bound<'_, PyAny>,
+        eager: bool,
     ) -> PyResult<Self> {
         let asyncio = py.import("asyncio")?;
-        let task_options = PyDict::new(py);
-        task_options.set_item("loop", event_loop)?;
-        task_options.set_item("name", "nexus-call")?; // else a name is formatted for each task
         let replies = server.replies();
         Ok(Self {
             gateway: Arc::clone(&core.gateway),
@@ -239,8 +248,8 @@ impl Link {
             endpoints: core.endpoints.iter().map(|endpoint| endpoint.clone_ref(py)).collect(),
             bridge: core.bridge.clone_ref(py),
             event_loop: event_loop.clone().unbind(),
-            task_type: asyncio.getattr("Task")?.unbind(),
-            task_options: task_options.unbind(),
+            tasks_made: Tasks::new(event_loop)?,
+            eager: eager.then(|| Eager::new(event_loop)).transpose()?,
             cancelled_error: asyncio.getattr("CancelledError")?.unbind(),
             flush: PyOnceLock::new(),
             jobs: Mutex::new(Vec::new()),
@@ -282,44 +291,33 @@ impl Link {
         let Some(endpoint) = self.endpoints.get(call.handler as usize) else {
             return Err(PyRuntimeError::new_err("the plan names a handler that was not given"));
         };
-        match start(slf, endpoint.get(), self.bridge(), call) {
-            Ok(running) => {
-                let task = self.task(py, running)?;
-                self.tasks.lock().insert(id, task);
+        let work = match start(slf, endpoint.get(), self.bridge(), call) {
+            Ok(work) => work,
+            Err(outcome) => {
+                self.answer(slf, id, outcome);
+                return Ok(());
             }
-            Err(outcome) => self.answer(slf, id, outcome),
-        }
+        };
+        let task = if let Some(eager) = &self.eager {
+            eager.run(slf, work)?
+        } else {
+            let running = Py::new(py, Running::new(slf.clone().unbind(), Some(work)))?;
+            Some((self.tasks_made.make(py, &running, None)?, running))
+        };
+        // None is at its end already.
+        self.tasks.lock().extend(task.map(|task| (id, task)));
         Ok(())
     }
 
-    fn task(&self, py: Python<'_>, running: Bound<'_, Running>) -> PyResult<Py<PyAny>> {
-        let arguments = PyTuple::new(py, [running])?;
-        let task = self.task_type.bind(py).call(arguments, Some(self.task_options.bind(py)))?;
-        Ok(task.unbind())
-    }
-
     fn cancel(&self, py: Python<'_>, id: CallId) -> PyResult<()> {
-        let task = self.tasks.lock().remove(&id);
-        match task {
-            Some(task) => task.bind(py).call_method0(intern!(py, "cancel")).map(|_| ()),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether somebody waits for a call: it was neither answered nor cancelled.
-    pub(crate) fn runs(&self, id: CallId) -> bool {
-        self.tasks.lock().contains_key(&id)
+        let Some((task, running)) = self.tasks.lock().remove(&id) else { return Ok(()) };
+        running.get().abandon();
+        task.bind(py).call_method0(intern!(py, "cancel")).map(|_| ())
     }
 
     /// Forgets a call that has ended.
     pub(crate) fn forget(&self, id: CallId) {
         self.tasks.lock().remove(&id);
-    }
-
-    /// Takes the answer of a call that has ended.
-    pub(crate) fn finish(&self, slf: &Bound<'_, Self>, id: CallId, outcome: Outcome) {
-        self.forget(id);
-        self.answer(slf, id, outcome);
     }
 
     /// Puts an answer in the outbox and sees to it that it is flushed.
@@ -342,9 +340,9 @@ impl Link {
             return Ok(());
         }
         let py = slf.py();
-        let flush = self.flush.get_or_try_init(py, || {
-            slf.getattr(intern!(py, "flush")).map(Bound::unbind)
-        })?;
+        let flush = self
+            .flush
+            .get_or_try_init(py, || slf.getattr(intern!(py, "flush")).map(Bound::unbind))?;
         self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (flush,)).map(|_| ())
     }
 
@@ -368,9 +366,13 @@ impl Link {
         }
         let (method, value) = match resolved {
             Resolved::Sent(true) => ("set_result", py.None().into_bound(py)),
-            Resolved::Sent(false) => ("set_exception", crate::stream::gone().into_value(py).into_bound(py).into_any()),
-            Resolved::Stopped(done) => ("set_result", done.into_pyobject(py)?.to_owned().into_any()),
-            Resolved::Response(Ok(response)) => ("set_result", response_to_python(py, response)?),
+            Resolved::Sent(false) => {
+                ("set_exception", crate::stream::gone().into_value(py).into_bound(py).into_any())
+            }
+            Resolved::Stopped(done) => {
+                ("set_result", done.into_pyobject(py)?.to_owned().into_any())
+            }
+            Resolved::Response(Ok(response)) => ("set_result", response_to_python(py, &response)?),
             Resolved::Response(Err(message)) => {
                 let error = PyConnectionError::new_err(message);
                 ("set_exception", error.into_value(py).into_bound(py).into_any())
@@ -388,7 +390,10 @@ impl Link {
     }
 }
 
-fn response_to_python(py: Python<'_>, response: LocalResponse) -> PyResult<Bound<'_, PyAny>> {
+fn response_to_python<'py>(
+    py: Python<'py>,
+    response: &LocalResponse,
+) -> PyResult<Bound<'py, PyAny>> {
     let headers = response
         .headers
         .iter()

@@ -1,16 +1,23 @@
 //! `nexus_gateway._core`: the native core as a Python module. The only room that touches the interpreter.
 //!
 //! `core` (the file) owns a gateway and its asyncio loop's side of the hand-off; `call` starts and steps handlers;
-//! `values` turns what filters extract into Python's values; `reply` turns what handlers return into answers.
+//! `task` makes asyncio's tasks of them; `values` turns what filters extract into Python's values; `reply` turns what handlers return into answers.
 #![deny(clippy::undocumented_unsafe_blocks)]
+// What Python passes is converted for the call, so the function owns it anyway.
+#![allow(clippy::needless_pass_by_value)]
 
 mod call;
 mod core;
 mod reply;
 mod stream;
+mod task;
 mod values;
 
 use pyo3::prelude::*;
+
+/// For the core's own memory; Python keeps its allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Types and functions of the native core; `_core.pyi` describes them.
 #[pymodule]

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
 use nexus_core::answer::Answer;
 use nexus_core::handler::Outcome;
 use nexus_core::reject::{INTERNAL_ERROR, KINDS, Rejection};

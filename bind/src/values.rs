@@ -52,12 +52,15 @@ impl Slot {
     }
 }
 
+/// Claims as the core has them and as Python has them.
+type Remembered = (Arc<Claims>, Py<PyAny>);
+
 /// Makes Python's values of the core's.
 pub(crate) struct Values {
     claims: Py<PyAny>,
     trace: Py<PyAny>,
     /// By the address of the core's claims, which are kept alive beside, so that it stays theirs.
-    remembered: Mutex<AHashMap<usize, (Arc<Claims>, Py<PyAny>)>>,
+    remembered: Mutex<AHashMap<usize, Remembered>>,
 }
 
 impl Values {
@@ -73,7 +76,8 @@ impl Values {
         values: Vec<Value>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let mut values = values.into_iter();
-        let mut next = || values.next().ok_or_else(|| PyRuntimeError::new_err("a value is missing"));
+        let mut next =
+            || values.next().ok_or_else(|| PyRuntimeError::new_err("a value is missing"));
         let arguments = slots
             .iter()
             .map(|slot| match slot {
@@ -91,10 +95,8 @@ impl Values {
         py: Python<'py>,
         values: Vec<Value>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let values = values
-            .into_iter()
-            .map(|value| self.plain(py, value))
-            .collect::<PyResult<Vec<_>>>()?;
+        let values =
+            values.into_iter().map(|value| self.plain(py, value)).collect::<PyResult<Vec<_>>>()?;
         PyTuple::new(py, [PyList::new(py, values)?])
     }
 

@@ -43,10 +43,7 @@ pub struct Chunks {
 
 impl Chunks {
     /// Chunks from a channel; `reader` is dropped with them, when all were read or the client has gone.
-    pub fn new(
-        receiver: mpsc::Receiver<Result<Bytes, Cut>>,
-        reader: impl Any + Send,
-    ) -> Self {
+    pub fn new(receiver: mpsc::Receiver<Result<Bytes, Cut>>, reader: impl Any + Send) -> Self {
         Self { receiver, _reader: Box::new(reader) }
     }
 }
@@ -72,12 +69,22 @@ impl std::error::Error for Cut {}
 impl Answer {
     /// An answer with a whole body.
     pub fn full(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Self {
-        Self { status, content_type: Some(content_type), headers: Vec::new(), content: Content::Full(body) }
+        Self {
+            status,
+            content_type: Some(content_type),
+            headers: Vec::new(),
+            content: Content::Full(body),
+        }
     }
 
     /// An answer with no body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, content_type: None, headers: Vec::new(), content: Content::Full(Bytes::new()) }
+        Self {
+            status,
+            content_type: None,
+            headers: Vec::new(),
+            content: Content::Full(Bytes::new()),
+        }
     }
 }
 
@@ -138,7 +145,8 @@ impl<T: Unpin> HttpBody for Body<T> {
                         Poll::Ready(Some(Err(cut)))
                     }
                     (None, _) => {
-                        let rest = encoder.take().map(Encoder::finish).filter(|rest| !rest.is_empty());
+                        let rest =
+                            encoder.take().map(Encoder::finish).filter(|rest| !rest.is_empty());
                         self.end();
                         Poll::Ready(rest.map(|rest| Ok(Frame::data(rest))))
                     }

@@ -297,7 +297,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
         outcome
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         std::task::ready!(self.poll_refusal(context))?;
         Pin::new(&mut self.io).poll_flush(context)
     }

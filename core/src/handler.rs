@@ -21,11 +21,11 @@ use crate::reject::{Rejection, SERVICE_UNAVAILABLE};
 use crate::value::Value;
 
 /// Calls that wait at most before the other side is woken.
-const BATCH: usize = 16;
+const BATCH: usize = 64;
 /// How long a call waits at most before the other side is woken, while further requests keep the thread busy.
-const PATIENCE: Duration = Duration::from_micros(200);
+const PATIENCE: Duration = Duration::from_micros(500);
 /// Further requests at most before the other side is woken.
-const FURTHER: u32 = 32;
+const FURTHER: u32 = 64;
 
 /// Business logic, wherever it runs.
 pub trait Handler: Send + Sync + 'static {
@@ -306,10 +306,19 @@ impl<R> Calling<R> {
         let id = replies.reserve();
         let Some(queued) = queue.push(Call { id, handler, values }) else {
             replies.places.lock().try_remove(id.place as usize);
-            return Err(Rejection::because(&SERVICE_UNAVAILABLE, "too many requests wait for a handler")
-                .with(http::header::RETRY_AFTER, http::HeaderValue::from_static("1")));
+            return Err(Rejection::because(
+                &SERVICE_UNAVAILABLE,
+                "too many requests wait for a handler",
+            )
+            .with(http::header::RETRY_AFTER, http::HeaderValue::from_static("1")));
         };
-        Ok(Self { queue: Arc::clone(queue), replies: Arc::clone(replies), id, queued, answered: false })
+        Ok(Self {
+            queue: Arc::clone(queue),
+            replies: Arc::clone(replies),
+            id,
+            queued,
+            answered: false,
+        })
     }
 }
 
@@ -322,13 +331,11 @@ impl<R> Future for Calling<R> {
             let Some(place) = places.get_mut(self.id.place as usize) else {
                 return Poll::Ready(Err(Rejection::new(&SERVICE_UNAVAILABLE)));
             };
-            match place.outcome.take() {
-                Some(outcome) => outcome,
-                None => {
-                    place.waker = Some(context.waker().clone());
-                    return Poll::Pending;
-                }
-            }
+            let Some(outcome) = place.outcome.take() else {
+                place.waker = Some(context.waker().clone());
+                return Poll::Pending;
+            };
+            outcome
         };
         self.answered = true;
         Poll::Ready(outcome)

@@ -51,9 +51,11 @@ fn write(worker: &Worker, status: u16, trace: &Trace, body: &[u8]) -> Vec<u8> {
     headers.insert("content-length", HeaderValue::from(body.len()));
     headers.insert("traceparent", trace.traceparent());
     headers.insert("traceresponse", trace.traceparent());
-    headers.extend(HeaderValue::from_str(&trace.request_id).map(|id| {
-        (Some(http::HeaderName::from_static("x-request-id")), id)
-    }).ok());
+    headers.extend(
+        HeaderValue::from_str(&trace.request_id)
+            .map(|id| (Some(http::HeaderName::from_static("x-request-id")), id))
+            .ok(),
+    );
     if let Some(cors) = &worker.gateway.program.cors {
         // The head was not understood, so its Origin is not known: only what holds for any can be said.
         cors.apply(headers.get(ORIGIN).cloned().as_ref(), &mut headers);
@@ -81,8 +83,12 @@ mod tests {
 
     #[test]
     fn only_a_whole_short_head_without_a_request_id_is_bare() {
-        assert!(is_bare(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"));
-        assert!(!is_bare(b"HTTP/1.1 404 Not Found\r\nx-request-id: 1\r\ncontent-length: 0\r\n\r\n"));
+        assert!(is_bare(
+            b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        ));
+        assert!(!is_bare(
+            b"HTTP/1.1 404 Not Found\r\nx-request-id: 1\r\ncontent-length: 0\r\n\r\n"
+        ));
         assert!(!is_bare(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"));
         assert!(!is_bare(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}"));
     }

@@ -50,7 +50,7 @@ pub struct Route {
 }
 
 /// One filter of a chain. Each names what it asks of the request and pushes the values that it extracts.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
     /// A segment of the path; extracts one value.
@@ -99,6 +99,9 @@ pub enum Step {
         /// Also send the older `X-RateLimit-*` headers.
         #[serde(default)]
         legacy_headers: bool,
+        /// Whether all routes with a policy of this name count together.
+        #[serde(default)]
+        shared: bool,
     },
     /// The body, read whole; extracts one value, bytes that Python decodes.
     Body {
@@ -149,7 +152,7 @@ pub enum Content {
 }
 
 /// A field of a query record.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
     /// The parameter's name in the query string.
@@ -164,7 +167,7 @@ pub struct Field {
 }
 
 /// What a piece of text must be. Bounds are inclusive unless their name says otherwise.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scalar {
     /// A decimal integer that fits 64 bits.

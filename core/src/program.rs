@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::filters::Filter;
 use crate::filters::auth::Verifier;
-use crate::filters::limit::AddressLimiter;
+use crate::filters::limit::{AddressLimiter, Shared};
 use crate::layers::compress::Compress;
 use crate::layers::cors::Cors;
 use crate::layers::log::Log;
@@ -45,6 +45,8 @@ pub struct Build<'p> {
     pub verifier: Option<&'p Arc<Verifier>>,
     /// What a request may be at most.
     pub bounds: &'p Bounds,
+    /// The limits that routes share.
+    pub limits: &'p Shared,
 }
 
 /// A route, compiled.
@@ -102,7 +104,8 @@ impl Program {
             Some(tokens) => Some(Arc::new(Verifier::build(tokens, secrets)?)),
             None => None,
         };
-        let build = Build { verifier: verifier.as_ref(), bounds: &plan.bounds };
+        let limits = Shared::default();
+        let build = Build { verifier: verifier.as_ref(), bounds: &plan.bounds, limits: &limits };
         let routes = plan
             .routes
             .iter()

@@ -74,7 +74,13 @@ where
     if !body.is_end_stream() {
         tokio::spawn(drain(body));
     }
-    exchange.finish(outcome, activity).await
+    let mut dressed = exchange.dress(outcome);
+    if dressed.is_long()
+        && let Some(coding) = dressed.coding.take()
+    {
+        dressed.content = compressed_elsewhere(coding, dressed.content).await;
+    }
+    exchange.send(dressed, activity)
 }
 
 /// Reads what is left of a body for a while.
@@ -89,6 +95,20 @@ async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
         }
     };
     let _ = tokio::time::timeout(DRAINED_FOR, reading).await;
+}
+
+/// An answer with all its headers; `coding` is what is still to be done to its body.
+struct Dressed {
+    status: StatusCode,
+    headers: HeaderMap,
+    content: Content,
+    coding: Option<Coding>,
+}
+
+impl Dressed {
+    fn is_long(&self) -> bool {
+        matches!(&self.content, Content::Full(bytes) if bytes.len() > LONG)
+    }
 }
 
 /// What the filters of a route made of a request.
@@ -115,10 +135,11 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(worker: Arc<Worker>, peer: IpAddr, parts: Parts) -> Self {
+    /// Boxed, for it is large and passed on from step to step.
+    fn new(worker: Arc<Worker>, peer: IpAddr, parts: Parts) -> Box<Self> {
         let program = &worker.gateway.program;
         program.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self {
+        Box::new(Self {
             trace: Trace::read(&parts.headers),
             series: program.series(None, &parts.method),
             started: Instant::now(),
@@ -131,7 +152,7 @@ impl Exchange {
             worker,
             peer,
             parts,
-        }
+        })
     }
 
     async fn answer<B>(&mut self, body: &mut B) -> Result<Answer, Box<Rejection>>
@@ -225,9 +246,9 @@ impl Exchange {
         let mut answer = Answer::empty(StatusCode::NO_CONTENT);
         match (preflight, endpoint) {
             (Some(headers), _) => {
-                answer.headers.extend(
-                    headers.iter().map(|(name, value)| (name.clone(), value.clone())),
-                );
+                answer
+                    .headers
+                    .extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
             }
             (None, Some(endpoint)) => answer.headers.push((header::ALLOW, endpoint.allow.clone())),
             (None, None) => return None,
@@ -269,12 +290,8 @@ impl Exchange {
         Ok(Admitted { route, values, body })
     }
 
-    /// Puts the layers' headers on an answer and sends it on its way.
-    async fn finish(
-        mut self,
-        outcome: Result<Answer, Box<Rejection>>,
-        activity: Activity,
-    ) -> Response<Sent> {
+    /// Puts the layers' headers on an answer.
+    fn dress(&mut self, outcome: Result<Answer, Box<Rejection>>) -> Dressed {
         let worker = Arc::clone(&self.worker);
         let program = &worker.gateway.program;
         let answer = outcome.unwrap_or_else(|rejection| self.refuse(program, *rejection));
@@ -284,20 +301,27 @@ impl Exchange {
             headers.append(name, value);
         }
         self.mark(program, &mut headers);
-        let status = answer.status;
-        let coding = self.coding(program, status, &mut headers, &answer.content);
+        let coding = self.coding(program, answer.status, &mut headers, &answer.content);
+        Dressed { status: answer.status, headers, content: answer.content, coding }
+    }
+
+    /// Sends an answer on its way; this is where it is counted and logged.
+    fn send(mut self: Box<Self>, dressed: Dressed, activity: Activity) -> Response<Sent> {
+        let Dressed { status, headers, content, coding } = dressed;
         self.status = status.as_u16();
-        let body = match answer.content {
+        let body = match content {
             Content::Full(bytes) => {
-                let bytes = compressed(coding, bytes).await;
+                let bytes = match coding {
+                    Some(coding) => compress::compress(coding, &bytes),
+                    None => bytes,
+                };
                 self.bytes = bytes.len() as u64;
                 drop(self);
                 Body::full(bytes, Kept { _activity: activity, _exchange: None })
             }
             Content::Stream(chunks) => {
                 let encoder = coding.map(Encoder::new);
-                let kept = Kept { _activity: activity, _exchange: Some(Box::new(self)) };
-                Body::stream(chunks, encoder, kept)
+                Body::stream(chunks, encoder, Kept { _activity: activity, _exchange: Some(self) })
             }
         };
         let mut response = Response::new(body);
@@ -361,7 +385,10 @@ impl Exchange {
     }
 
     fn log(&self, program: &Program, elapsed: Duration) {
-        let ids = (String::from_utf8_lossy(&self.trace.trace_id), String::from_utf8_lossy(&self.trace.span_id));
+        let ids = (
+            String::from_utf8_lossy(&self.trace.trace_id),
+            String::from_utf8_lossy(&self.trace.span_id),
+        );
         let endpoint = self.endpoint.map(|place| &*program.router.endpoints()[place].template);
         let access = Access {
             message: "request",
@@ -407,7 +434,10 @@ where
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            Rejection::because(&reject::MALFORMED_REQUEST, format!("the body cannot be read: {error}"))
+            Rejection::because(
+                &reject::MALFORMED_REQUEST,
+                format!("the body cannot be read: {error}"),
+            )
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if (first.len() + rest.len() + data.len()) as u64 > wanted.max_bytes {
@@ -436,14 +466,12 @@ fn fill_body(values: &mut [Value], bytes: &Bytes) {
     }
 }
 
-async fn compressed(coding: Option<Coding>, bytes: Bytes) -> Bytes {
-    let Some(coding) = coding else { return bytes };
-    if bytes.len() <= LONG {
-        return compress::compress(coding, &bytes);
-    }
-    // The closure cannot fail but by a panic, which ends this request like any other.
-    match tokio::task::spawn_blocking(move || compress::compress(coding, &bytes)).await {
-        Ok(bytes) => bytes,
+/// Compresses a long body on a thread of its own.
+async fn compressed_elsewhere(coding: Coding, content: Content) -> Content {
+    let Content::Full(bytes) = content else { return content };
+    let done = tokio::task::spawn_blocking(move || compress::compress(coding, &bytes)).await;
+    match done {
+        Ok(bytes) => Content::Full(bytes),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

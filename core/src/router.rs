@@ -79,7 +79,10 @@ impl Router {
 
     fn add_path(&mut self, route: &plan::Route) -> Result<usize, PlanError> {
         if !route.path.starts_with('/') {
-            return Err(PlanError::new(format!("{}: the path {:?} must start with /", route.name, route.path)));
+            return Err(PlanError::new(format!(
+                "{}: the path {:?} must start with /",
+                route.name, route.path
+            )));
         }
         let place = self.endpoints.len();
         self.tree

@@ -70,7 +70,6 @@ pub struct LocalResponse {
 
 /// How a gateway is served.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Options {
     /// Hosts and ports; port 0 takes a free one. None: only requests without a socket.
     #[serde(default)]
@@ -134,7 +133,8 @@ impl Worker {
             let now = self.started.elapsed().as_millis() as u64 + 1;
             self.clock.store(now, Ordering::Relaxed);
             for (_, state) in &*self.connections.lock() {
-                if let Some(why) = state.overdue(now, bounds.head_timeout_ms, bounds.idle_timeout_ms)
+                if let Some(why) =
+                    state.overdue(now, bounds.head_timeout_ms, bounds.idle_timeout_ms)
                 {
                     self.close_overdue(state, why);
                 }
@@ -155,7 +155,12 @@ impl Worker {
     }
 
     /// Serves one connection from its acceptance to its end.
-    async fn connect(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
+    async fn connect(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        tls: Option<TlsAcceptor>,
+    ) {
         let _ = stream.set_nodelay(true);
         let state = Arc::new(State::new(self.now()));
         let registered = Registered::new(&self, &state);
@@ -169,7 +174,9 @@ impl Worker {
                 }
             }
             Some(acceptor) => {
-                if let Ok(Ok(stream)) = tokio::time::timeout(patience, acceptor.accept(stream)).await {
+                if let Ok(Ok(stream)) =
+                    tokio::time::timeout(patience, acceptor.accept(stream)).await
+                {
                     let protocol = match stream.get_ref().1.alpn_protocol() {
                         Some(b"h2") => Protocol::Http2,
                         _ => Protocol::Http1,
@@ -182,7 +189,10 @@ impl Worker {
     }
 
     /// Answers a request through the same connection code as a socket's.
-    async fn local(self: Arc<Self>, request: Request<Full<Bytes>>) -> Result<LocalResponse, String> {
+    async fn local(
+        self: Arc<Self>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<LocalResponse, String> {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let state = Arc::new(State::new(self.now()));
         let peer = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -313,11 +323,12 @@ impl Server {
             .build()?;
         let worker = Arc::new(Worker::new(Arc::clone(gateway), index));
         self.workers.push((Arc::clone(&worker), runtime.handle().clone()));
-        let thread = std::thread::Builder::new().name(format!("nexus-io-{index}")).spawn(move || {
-            runtime.block_on(run(worker, listeners, tls));
-            // What still runs was given its time: it is dropped, and its calls are cancelled.
-            runtime.shutdown_background();
-        })?;
+        let thread =
+            std::thread::Builder::new().name(format!("nexus-io-{index}")).spawn(move || {
+                runtime.block_on(run(worker, listeners, tls));
+                // What still runs was given its time: it is dropped, and its calls are cancelled.
+                runtime.shutdown_background();
+            })?;
         self.threads.lock().push(thread);
         Ok(())
     }
@@ -352,7 +363,8 @@ impl Server {
             // The first thread runs this, so it is stopped last.
             for (worker, handle) in workers.iter().skip(1) {
                 let worker = Arc::clone(worker);
-                done &= handle.spawn(async move { worker.stop(grace).await }).await.unwrap_or(false);
+                done &=
+                    handle.spawn(async move { worker.stop(grace).await }).await.unwrap_or(false);
             }
             if let Some((worker, _)) = workers.first() {
                 done &= worker.stop(grace).await;

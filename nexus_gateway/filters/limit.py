@@ -35,7 +35,8 @@ def rate_limit(
         by: whose requests are counted together: the token's `subject`, the client's `address`, or
             all callers of the route (`api`). Without it the subject where `auth` comes before, and
             the address otherwise.
-        name: the policy's name in `RateLimit-Policy` and in metrics; without it, `by`.
+        name: the policy's name in `RateLimit-Policy`; all routes with a limit of this name count
+            together. Without it the limit is the route's own, and named by `by`.
         legacy_headers: also send `X-RateLimit-*`.
 
     Raises:

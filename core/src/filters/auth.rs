@@ -130,6 +130,7 @@ fn is_scope(scope: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::filters::limit::Shared;
     use serde_json::json;
 
     use super::verifier::tests::{HS, claims, hmac, sign};
@@ -148,7 +149,11 @@ mod tests {
     fn auth(scopes: &[&str], extract: bool) -> Result<Auth, PlanError> {
         let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let (verifier, bounds) = (verifier(), Bounds::default());
-        Auth::build(&scopes, extract, &Build { verifier: Some(&verifier), bounds: &bounds })
+        Auth::build(
+            &scopes,
+            extract,
+            &Build { verifier: Some(&verifier), bounds: &bounds, limits: &Shared::default() },
+        )
     }
 
     fn apply(scopes: &[&str], request: Request) -> Result<Vec<Value>, Box<Rejection>> {
@@ -258,7 +263,8 @@ mod tests {
         for scope in ["", "a b", "a\"b", "ä"] {
             assert!(auth(&[scope], false).is_err(), "{scope:?}");
         }
-        let build = Build { verifier: None, bounds: &Bounds::default() };
+        let build =
+            Build { verifier: None, bounds: &Bounds::default(), limits: &Shared::default() };
         assert!(Auth::build(&[], false, &build).is_err());
     }
 }

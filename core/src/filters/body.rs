@@ -91,12 +91,17 @@ fn wrong_type(content: Content, given: &str) -> Box<Rejection> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filters::limit::Shared;
     use crate::filters::support::Request;
     use crate::plan::Bounds;
 
     fn apply(content: Content, request: Request) -> Result<Vec<Value>, Box<Rejection>> {
         let bounds = Bounds { body_bytes: 100, ..Bounds::default() };
-        let body = Body::build(content, None, &Build { verifier: None, bounds: &bounds });
+        let body = Body::build(
+            content,
+            None,
+            &Build { verifier: None, bounds: &bounds, limits: &Shared::default() },
+        );
         request.run(|context| {
             body.apply(context)?;
             assert_eq!(context.body, Some(WantedBody { max_bytes: 100, content }));

@@ -8,9 +8,12 @@
 
 mod states;
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::RandomState;
@@ -37,6 +40,10 @@ static LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remai
 static LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
+
+/// The limits of a plan that several routes share, by name.
+#[derive(Default)]
+pub struct Shared(RefCell<HashMap<String, (plan::Step, Arc<Limit>)>>);
 
 /// A rate limit of a route, compiled.
 pub struct Limit<C: Clock = DefaultClock> {
@@ -91,15 +98,27 @@ struct Rate<'p> {
 // === impl Limit ===
 
 impl Limit {
-    /// Compiles a `limit` step.
-    pub fn build(step: &plan::Step) -> Result<Self, PlanError> {
-        Self::with_clock(step, DefaultClock::default())
+    /// Compiles a `limit` step; one that is shared counts with the others of its name.
+    pub fn build(step: &plan::Step, shared: &Shared) -> Result<Arc<Self>, PlanError> {
+        let plan::Step::Limit { name, shared: true, .. } = step else {
+            return Self::with_clock(step, DefaultClock::default()).map(Arc::new);
+        };
+        let mut known = shared.0.borrow_mut();
+        if let Some((first, limit)) = known.get(name) {
+            if first != step {
+                return Err(PlanError::new(format!("there are two different limits {name:?}")));
+            }
+            return Ok(Arc::clone(limit));
+        }
+        let limit = Arc::new(Self::with_clock(step, DefaultClock::default())?);
+        known.insert(name.clone(), (step.clone(), Arc::clone(&limit)));
+        Ok(limit)
     }
 }
 
 impl<C: Clock> Limit<C> {
     fn with_clock(step: &plan::Step, clock: C) -> Result<Self, PlanError> {
-        let plan::Step::Limit { name, requests, period_ms, burst, by, legacy_headers } = step
+        let plan::Step::Limit { name, requests, period_ms, burst, by, legacy_headers, .. } = step
         else {
             return Err(PlanError::new("expected a step `limit`"));
         };
@@ -321,7 +340,15 @@ mod tests {
 
     fn step(requests: u32, period_ms: u64, burst: u32, by: LimitBy) -> plan::Step {
         let name = "default".to_owned();
-        plan::Step::Limit { name, requests, period_ms, burst, by, legacy_headers: false }
+        plan::Step::Limit {
+            name,
+            requests,
+            period_ms,
+            burst,
+            by,
+            legacy_headers: false,
+            shared: false,
+        }
     }
 
     struct Fixture {
@@ -529,20 +556,23 @@ mod tests {
             (1, 1 << 40, u32::MAX),
         ] {
             let step = step(requests, period, burst, LimitBy::Api);
-            assert!(Limit::build(&step).is_err(), "{requests} per {period} ms burst {burst}");
+            assert!(
+                Limit::build(&step, &Shared::default()).is_err(),
+                "{requests} per {period} ms burst {burst}"
+            );
         }
         for wrong in ["", "a\"b", "a\\b", "ä", "a\nb"] {
             let mut step = step(1, 1000, 1, LimitBy::Api);
             if let plan::Step::Limit { name, .. } = &mut step {
                 wrong.clone_into(name);
             }
-            assert!(Limit::build(&step).is_err(), "{wrong:?}");
+            assert!(Limit::build(&step, &Shared::default()).is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn the_real_clock_limits_too() {
-        let limit = Limit::build(&step(1, 60_000, 2, LimitBy::Api)).unwrap();
+        let limit = Limit::build(&step(1, 60_000, 2, LimitBy::Api), &Shared::default()).unwrap();
         let send = || Request::get("/").run(|context| limit.apply(context)).is_ok();
 
         assert_eq!([send(), send(), send()], [true, true, false]);

@@ -74,7 +74,7 @@ pub enum Filter {
     /// A bearer token.
     Auth(Auth),
     /// A rate limit.
-    Limit(Limit),
+    Limit(Arc<Limit>),
     /// The body.
     Body(Body),
     /// The request's ids.
@@ -93,16 +93,22 @@ impl Filter {
             plan::Step::Header { name, kind } => Self::Header(Header::build(name, kind)?),
             plan::Step::Query { fields } => Self::Query(Query::build(fields)?),
             plan::Step::QueryValue { field } => Self::QueryValue(QueryValue::build(field)?),
-            plan::Step::Auth { scopes, extract } => Self::Auth(Auth::build(scopes, *extract, build)?),
-            plan::Step::Limit { .. } => Self::Limit(Limit::build(step)?),
-            plan::Step::Body { content, max_bytes } => Self::Body(Body::build(*content, *max_bytes, build)),
+            plan::Step::Auth { scopes, extract } => {
+                Self::Auth(Auth::build(scopes, *extract, build)?)
+            }
+            plan::Step::Limit { .. } => Self::Limit(Limit::build(step, build.limits)?),
+            plan::Step::Body { content, max_bytes } => {
+                Self::Body(Body::build(*content, *max_bytes, build))
+            }
             plan::Step::Trace {} => Self::Trace,
             plan::Step::Optional { steps } => {
                 let filters = Self::build_all(steps, build)?;
                 let width = filters.iter().map(Self::width).sum();
                 Self::Optional(filters, width)
             }
-            plan::Step::Or { alternatives, tagged } => Self::build_or(alternatives, *tagged, build)?,
+            plan::Step::Or { alternatives, tagged } => {
+                Self::build_or(alternatives, *tagged, build)?
+            }
         })
     }
 
@@ -111,12 +117,21 @@ impl Filter {
         steps.iter().map(|step| Self::build(step, build)).collect()
     }
 
-    fn build_or(alternatives: &[Vec<plan::Step>], tagged: bool, build: &Build<'_>) -> Result<Self, PlanError> {
-        let chains: Vec<Vec<Self>> =
-            alternatives.iter().map(|steps| Self::build_all(steps, build)).collect::<Result<_, _>>()?;
-        let widths: Vec<usize> = chains.iter().map(|chain| chain.iter().map(Self::width).sum()).collect();
+    fn build_or(
+        alternatives: &[Vec<plan::Step>],
+        tagged: bool,
+        build: &Build<'_>,
+    ) -> Result<Self, PlanError> {
+        let chains: Vec<Vec<Self>> = alternatives
+            .iter()
+            .map(|steps| Self::build_all(steps, build))
+            .collect::<Result<_, _>>()?;
+        let widths: Vec<usize> =
+            chains.iter().map(|chain| chain.iter().map(Self::width).sum()).collect();
         if widths.is_empty() || (!tagged && widths.windows(2).any(|pair| pair[0] != pair[1])) {
-            return Err(PlanError::new("the alternatives of an `or` must extract as many values each"));
+            return Err(PlanError::new(
+                "the alternatives of an `or` must extract as many values each",
+            ));
         }
         Ok(Self::Or(chains, tagged))
     }
@@ -128,7 +143,8 @@ impl Filter {
             Self::Limit(_) => 0,
             Self::Optional(_, width) => *width,
             Self::Or(chains, tagged) => {
-                usize::from(*tagged) + chains.first().map_or(0, |chain| chain.iter().map(Self::width).sum())
+                usize::from(*tagged)
+                    + chains.first().map_or(0, |chain| chain.iter().map(Self::width).sum())
             }
             _ => 1,
         }
@@ -154,7 +170,10 @@ impl Filter {
     }
 
     /// Runs a chain; the first refusal ends it and says how far it got.
-    pub fn apply_all(filters: &[Self], context: &mut Context<'_>) -> Result<(), (usize, Box<Rejection>)> {
+    pub fn apply_all(
+        filters: &[Self],
+        context: &mut Context<'_>,
+    ) -> Result<(), (usize, Box<Rejection>)> {
         for (index, filter) in filters.iter().enumerate() {
             filter.apply(context).map_err(|rejection| (index, rejection))?;
         }
@@ -162,7 +181,11 @@ impl Filter {
     }
 }
 
-fn apply_optional(filters: &[Filter], width: usize, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
+fn apply_optional(
+    filters: &[Filter],
+    width: usize,
+    context: &mut Context<'_>,
+) -> Result<(), Box<Rejection>> {
     let kept = context.values.len();
     match Filter::apply_all(filters, context) {
         Err((_, rejection)) if rejection.absent => {
@@ -174,7 +197,11 @@ fn apply_optional(filters: &[Filter], width: usize, context: &mut Context<'_>) -
     }
 }
 
-fn apply_or(chains: &[Vec<Filter>], tagged: bool, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
+fn apply_or(
+    chains: &[Vec<Filter>],
+    tagged: bool,
+    context: &mut Context<'_>,
+) -> Result<(), Box<Rejection>> {
     let kept = context.values.len();
     let mut furthest: Option<(usize, Box<Rejection>)> = None;
     for (index, chain) in chains.iter().enumerate() {

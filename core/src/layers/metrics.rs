@@ -80,7 +80,7 @@ impl Series {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         // An exemplar is a sample: one of 64 is plenty, and a reader at work is not waited for.
-        if before & 63 == 0
+        if before.is_multiple_of(64)
             && let Some(mut exemplars) = self.exemplars.try_lock()
         {
             let seconds = elapsed.as_secs_f64();

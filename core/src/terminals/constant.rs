@@ -1,8 +1,8 @@
 //! `answer`: the same answer every time, built once; no Python runs for it.
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
 
 use crate::answer::{Answer, Content};
 use crate::program::PlanError;

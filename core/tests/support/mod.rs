@@ -1,5 +1,6 @@
 //! A gateway for tests: a plan from JSON, a handler in Rust on a thread of its own, real sockets.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,0 +1,166 @@
+//! Tasks: how a handler's coroutine becomes one of asyncio's.
+
+use parking_lot::Mutex;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::call::{Running, Work};
+use crate::core::Link;
+
+/// A task and the coroutine that it runs.
+pub(crate) type Task = (Py<PyAny>, Py<Running>);
+
+/// Makes tasks of one loop.
+pub(crate) struct Tasks {
+    kind: Py<PyAny>,
+    options: Py<PyDict>,
+}
+
+impl Tasks {
+    pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = event_loop.py();
+        let options = PyDict::new(py);
+        options.set_item("loop", event_loop)?;
+        options.set_item("name", "nexus-call")?; // else a name is formatted for each task
+        let kind = py.import("asyncio")?.getattr("Task")?.unbind();
+        Ok(Self { kind, options: options.unbind() })
+    }
+
+    /// Makes a task, whose first step the loop calls soon.
+    pub(crate) fn make(
+        &self,
+        py: Python<'_>,
+        running: &Py<Running>,
+        context: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let arguments = PyTuple::new(py, [running])?;
+        let options = match context {
+            None => self.options.bind(py).clone(),
+            Some(context) => {
+                let options = self.options.bind(py).copy()?;
+                options.set_item(intern!(py, "context"), context)?;
+                options
+            }
+        };
+        Ok(self.kind.bind(py).call(arguments, Some(&options))?.unbind())
+    }
+}
+
+/// Runs the first step of a handler at once, as `Task(eager_start=True)` does from Python 3.12 on, and without making
+/// a task for a handler that is at its end with it.
+///
+/// A task that was made and not started yet, the spare, is the current one during that step. A handler that waits for
+/// something keeps it, and the next gets another; one that does not leaves it for the next, unless it left a trace on
+/// it: a context variable that was set, a cancellation that was asked for.
+pub(crate) struct Eager {
+    tasks: Tasks,
+    event_loop: Py<PyAny>,
+    copy_context: Py<PyAny>,
+    enter: Py<PyAny>,
+    leave: Py<PyAny>,
+    register: Py<PyAny>,
+    unregister: Py<PyAny>,
+    first_step: Py<FirstStep>,
+    spare: Mutex<Option<Spare>>,
+}
+
+struct Spare {
+    task: Py<PyAny>,
+    running: Py<Running>,
+    advance: Py<PyAny>,
+    /// The task's own first step, caught when it was made.
+    step: Py<PyAny>,
+    context: Py<PyAny>,
+    pristine: Py<PyAny>,
+}
+
+/// Stands in for the loop's `call_soon` while the spare is made, and keeps what it is asked to call.
+#[pyclass(frozen, module = "nexus_gateway._core")]
+#[derive(Default)]
+struct FirstStep(Mutex<Option<Py<PyAny>>>);
+
+#[pymethods]
+impl FirstStep {
+    #[pyo3(signature = (step, *, context))]
+    fn __call__(&self, step: Py<PyAny>, context: &Bound<'_, PyAny>) {
+        let _ = context; // the one that the task was given
+        *self.0.lock() = Some(step);
+    }
+}
+
+impl Eager {
+    pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = event_loop.py();
+        // Documented for those who write task types of their own: "Extending asyncio", Task lifetime support.
+        let lifetime = py.import("asyncio.tasks")?;
+        let function = |name: &str| lifetime.getattr(name).map(Bound::unbind);
+        Ok(Self {
+            tasks: Tasks::new(event_loop)?,
+            event_loop: event_loop.clone().unbind(),
+            copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
+            enter: function("_enter_task")?,
+            leave: function("_leave_task")?,
+            register: function("_register_task")?,
+            unregister: function("_unregister_task")?,
+            first_step: Py::new(py, FirstStep::default())?,
+            spare: Mutex::new(None),
+        })
+    }
+
+    /// Runs a call's first step; its task, where the handler waits for something.
+    pub(crate) fn run(&self, link: &Bound<'_, Link>, work: Work) -> PyResult<Option<Task>> {
+        let py = link.py();
+        let kept = self.spare.lock().take();
+        let spare = match kept {
+            Some(spare) => spare,
+            None => self.make(link)?,
+        };
+        spare.running.get().take(work);
+        let event_loop = self.event_loop.bind(py);
+        let current = (event_loop, spare.task.bind(py));
+        self.enter.bind(py).call1(current)?;
+        let run = intern!(py, "run");
+        let ended = spare.context.bind(py).call_method1(run, (&spare.advance,));
+        self.leave.bind(py).call1(current)?;
+        if ended?.is_truthy()? {
+            if spare.is_pristine(py)? {
+                *self.spare.lock() = Some(spare);
+            }
+            return Ok(None);
+        }
+        self.register.bind(py).call1((&spare.task,))?;
+        spare.task.bind(py).setattr(intern!(py, "_log_destroy_pending"), true)?;
+        spare.context.bind(py).call_method1(run, (&spare.step,))?;
+        Ok(Some((spare.task, spare.running)))
+    }
+
+    fn make(&self, link: &Bound<'_, Link>) -> PyResult<Spare> {
+        let py = link.py();
+        let context = self.copy_context.bind(py).call0()?;
+        let pristine = context.call_method0(intern!(py, "copy"))?.unbind();
+        let running = Bound::new(py, Running::new(link.clone().unbind(), None))?;
+        let advance = running.getattr(intern!(py, "advance"))?.unbind();
+        let running = running.unbind();
+        let event_loop = self.event_loop.bind(py);
+        event_loop.setattr(intern!(py, "call_soon"), &self.first_step)?;
+        let task = self.tasks.make(py, &running, Some(&context));
+        event_loop.delattr(intern!(py, "call_soon"))?;
+        let task = task?;
+        let step = self.first_step.get().0.lock().take();
+        let step = step.unwrap_or_else(|| py.None());
+        // Nobody's task yet: it is not among `all_tasks`, and may be dropped without a warning.
+        self.unregister.bind(py).call1((&task,))?;
+        task.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
+        Ok(Spare { task, running, advance, step, context: context.unbind(), pristine })
+    }
+}
+
+impl Spare {
+    /// Whether the last handler left it as it was. Contexts that nobody changed share their variables, so comparing
+    /// them compares one pointer.
+    fn is_pristine(&self, py: Python<'_>) -> PyResult<bool> {
+        let asked: usize = self.task.bind(py).call_method0(intern!(py, "cancelling"))?.extract()?;
+        Ok(asked == 0 && self.context.bind(py).eq(&self.pristine)?)
+    }
+}
