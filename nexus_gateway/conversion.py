@@ -24,7 +24,7 @@ def build(conversion: Conversion | None) -> Convert | None:  # noqa: PLR0911  # 
             members: dict[str, object] = dict(words)
             return members.__getitem__
         case Parse():
-            return uuid.UUID if conversion.type is uuid.UUID else _parse(conversion)
+            return uuid.UUID if conversion.kind is uuid.UUID else _parse(conversion)
         case Each(item):
             return _each(build(item))
         case Default(value, otherwise):
@@ -39,17 +39,17 @@ def build(conversion: Conversion | None) -> Convert | None:  # noqa: PLR0911  # 
 
 def construct(record: Record) -> Callable[..., object]:
     """Make what is called with a record's fields: its type, guarded where that may refuse them."""
-    return _guarded(record.type) if hasattr(record.type, "__post_init__") else record.type
+    return _guarded(record.kind) if hasattr(record.kind, "__post_init__") else record.kind
 
 
 def _parse(conversion: Parse) -> Convert:
-    kind, location, name = conversion.type, conversion.location, conversion.name
+    kind, location, name = conversion.kind, conversion.location, conversion.name
 
     def parse(text: str) -> object:
         try:
             return msgspec.convert(text, kind)
         except msgspec.ValidationError:
-            # The core checks the form; the calendar also knows no second 60 and no year 0.
+            # The core checks the form and the calendar; what it lets pass Python may not hold.
             message = f"expected {kind.__name__}, got {text!r}"
             detail = Detail(location, name, kind.__name__, message)
             sentence = f"{location} {name}: {message}"

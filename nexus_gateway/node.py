@@ -7,14 +7,12 @@ executes holds the plan's own step, so a new native filter needs no node of its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from nexus_gateway import plan
+from nexus_gateway import plan
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -41,7 +39,7 @@ class Member(msgspec.Struct, frozen=True, tag_field="node", tag="member"):
 class Parse(msgspec.Struct, frozen=True, tag_field="node", tag="parse"):
     """A date, time or UUID, whose text the core has checked."""
 
-    type: type[object]
+    kind: type[object]
     location: str
     name: str
 
@@ -72,7 +70,7 @@ class Text(msgspec.Struct, frozen=True, tag_field="node", tag="text"):
 class Record(msgspec.Struct, frozen=True, tag_field="node", tag="record"):
     """A query record, as a struct."""
 
-    type: type[msgspec.Struct]
+    kind: type[msgspec.Struct]
     names: tuple[str, ...]
     conversions: tuple[Conversion | None, ...]
 
@@ -190,13 +188,6 @@ Node: TypeAlias = (
     | Spread
     | Everything
 )
-
-
-def flatten(node: Node) -> list[Node]:
-    """List what `&` joins in a chain, left to right."""
-    if isinstance(node, Both):
-        return [*flatten(node.left), *flatten(node.right)]
-    return [node]
 
 
 def alternatives(node: Either) -> list[Node]:

@@ -132,7 +132,7 @@ class _Writer:
                 default = leaf.conversion.value if isinstance(leaf.conversion, Default) else None
                 yield self.parameter("query", field.name, leaf.type, default, required=required)
             case plan.Query() if isinstance(leaf.conversion, Record):
-                for info in msgspec.structs.fields(leaf.conversion.type):
+                for info in msgspec.structs.fields(leaf.conversion.kind):
                     required = info.required and not asked.optional
                     name = info.encode_name
                     yield self.parameter("query", name, info.type, info.default, required=required)

@@ -9,6 +9,7 @@ import msgspec
 
 from nexus_gateway import plan
 from nexus_gateway.handler import returns_of
+from nexus_gateway.lower import Lowered
 from nexus_gateway.node import (
     Awaited,
     Both,
@@ -23,13 +24,11 @@ from nexus_gateway.node import (
 )
 from nexus_gateway.reject import BY_CODE
 from nexus_gateway.reply import Response
+from nexus_gateway.route import Route
 from nexus_gateway.schema import without_none
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from nexus_gateway.lower import Lowered
-    from nexus_gateway.route import Route
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -122,7 +121,7 @@ def kinds(operation: Operation) -> Iterator[object]:
     for asked in operation.asked:
         if isinstance(asked.leaf, Native):
             if isinstance(asked.leaf.conversion, Record):
-                infos = msgspec.structs.fields(asked.leaf.conversion.type)
+                infos = msgspec.structs.fields(asked.leaf.conversion.kind)
                 yield from (without_none(info.type)[0] for info in infos)
             else:
                 yield without_none(asked.leaf.type)[0]

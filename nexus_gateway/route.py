@@ -14,12 +14,12 @@ import msgspec
 
 from nexus_gateway import plan
 from nexus_gateway.handler import Handler, check, name_of, place_of
+from nexus_gateway.node import Node, Slot
+from nexus_gateway.reject import Code
 from nexus_gateway.reply import Reply
 
 if TYPE_CHECKING:
     from nexus_gateway.filter import Filter
-    from nexus_gateway.node import Node, Slot
-    from nexus_gateway.reject import Code
 
 Ts = TypeVarTuple("Ts")
 T = TypeVar("T")

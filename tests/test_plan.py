@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import NoReturn, get_args
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from nexus_gateway import plan
+from nexus_gateway import _core, plan
 from tests import plan_examples as examples
 
+PUBLIC_KEY = (
+    ec.generate_private_key(ec.SECP256R1())
+    .public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+)
 FILES = sorted(examples.FOLDER.glob("*.json"))
 
 
@@ -47,6 +54,23 @@ def test_the_file_of_a_step_has_that_step(name: str) -> None:
     steps = examples.STEPS[name].routes[0].steps
 
     assert name in {step.__struct_config__.tag for step in steps}
+
+
+@pytest.mark.parametrize("name", examples.EXAMPLES)
+def test_the_core_can_execute_every_example(name: str) -> None:
+    async def show(values: object) -> None: ...
+
+    def never(*values: object) -> NoReturn:
+        raise NotImplementedError
+
+    bridge = _core.Bridge(
+        claims=never, trace=never, reply=object, encode=never, refuse=never, pump=never
+    )
+    endpoint = _core.Endpoint(show, None, None)
+    secrets = {"jwt-secret": b"x" * 32, "public": PUBLIC_KEY}
+    encoded = msgspec.json.encode(examples.EXAMPLES[name])
+
+    assert _core.Core(encoded, secrets, [endpoint], bridge).metrics()
 
 
 def test_an_unknown_field_is_refused() -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import stat
 import threading
+import time
 from pathlib import Path
 from typing import TypeAlias
 
+import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 
-from nexus_gateway import plan
+from nexus_gateway import Claims, Routes, auth, get, path, plan
 from nexus_gateway.keys import development_secret, key_ring
+from nexus_gateway.server import Application
 from nexus_gateway.settings import Secret, Settings, SettingsError, load
+from nexus_gateway.testing import request
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -231,15 +235,16 @@ KEYS: dict[str, tuple[PrivateKey, str]] = {
 }
 
 
+def pem(private: PrivateKey) -> bytes:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return private.public_key().public_bytes(serialization.Encoding.PEM, form)
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_a_public_key_verifies_its_own_algorithms_only(name: str, tmp_path: Path) -> None:
     private, algorithm = KEYS[name]
     file = tmp_path / "key.pem"
-    file.write_bytes(
-        private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
+    file.write_bytes(pem(private))
 
     ring = key_ring(load(None, {"NEXUS_JWT_PUBLIC_KEY_FILE": str(file)}))
 
@@ -247,6 +252,22 @@ def test_a_public_key_verifies_its_own_algorithms_only(name: str, tmp_path: Path
     assert algorithm in key.algorithms
     assert not any(each.startswith("HS") for each in key.algorithms)
     assert ring.secrets == {key.secret: file.read_bytes()}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_token_signed_with_the_private_key_passes(name: str, tmp_path: Path) -> None:
+    async def show(claims: Claims) -> str:
+        return claims.subject
+
+    private, algorithm = KEYS[name]
+    file = tmp_path / "key.pem"
+    file.write_bytes(pem(private))
+    ring = key_ring(Settings(jwt_public_key_file=file))
+    routes = Routes((path("x") & get() & auth()).then(show))
+    served = Application(routes, tokens=ring.tokens, secrets=ring.secrets)
+    token = jwt.encode({"sub": "alice", "exp": time.time() + 60}, private, algorithm)
+
+    assert request("GET /x").bearer(token).reply(served).body == b"alice"
 
 
 def test_an_rsa_key_in_its_older_form_is_read(tmp_path: Path) -> None:
@@ -264,11 +285,7 @@ def test_an_rsa_key_in_its_older_form_is_read(tmp_path: Path) -> None:
 
 def test_a_secret_and_a_public_key_are_two_keys(tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
-    file.write_bytes(
-        KEYS["p256"][0]
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    file.write_bytes(pem(KEYS["p256"][0]))
     settings = load(
         None,
         {

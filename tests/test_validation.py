@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-import uuid  # noqa: TC003  # msgspec evaluates the annotations
+import uuid
 from typing import Annotated, Generic, Literal, NewType, TypeVar
 
 import msgspec
