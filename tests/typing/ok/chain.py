@@ -49,7 +49,9 @@ assert_type(entities & get(), Filter[()])
 assert_type(entities / ID & get(), Filter[int])
 assert_type(entities / ID & get() & auth(scope="read"), Filter[int, Claims])
 assert_type(entities & post() & auth(scope="write") & body(Entity), Filter[Claims, Entity])
-assert_type(entities & post() & rate_limit(per_minute=60) & body(list[Entity]), Filter[list[Entity]])
+assert_type(
+    entities & post() & rate_limit(per_minute=60) & body(list[Entity]), Filter[list[Entity]]
+)
 assert_type(header("x-trace"), Filter[str])
 assert_type(header("x-depth", int).optional(), Filter[int | None])
 assert_type(auth(scope="a") | auth(scope="b"), Filter[Claims])
@@ -58,7 +60,9 @@ assert_type(body(Entity) | body(Page), Filter[Entity | Page])
 # A named group of filters, used on the right: up to four values.
 writer = auth(scope="write") & body(Entity)
 assert_type(entities / ID & post() & writer, Filter[int, Claims, Entity])
-assert_type(entities / ID & (header("a") & header("b") & writer), Filter[int, str, str, Claims, Entity])
+assert_type(
+    entities / ID & (header("a") & header("b") & writer), Filter[int, str, str, Claims, Entity]
+)
 
 # map / and_then
 assert_type((entities / ID & get()).map(lambda id: f"e{id}"), Filter[str])

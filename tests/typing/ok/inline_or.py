@@ -20,5 +20,8 @@ class Entity(msgspec.Struct):
 
 assert_type(auth(scope="x") & header("a"), Filter[Claims, str])
 assert_type((auth(scope="x") & header("a")) | (auth(scope="y") & header("b")), Filter[Claims, str])
-assert_type(path("a") / param("id", int) & (auth(scope="x") | auth(scope="y")) & body(Entity), Filter[int, Claims, Entity])
+assert_type(
+    path("a") / param("id", int) & (auth(scope="x") | auth(scope="y")) & body(Entity),
+    Filter[int, Claims, Entity],
+)
 assert_type((header("a") & body(Entity)) | (header("b") & body(Entity)), Filter[str, Entity])

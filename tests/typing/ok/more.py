@@ -68,6 +68,17 @@ async def configured(prefix: str, id: EntityId) -> str:
 (base & get()).then(functools.partial(configured, "p"))
 (base & get()).then(lambda id: Show()(id))
 
-nine = path("a") / param("a", int) / param("b", str) / param("c", float) / param("d", str) & get() & header("e") & header("f", int) & auth(scope="g") & body(Entity) & use(3)
+nine = (
+    path("a") / param("a", int) / param("b", str) / param("c", float) / param("d", str)
+    & get()
+    & header("e")
+    & header("f", int)
+    & auth(scope="g")
+    & body(Entity)
+    & use(3)
+)
 assert_type(nine, Filter[int, str, float, str, str, int, Claims, Entity, int])
-assert_type(nine & (header("x") & header("y") & header("z") & header("w")), Filter[int, str, float, str, str, int, Claims, Entity, int, str, str, str, str])
+assert_type(
+    nine & (header("x") & header("y") & header("z") & header("w")),
+    Filter[int, str, float, str, str, int, Claims, Entity, int, str, str, str, str],
+)

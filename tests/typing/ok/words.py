@@ -1,4 +1,4 @@
-"""Must pass: what the real filters have beyond the prototype's."""
+"""Must pass: words, options and answers beyond the plain chains of the other files."""
 
 import enum
 from collections.abc import AsyncIterator
@@ -53,7 +53,10 @@ class Color(enum.Enum):
 base = path("e") / param("id", UUID)
 assert_type(base, Path[UUID])
 assert_type(path("files") / tail("rest"), Path[str])
-assert_type(path("a") / param("color", Color) / param("side", Literal["left", "right"]) & get(), Filter[Color, Literal["left", "right"]])
+assert_type(
+    path("a") / param("color", Color) / param("side", Literal["left", "right"]) & get(),
+    Filter[Color, Literal["left", "right"]],
+)
 assert_type(query("since", datetime), Filter[datetime])
 assert_type(query("limit", int, default=20), Filter[int])
 assert_type(query("tag", list[str], default=[]), Filter[list[str]])
