@@ -73,6 +73,7 @@ def serve(
             threads=settings.workers,
             tls=tls,
             grace=settings.shutdown_grace,
+            eager=settings.eager,
             hint=f"a token: nexus-gateway token --sub alice --scope {scope}",
         )
     except OSError as error:

@@ -68,9 +68,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tls_cert: a PEM file, the certificate chain.
         tls_key: a PEM file, the certificate's private key.
         workers: threads of the core.
+        eager: run a handler's first step at once instead of by the loop's next turn.
         rate_limit: of each subject on the routes that ask for a token; empty is none.
-        address_limit: of each client address, before anything of a request is looked at; empty is
-            none. Of the form `100/s burst 200`, as `rate_limit`.
+        address_limit: of each client address, before a request is looked at; empty is none.
         log_level: the least level written.
         timeout: seconds that a request may take.
         body_bytes: bytes that a body may have.
@@ -92,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    eager: bool = False
     rate_limit: str = "100/s burst 200"
     address_limit: str = ""
     log_level: plan.Level = "info"

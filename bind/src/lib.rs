@@ -22,6 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Types and functions of the native core; `_core.pyi` describes them.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    std::panic::set_hook(Box::new(|panic| eprintln!("{}", describe(panic))));
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<core::Core>()?;
     module.add_class::<call::Bridge>()?;
@@ -34,4 +35,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn kinds() -> Vec<(&'static str, u16, &'static str)> {
     nexus_core::reject::KINDS.iter().map(|kind| (kind.code, kind.status, kind.sentence)).collect()
+}
+
+/// A panic as a line of the log; the request in which it happened is logged by the core, with its id.
+fn describe(panic: &std::panic::PanicHookInfo<'_>) -> String {
+    let place = panic.location().map(ToString::to_string);
+    let error = nexus_core::layers::panics::message(panic.payload());
+    let timestamp = nexus_core::clock::timestamp();
+    serde_json::json!({
+        "timestamp": timestamp, "level": "error", "message": "panic", "error": error, "place": place,
+    })
+    .to_string()
 }

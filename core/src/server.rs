@@ -207,8 +207,15 @@ impl Worker {
         Ok(LocalResponse { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
-    /// Stops accepting, lets requests finish for `grace`, and ends the thread; whether all of them did.
+    /// Drains, and ends the thread.
     async fn stop(&self, grace: Duration) -> bool {
+        let done = self.drain(grace).await;
+        self.finished.notify_one();
+        done
+    }
+
+    /// Stops accepting and lets requests finish for `grace`; whether all of them did.
+    async fn drain(&self, grace: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
         self.stop_accepting.notify_waiters();
         for (_, state) in &*self.connections.lock() {
@@ -222,7 +229,6 @@ impl Worker {
         for (_, state) in &*self.connections.lock() {
             state.kill();
         }
-        self.finished.notify_one();
         done
     }
 }
@@ -359,17 +365,22 @@ impl Server {
         let workers = self.workers.clone();
         let Some((_, handle)) = workers.first().cloned() else { return };
         handle.spawn(async move {
-            let mut done = true;
-            // The first thread runs this, so it is stopped last.
-            for (worker, handle) in workers.iter().skip(1) {
-                let worker = Arc::clone(worker);
-                done &=
-                    handle.spawn(async move { worker.stop(grace).await }).await.unwrap_or(false);
+            // All begin to drain now. The first thread runs this, so it is the last to end.
+            let others: Vec<_> = workers
+                .iter()
+                .skip(1)
+                .map(|(worker, handle)| {
+                    let worker = Arc::clone(worker);
+                    handle.spawn(async move { worker.stop(grace).await })
+                })
+                .collect();
+            let Some((first, _)) = workers.first() else { return };
+            let mut done = first.drain(grace).await;
+            for other in others {
+                done &= other.await.unwrap_or(false);
             }
-            if let Some((worker, _)) = workers.first() {
-                done &= worker.stop(grace).await;
-                worker.gateway.queue.resolve(token, Resolved::Stopped(done));
-            }
+            first.finished.notify_one();
+            first.gateway.queue.resolve(token, Resolved::Stopped(done));
         });
     }
 

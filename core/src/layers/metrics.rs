@@ -43,7 +43,8 @@ pub struct Series {
     buckets: [AtomicU64; BUCKETS.len() + 1],
     nanos: AtomicU64,
     bytes: AtomicU64,
-    exemplars: Mutex<[Option<Exemplar>; BUCKETS.len() + 1]>,
+    /// By bucket; empty until the first, for most series of a large gateway are never used.
+    exemplars: Mutex<Vec<Option<Exemplar>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +67,7 @@ impl Series {
             buckets: zeros(),
             nanos: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            exemplars: Mutex::new([None; BUCKETS.len() + 1]),
+            exemplars: Mutex::new(Vec::new()),
         }
     }
 
@@ -84,6 +85,7 @@ impl Series {
             && let Some(mut exemplars) = self.exemplars.try_lock()
         {
             let seconds = elapsed.as_secs_f64();
+            exemplars.resize(BUCKETS.len() + 1, None);
             exemplars[bucket] = Some(Exemplar { trace_id: *trace_id, seconds });
         }
     }
@@ -364,7 +366,7 @@ impl Text {
 
     fn histogram(&mut self, name: &str, series: &Series) {
         let (route, method) = (escape(&series.route), &series.method);
-        let exemplars = *series.exemplars.lock();
+        let exemplars = series.exemplars.lock().clone();
         let mut cumulative = 0;
         for (place, count) in series.buckets().iter().enumerate() {
             cumulative += count;
@@ -373,7 +375,7 @@ impl Text {
                 self.out,
                 "{name}_bucket{{route=\"{route}\",method=\"{method}\",le=\"{bound}\"}} {cumulative}"
             );
-            if let (true, Some(exemplar)) = (self.open, exemplars[place]) {
+            if let (true, Some(Some(exemplar))) = (self.open, exemplars.get(place)) {
                 let trace_id = String::from_utf8_lossy(&exemplar.trace_id);
                 let _ = write!(self.out, " # {{trace_id=\"{trace_id}\"}} {}", exemplar.seconds);
             }

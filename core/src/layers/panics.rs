@@ -19,7 +19,8 @@ pub async fn catch<F: Future>(future: F) -> Result<F::Output, String> {
     .await
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
+/// What a panic said.
+pub fn message(payload: &(dyn Any + Send)) -> String {
     payload
         .downcast_ref::<&str>()
         .map(ToString::to_string)
