@@ -1,4 +1,4 @@
-"""The command line: `nexus-gateway serve`, `check`, `routes`, `plan`, `token`, `migrate`, `demo load`.
+"""The command line: `serve`, `check`, `routes`, `plan`, `token`, `migrate`, `demo load`.
 
 Each command takes the studio where no application is named, or what `module:attribute` names: an
 application, routes, or a function that makes one of them. Exit codes: 0 done, 1 failed, 2 refused
@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -19,6 +18,8 @@ import typer
 from nexus_gateway.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nexus_gateway.compile import Compiled
     from nexus_gateway.server import Application
 
@@ -58,6 +59,7 @@ def serve(
     """Serve until SIGTERM, then finish what runs."""
     from nexus_gateway.server import Tls
     from nexus_gateway.server import serve as run
+    from nexus_gateway.studio.storage.errors import StorageError
 
     settings = _settings(config)
     application = _application(target, settings)
@@ -78,6 +80,8 @@ def serve(
         )
     except OSError as error:
         _fail(f"cannot listen: {error}")
+    except StorageError as error:
+        _fail(str(error))
     except (TypeError, ValueError) as error:
         _refuse(str(error))
 
@@ -161,7 +165,10 @@ def token(
     from nexus_gateway.tokens import mint
 
     settings = _settings(config)
-    secret = settings.secret()
+    try:
+        secret = settings.secret()
+    except SettingsError as error:
+        _refuse(str(error))
     if secret is None:
         _refuse("this gateway verifies tokens with a public key: its owner signs them")
     typer.echo(
@@ -182,15 +189,24 @@ def migrate(
     direction: Annotated[str, typer.Argument(help="`status`, `up` or `down`.")] = "up",
     *,
     config: Config = None,
-    to: Annotated[int | None, typer.Option(help="The migration to go to; down to 0 is empty.")] = None,
+    to: Annotated[
+        int | None, typer.Option(help="The migration to go to; down to 0 is empty.")
+    ] = None,
 ) -> None:
     """Bring the database's tables up to date, or back."""
     from nexus_gateway.studio.app import migrate_database
+    from nexus_gateway.studio.storage.errors import StorageError
 
     settings = _settings(config)
     if direction not in {"status", "up", "down"}:
         _refuse(f"migrate takes status, up or down, found {direction!r}")
-    for line in migrate_database(settings, direction, to):
+    try:
+        lines = migrate_database(settings, direction, to)
+    except StorageError as error:
+        _fail(str(error))
+    except SettingsError as error:
+        _refuse(str(error))
+    for line in lines:
         typer.echo(line)
 
 
@@ -223,7 +239,10 @@ def _application(target: str | None, settings: Settings) -> Application:
     if target is None:
         from nexus_gateway.studio.app import compose
 
-        return compose(settings)
+        try:
+            return compose(settings)
+        except SettingsError as error:
+            _refuse(str(error))
     return _imported(target)
 
 

@@ -116,7 +116,7 @@ class Server:
         encoded = msgspec.json.encode(compiled.plan)
         self._core = _core.Core(encoded, self._application.secrets, endpoints, _bridge())
         options = {"listen": listen, "threads": threads, "tls": tls, "eager": eager}
-        self._options = msgspec.json.encode(options)
+        self._options = msgspec.json.encode(options, enc_hook=str)  # the paths of `tls`
         self._grace = grace
         self._opened = AsyncExitStack()
         self.addresses: list[tuple[str, int]] = []
