@@ -33,7 +33,9 @@ class Endpoint:
     The result of `call` is a coroutine; where `stream` is the content type of a stream, an async iterator.
     """
 
-    def __new__(cls, call: Callable[..., Any], slots: Sequence[Slot] | None, stream: str | None) -> Endpoint: ...
+    def __new__(
+        cls, call: Callable[..., Any], slots: Sequence[Slot] | None, stream: str | None
+    ) -> Endpoint: ...
 
 @final
 class Bridge:
@@ -80,7 +82,11 @@ class Core:
     """
 
     def __new__(
-        cls, plan: bytes, secrets: Mapping[str, bytes], endpoints: Sequence[Endpoint], bridge: Bridge
+        cls,
+        plan: bytes,
+        secrets: Mapping[str, bytes],
+        endpoints: Sequence[Endpoint],
+        bridge: Bridge,
     ) -> Core: ...
     def start(self, options: bytes, loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
         """Listen and serve; the addresses listened on. Call it on the loop's thread.

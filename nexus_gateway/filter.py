@@ -116,6 +116,7 @@ class Filter(Generic[*Ts]):
         handler: Callable[[*Ts], Awaitable[Reply]],
         *,
         status: int | None = None,
+        also: Sequence[int] = (),
         timeout: float | None = None,
         name: str | None = None,
         raises: Sequence[Code] = (),
@@ -125,6 +126,7 @@ class Filter(Generic[*Ts]):
         Args:
             handler: an `async def`, or `blocking(fn)`.
             status: of an answer that is not a `Response`.
+            also: further statuses of `Response` that are no refusals, for the documentation.
             timeout: seconds, 504 beyond; without it the gateway's.
             name: instead of the handler's qualified name.
             raises: the kinds of `Reject` that the handler raises, for the documentation.
@@ -134,6 +136,7 @@ class Filter(Generic[*Ts]):
             self.slots,
             handler,
             status=status,
+            also=tuple(also),
             timeout=timeout,
             name=name,
             raises=tuple(raises),

@@ -1,13 +1,16 @@
-"""The bridge from `logging` into the core's log: one stream of JSON lines, written by one thread."""
+"""The bridge from `logging` into the core's log: one stream of lines, written by one thread."""
 
 from __future__ import annotations
 
 import logging
-from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from nexus_gateway import _core, plan
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from nexus_gateway import _core, plan
 
 _LEVELS: list[tuple[int, plan.Level]] = [
     (logging.ERROR, "error"),
@@ -24,7 +27,7 @@ class CoreHandler(logging.Handler):
         self._core = core
         self._logger = logging.getLogger("nexus_gateway")
 
-    def __enter__(self) -> CoreHandler:
+    def __enter__(self) -> Self:
         """Take the package's records."""
         self._logger.addHandler(self)
         return self

@@ -94,9 +94,18 @@ def _answers(route: Route) -> Iterator[tuple[int, str, object]]:
         case _ if route.stream is not None:
             yield 200, route.stream, str
         case _ if route.handler is not None:
-            yield from _returned(returns_of(route.handler), route.status)
+            answers = list(_returned(returns_of(route.handler), route.status))
+            yield from answers
+            yield from ((also, *_form(also, answers)) for also in route.also)
         case _:
             pass
+
+
+def _form(status: int, answers: Sequence[tuple[int, str, object]]) -> tuple[str, object]:
+    """Tell the content of a further status: that of the first, unless it has none by definition."""
+    if status in {204, 205, 304} or not answers:
+        return "", None
+    return answers[0][1:]
 
 
 def _returned(returned: object, status: int | None) -> Iterator[tuple[int, str, object]]:

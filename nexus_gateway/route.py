@@ -47,6 +47,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     terminal: plan.Terminal | None = None
     stream: str | None = None
     status: int | None = None
+    also: tuple[int, ...] = ()
     timeout: float | None = None
     name: str | None = None
     raises: tuple[Code, ...] = ()

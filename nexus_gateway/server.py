@@ -13,8 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import msgspec
 
@@ -26,6 +25,9 @@ from nexus_gateway.log_handler import CoreHandler
 from nexus_gateway.refuse import refuse
 from nexus_gateway.reply import Response
 from nexus_gateway.route import Route, Routes
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -47,7 +49,7 @@ class Application(msgspec.Struct, frozen=True):
         secrets: the keys that `tokens` names.
         bounds: what a request may be at most.
         state: the objects that `state(T)` filters extract, by their type.
-        lifespan: opens before the first request what the handlers use, and closes it after the last.
+        lifespan: opens what the handlers use before the first request, and closes it at the end.
     """
 
     routes: Routes
@@ -121,7 +123,7 @@ class Server:
         self._opened = AsyncExitStack()
         self.addresses: list[tuple[str, int]] = []
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         """Open what the handlers use, then listen."""
         async with AsyncExitStack() as opening:
             if self._application.lifespan is not None:

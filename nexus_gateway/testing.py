@@ -10,8 +10,7 @@ Within a running loop, open a `Server` and `await request(...).send(server)`.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
-from typing import TypeVarTuple
+from typing import TYPE_CHECKING, Self, TypeVarTuple
 
 import msgspec
 
@@ -20,6 +19,9 @@ from nexus_gateway.filter import Filter, literal
 from nexus_gateway.node import Awaited, Both, Either, Mapped, Maybe, Native, Node, Segment, Spread
 from nexus_gateway.route import Route, Routes
 from nexus_gateway.server import Application, Servable, Server, as_application
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 Ts = TypeVarTuple("Ts")
 
@@ -50,7 +52,7 @@ class Client:
         self._runner = asyncio.Runner()
         self._server = Server(served, grace=1.0)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         """Open what the handlers use."""
         self._runner.__enter__()
         try:
@@ -110,7 +112,7 @@ class Request(msgspec.Struct, frozen=True):
         return Answer(status, headers, body)
 
     def reply(self, served: Servable | Client) -> Answer:
-        """Send it and wait for the answer; what is no open `Client` is served for this one request."""
+        """Send it and wait; what is no open `Client` is served for this one request."""
         if isinstance(served, Client):
             return served.send(self)
         with Client(served) as client:

@@ -9,9 +9,12 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def mint(

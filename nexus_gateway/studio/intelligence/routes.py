@@ -81,9 +81,11 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
         | (entities / "search" & query_method() & read & body(Search)).then(
             on.search, name="Intelligence.search_by_body", raises=[down]
         )
-        | (entities / ID & get() & read & if_none_match).then(on.show, raises=["not_found", down])
+        | (entities / ID & get() & read & if_none_match).then(
+            on.show, also=[304], raises=["not_found", down]
+        )
         | (entities / ID & put() & write & if_match & if_none_match & body(Replacement)).then(
-            on.put, raises=["precondition_failed", down]
+            on.put, also=[201], raises=["precondition_failed", down]
         )
         | (entities / ID & patch() & write & if_match & body(Patch)).then(
             on.patch, raises=["not_found", "precondition_failed", down]
