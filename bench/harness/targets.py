@@ -62,6 +62,7 @@ def _ratios(results: Results) -> list[Target]:
             clean=results.clean("report", 64, "gateway-native", "nginx"),
         ),
         faster("gateway-python", "warp", 1.2),
+        faster("gateway-python-eager", "warp", 1.2),
         faster("gateway-python", "rsgi-granian", 8),
         faster("gateway-python", "django-bolt", 8),
         faster("gateway-python", "fastapi-uvicorn", 20),
