@@ -12,7 +12,8 @@ UV = $(shell command -v uv || echo $(BIN)/uv)
 NATIVE := Cargo.toml Cargo.lock core/Cargo.toml bind/Cargo.toml \
 	$(shell find core/src bind/src -name '*.rs' 2>/dev/null)
 
-.PHONY: help setup run test test-python test-rust check check-python check-rust bench docs clean
+.PHONY: help setup run test test-python test-rust check format lint types imports stubs rust \
+	bench docs clean
 
 help:
 	@echo 'setup   create .venv and build the native module, where something changed'
@@ -46,18 +47,26 @@ test-python: $(STAMP)
 test-rust:
 	cargo test --quiet --locked -p nexus-core
 
-check: check-python check-rust
+check: format lint types imports stubs rust
 
-check-python: $(STAMP)
+format: $(STAMP)
 	$(BIN)/ruff format --check
+	cargo fmt --all --check
+
+lint: $(STAMP)
 	$(BIN)/ruff check
+
+types: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pyright
-	$(BIN)/lint-imports
-	$(BIN)/python -m mypy.stubtest nexus_gateway._core --ignore-missing-stub
 
-check-rust:
-	cargo fmt --all --check
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+stubs: $(STAMP)
+	$(BIN)/python -m mypy.stubtest nexus_gateway._core
+
+rust:
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 
 bench: $(STAMP)
