@@ -88,7 +88,7 @@ class Core:
         endpoints: Sequence[Endpoint],
         bridge: Bridge,
     ) -> Core: ...
-    def start(self, options: bytes, loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
+    def start(self, options: bytes, event_loop: asyncio.AbstractEventLoop) -> list[tuple[str, int]]:
         """Listen and serve; the addresses listened on. Call it on the loop's thread.
 
         `options` is JSON: `{"listen": [[host, port], ...], "threads": n, "tls": {"certificate": path, "key": path} |
