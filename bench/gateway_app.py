@@ -2,7 +2,8 @@
 
 `ANSWER=native` answers the report from the core, `ANSWER=python` from a handler; `TOKEN_CACHE` is
 how many verified tokens are remembered; `ROUTES` adds so many routes with the report's filters;
-`EAGER=1` runs the first step of handlers at once. `LIMIT` is how many requests a subject may send at once and per second.
+`EAGER=1` runs the first step of handlers at once; `LIMIT` is how many requests a subject may send
+at once and per second.
 """
 
 from __future__ import annotations
