@@ -259,7 +259,10 @@ def _imported(target: str) -> Application:
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         _refuse(f"{target}: {error}")
     if callable(found):
-        found = found()
+        try:
+            found = found()
+        except (TypeError, ValueError) as error:
+            _refuse(f"{target}: {error}")
     if not isinstance(found, Application | Routes | Route):
         _refuse(f"{target} is a {type(found).__qualname__}, not an application or routes")
     return as_application(found)

@@ -163,9 +163,9 @@ def read_answer(connection: socket.socket) -> Answer:
         head += byte
     status, *lines = head.decode("latin-1").split("\r\n")[:-2]
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    body = b""
-    while len(body) < int(headers.get("content-length", "0")):
-        body += connection.recv(65536)
+    body, length = b"", int(headers.get("content-length", "0"))
+    while len(body) < length:
+        body += connection.recv(length - len(body))
     return Answer(int(status.split(" ")[1]), headers, body)
 
 

@@ -264,7 +264,7 @@ def test_check_passes_the_studio(tmp_path: Path) -> None:
     [
         ("misnamed", ["show", "wrong.py:8", "number", "numbr"]),
         ("mistyped", ["add", "wrong.py:12", "number", "int", "str"]),
-        ("miscounted", ["count", "wrong.py:16", "more"]),
+        ("miscounted", ["count", "wrong.py:16", "takes 2", "number"]),
     ],
 )
 def test_check_names_file_handler_and_value(
