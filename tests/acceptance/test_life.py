@@ -45,7 +45,7 @@ def test_it_says_where_it_is_and_how_to_get_a_token(tmp_path: Path) -> None:
 
 
 def test_the_secret_of_development_is_random_kept_and_its_owner_s(tmp_path: Path) -> None:
-    tokens = {}
+    tokens: dict[str, str] = {}
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         run(tmp_path / name, "token", "--sub", "alice")
@@ -195,9 +195,11 @@ def test_what_was_accepted_is_kept_over_a_kill(tmp_path: Path) -> None:
                 entity = {"entity_id": f"e{number}", "entity_type": "tool"}
                 assert client.post(place, json=entity).status_code == 201
         gateway.process.kill()
-    with Gateway(tmp_path, environment=OWN) as gateway:
-        with gateway.client(headers=bearer("*")) as client:
-            found = [client.get(f"{place}/e{number}").status_code for number in range(20)]
+    with (
+        Gateway(tmp_path, environment=OWN) as gateway,
+        gateway.client(headers=bearer("*")) as client,
+    ):
+        found = [client.get(f"{place}/e{number}").status_code for number in range(20)]
 
     assert found == [200] * 20
 
@@ -294,7 +296,8 @@ def test_routes_are_told_as_a_table_and_as_json(tmp_path: Path) -> None:
     table = run(tmp_path, "routes").stdout
     rows = run(tmp_path, "routes", "--json").stdout
 
-    assert re.search(r"^POST +/api/intelligence/entities +auth\(intelligence:write\)", table, re.M)
+    create = r"^POST +/api/intelligence/entities +auth\(intelligence:write\)"
+    assert re.search(create, table, re.MULTILINE)
     assert "/api/intelligence/entities/{entity_id}" in rows
     assert len(table.splitlines()) == rows.count('"path"')
 

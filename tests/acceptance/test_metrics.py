@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_open,  # pyright: ignore[reportUnknownVariableType]
+)
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.acceptance.support import SECRET, Gateway, bearer, code_of, exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     import httpx
+    from prometheus_client.metrics_core import Metric
     from prometheus_client.samples import Sample
 
+# The package has types for one of its parsers only.
+_parse_open: Callable[[str], Iterator[Metric]] = parse_open  # pyright: ignore[reportUnknownVariableType]
 OPEN = "application/openmetrics-text; version=1.0.0"
 
 
@@ -68,7 +73,7 @@ def samples(client: httpx.Client) -> list[Sample]:
     """Scrape as OpenMetrics; the parser refuses what is off the standard."""
     answer = client.get("/metrics", headers={"accept": OPEN})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    return [sample for family in parse_open(answer.text) for sample in family.samples]
+    return [sample for family in _parse_open(answer.text) for sample in family.samples]
 
 
 def count(found: list[Sample], name: str, **labels: str) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 import subprocess
@@ -32,7 +32,9 @@ def test_a_connection_is_kept_for_further_requests(sample: Gateway) -> None:
 
 
 def test_a_refused_body_leaves_the_connection_usable(sample: Gateway) -> None:
-    head = b"POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: text/css\r\nContent-Length: 900\r\n\r\n"
+    head = (
+        b"POST /notes HTTP/1.1\r\nHost: x\r\nContent-Type: text/css\r\nContent-Length: 900\r\n\r\n"
+    )
 
     with sample.connect() as connection:
         connection.sendall(head + b"x" * 900)
@@ -67,9 +69,7 @@ def test_who_wants_no_further_request_is_closed(sample: Gateway) -> None:
 
 
 def test_expect_100_continue_is_answered_before_the_body_comes(sample: Gateway) -> None:
-    head = (
-        b"POST /texts HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
-    )
+    head = b"POST /texts HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
 
     with sample.connect() as connection:
         connection.sendall(head)
@@ -116,24 +116,22 @@ class Certificate:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
         address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         made = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now - dt.timedelta(minutes=1))
+            .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.SubjectAlternativeName([address]), critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(key, hashes.SHA256())
         )
         self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
         self.certificate.write_bytes(made.public_bytes(Encoding.PEM))
-        self.key.write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        self.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         self.settings = {"NEXUS_TLS_CERT": str(self.certificate), "NEXUS_TLS_KEY": str(self.key)}
 
 

@@ -1,10 +1,10 @@
-"""Every refusal has the same shape, whoever refuses: the router, a filter, a handler, the parser."""
+"""Every refusal has the same shape: of the router, a filter, a handler, the parser."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import httpx
 import jsonschema
 import msgspec
 import pytest
@@ -21,6 +21,9 @@ from tests.acceptance.support import (
     exchange,
     read_answer,
 )
+
+if TYPE_CHECKING:
+    import httpx
 
 MEMBERS = {
     "error": {"type": "string", "minLength": 1},
@@ -92,9 +95,7 @@ WRONG = [
     Wrong("path beyond 64 bits", "GET", f"/typed/{10**30}", 400, "validation_error", "number"),
     Wrong("query not a number", "GET", "/typed/5?limit=x", 400, "validation_error", "limit"),
     Wrong("query below its limit", "GET", "/typed/5?limit=0", 400, "validation_error", "limit"),
-    Wrong(
-        "query given twice", "GET", "/typed/5?limit=1&limit=2", 400, "validation_error", "limit"
-    ),
+    Wrong("query given twice", "GET", "/typed/5?limit=1&limit=2", 400, "validation_error", "limit"),
     Wrong("query not UTF-8", "GET", "/typed/5?words=%FF", 400, "validation_error", "words"),
     Wrong(
         "header not a number",
@@ -188,7 +189,9 @@ WRONG = [
     ),
     Wrong("scope missing", "GET", "/secret", 403, "permission_denied", headers=bearer()),
     Wrong("handler: conflict", "GET", "/refuse/conflict", 409, "conflict"),
-    Wrong("handler: precondition", "GET", "/refuse/precondition_failed", 412, "precondition_failed"),
+    Wrong(
+        "handler: precondition", "GET", "/refuse/precondition_failed", 412, "precondition_failed"
+    ),
     Wrong("handler: store down", "GET", "/refuse/database_error", 503, "database_error"),
     Wrong("handler: busy", "GET", "/refuse/service_unavailable", 503, "service_unavailable"),
     Wrong("handler: nothing there", "GET", "/refuse/not_found", 404, "not_found"),
@@ -208,7 +211,10 @@ def send(client: httpx.Client, wrong: Wrong, **headers: str) -> httpx.Response:
 def test_a_refusal_has_the_error_shape_ids_and_cors(client: httpx.Client, wrong: Wrong) -> None:
     answer = send(client, wrong)
 
-    assert (answer.status_code, answer.headers["content-type"]) == (wrong.status, "application/json")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        wrong.status,
+        "application/json",
+    )
     jsonschema.validate(answer.json(), STANDARD)
     assert answer.json()["code"] == wrong.code
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
@@ -368,7 +374,8 @@ def assert_whole(answer: Answer) -> None:
 
 def test_both_a_length_and_chunks_are_not_taken_for_a_body_of_either(sample: Gateway) -> None:
     smuggled = (
-        b"POST /texts HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /texts HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
         b"0\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n"
     )
 

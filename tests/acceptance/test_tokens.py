@@ -9,6 +9,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import jwt
 import msgspec
 import pytest
@@ -19,8 +20,6 @@ from tests.acceptance.support import SECRET, Gateway, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    import httpx
 
     Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 

@@ -1,4 +1,4 @@
-"""Each request has ids: its caller's where they are well formed, told to handlers, answers, logs."""
+"""Each request has ids: its caller's where they are well formed, told to all."""
 
 from __future__ import annotations
 

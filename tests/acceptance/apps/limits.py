@@ -15,9 +15,9 @@ routes = (
     | (path("address") & get() & public() & rate_limit("60/min burst 3", by="address")).answer("at")
     | (path("one") & mine & rate_limit("60/min burst 4", name="shared")).answer("shared")
     | (path("two") & mine & rate_limit("60/min burst 4", name="shared")).answer("shared")
-    | (
-        path("legacy") & get() & public() & rate_limit(LIMIT, by="api", legacy_headers=True)
-    ).answer("old")
+    | (path("legacy") & get() & public() & rate_limit(LIMIT, by="api", legacy_headers=True)).answer(
+        "old"
+    )
 )
 gateway = Application(
     routes=routes,

@@ -32,7 +32,6 @@ from nexus_gateway import (
     require,
     trace,
 )
-from nexus_gateway.reject import BY_CODE
 from nexus_gateway.server import Application
 from tests.acceptance.support import ORIGIN, SECRET
 
@@ -76,12 +75,7 @@ async def who(claims: Claims) -> dict[str, object]:
 
 
 async def refuse(code: str) -> None:
-    known = next((kind.code for kind in BY_CODE.values() if kind.code == code), None)
-    raise Reject(_code(known))
-
-
-def _code(code: Code | None) -> Code:
-    return "not_found" if code is None else code
+    raise Reject(msgspec.convert(code, Code))
 
 
 async def broken() -> None:
@@ -123,8 +117,7 @@ ROUTES = (
     | (path("python") & get() & public()).then(long)
     | (path("zipped") & get() & public()).then(zipped)
     | (
-        path("typed")
-        / param("number", Number)
+        path("typed") / param("number", Number)
         & get()
         & public()
         & query(Asked)
@@ -148,9 +141,7 @@ ROUTES = (
 
 gateway = Application(
     routes=ROUTES,
-    layers=plan.Layers(
-        log=log("info"), cors=cors([ORIGIN], credentials=True), compress=compress()
-    ),
+    layers=plan.Layers(log=log("info"), cors=cors([ORIGIN], credentials=True), compress=compress()),
     tokens=plan.Tokens(keys=(plan.Key(secret="jwt", algorithms=("HS256",)),), cache=100),
     secrets={"jwt": SECRET.encode()},
     bounds=plan.Bounds(

@@ -1,0 +1,126 @@
+"""The OpenAPI document is true: a client that was made from it meets no answer it does not know."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tests.acceptance.support import Gateway, bearer
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+METHODS = {"get", "post", "put", "patch", "delete"}
+# Not asked: whether all that fits the schema is accepted, for a cursor is one that a list gave out,
+# and `If-Match` may not hold; nor QUERY, which OpenAPI 3.1 has no place for.
+LEFT_OUT = "positive_data_acceptance,unsupported_method,allow_header_conformance"
+
+
+class Document(msgspec.Struct):
+    """What is read of `/openapi.json`."""
+
+    openapi: str
+    paths: dict[str, dict[str, Operation]]
+
+
+class Operation(msgspec.Struct):
+    """A method of a path."""
+
+    responses: dict[str, object]
+    security: list[object] = []
+    body: Body | None = msgspec.field(default=None, name="requestBody")
+
+
+class Body(msgspec.Struct):
+    """What a request brings."""
+
+    content: dict[str, dict[str, object]]
+
+
+def document(gateway: Gateway) -> Document:
+    with gateway.client() as client:
+        return msgspec.json.decode(client.get("/openapi.json").content, type=Document)
+
+
+def test_no_answer_is_off_the_document(studio: Gateway, tmp_path: Path) -> None:
+    token = bearer("*")["authorization"]
+    options = ["--header", f"Authorization: {token}", "--checks", "all"]
+    bounds = ["--max-examples", "10", "--seed", "7", "--phases", "examples,coverage,fuzzing"]
+    quiet = ["--no-color", "--warnings", "off", "--generation-database", ":memory:"]
+
+    ended = subprocess.run(
+        [
+            str(SCHEMATHESIS),
+            "run",
+            f"{studio.url}/openapi.json",
+            *options,
+            *bounds,
+            *quiet,
+            "--exclude-checks",
+            LEFT_OUT,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout
+    tested = re.search(r"Tested: (\d+)", ended.stdout)
+    assert tested is not None
+    assert int(tested[1]) >= 15
+
+
+def test_every_route_but_pages_and_query_is_in_the_document(studio: Gateway) -> None:
+    found = document(studio)
+
+    assert found.openapi.startswith("3.1")
+    assert {"/health", "/health/ready", "/metrics", "/api/metrics"} <= found.paths.keys()
+    entity = found.paths["/api/intelligence/entities/{entity_id}"]
+    assert METHODS - {"post"} <= entity.keys()
+
+
+def test_a_route_with_a_token_tells_its_refusals(studio: Gateway) -> None:
+    for path, operations in document(studio).paths.items():
+        for operation in operations.values():
+            if path.startswith("/api/intelligence"):
+                assert operation.security, path
+                assert {"401", "403", "429"} <= operation.responses.keys(), path
+
+
+def test_every_body_has_a_schema(studio: Gateway) -> None:
+    bodies = [
+        (path, media["schema"])
+        for path, operations in document(studio).paths.items()
+        for operation in operations.values()
+        if operation.body is not None
+        for media in operation.body.content.values()
+    ]
+
+    assert len(bodies) >= 4
+    assert [path for path, schema in bodies if not schema] == []
+
+
+def test_the_statuses_of_success_are_in_the_document(studio: Gateway) -> None:
+    paths = document(studio).paths
+    entity = paths["/api/intelligence/entities/{entity_id}"]
+
+    assert "201" in paths["/api/intelligence/entities"]["post"].responses
+    assert {"200", "201", "412", "422"} <= entity["put"].responses.keys()
+    assert {"200", "304", "404"} <= entity["get"].responses.keys()
+    assert {"204", "404", "412"} <= entity["delete"].responses.keys()
+    assert {"200", "503"} <= paths["/health/ready"]["get"].responses.keys()
+
+
+def test_the_page_of_documents_is_served_from_here(studio: Gateway) -> None:
+    with studio.client() as client:
+        page = client.get("/docs")
+        start = client.get("/")
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "/openapi.json" in page.text
+    assert not re.search(r"""(?:src|href)=["']https?://""", page.text)
+    assert (start.status_code, start.headers["location"]) == (303, "/docs")
