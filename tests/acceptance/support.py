@@ -144,7 +144,7 @@ def run(
 
 def bearer(*scopes: str, subject: str = "alice") -> dict[str, str]:
     """Make the header of a token that `SECRET` signed."""
-    return {"authorization": f"Bearer {mint(SECRET.encode(), subject, scopes, 60)}"}
+    return {"authorization": f"Bearer {mint(SECRET.encode(), subject, scopes, 600)}"}
 
 
 def exchange(gateway: Gateway, sent: bytes) -> Answer:

@@ -35,7 +35,7 @@ def claims(**changed: object) -> dict[str, object]:
         "sub": "alice",
         "scopes": READ,
         "iat": now,
-        "exp": now + 60,
+        "exp": now + 600,
         "iss": ISSUER,
         "aud": "nexus",
     }
