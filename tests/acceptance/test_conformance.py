@@ -47,7 +47,7 @@ def document(gateway: Gateway) -> Document:
 def test_no_answer_is_off_the_document(studio: Gateway, tmp_path: Path) -> None:
     token = bearer("*")["authorization"]
     options = ["--header", f"Authorization: {token}", "--checks", "all"]
-    bounds = ["--max-examples", "10", "--seed", "7", "--phases", "examples,coverage,fuzzing"]
+    bounds = ["--max-examples", "5", "--seed", "7", "--phases", "examples,coverage,fuzzing"]
     quiet = ["--no-color", "--warnings", "off", "--generation-database", ":memory:"]
 
     ended = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
-from tests.acceptance.support import PATIENCE, Gateway, bearer, closed, code_of, exchange
+from tests.acceptance.support import PATIENCE, Gateway, bearer, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -53,7 +53,7 @@ def test_a_blocked_loop_leaves_the_core_s_answers_as_fast_as_before(handlers: Ga
     with ThreadPoolExecutor(1) as other, handlers.client() as client:
         started = time.monotonic()
         blocked = other.submit(httpx.get, f"{handlers.url}/block/1.2", timeout=PATIENCE)
-        slowest = 0.0
+        took: list[float] = []
         while not blocked.done():
             for path, status in [
                 ("/health", 200),
@@ -64,14 +64,16 @@ def test_a_blocked_loop_leaves_the_core_s_answers_as_fast_as_before(handlers: Ga
             ]:
                 began = time.monotonic()
                 assert client.get(path).status_code == status
-                slowest = max(slowest, time.monotonic() - began)
+                took.append(time.monotonic() - began)
         spent = time.monotonic() - started
         answer = blocked.result()
         client.get("/seen")  # the loop is free again, for the next test
 
-    assert slowest < 0.1
+    # A busy machine may be late once; the loop would make everything late until it is free.
+    assert sorted(took)[int(len(took) * 0.95)] < 0.1
+    assert max(took) < 0.4
     assert (answer.status_code, code_of(answer)) == (504, "deadline_exceeded")
-    assert 0.5 <= spent < 0.8
+    assert 0.5 <= spent < 1.0
 
 
 def test_blocking_does_not_delay_others(handlers: Gateway) -> None:
@@ -258,47 +260,3 @@ def test_more_calls_than_may_wait_are_refused_at_once(tmp_path: Path) -> None:
     assert {code_of(answer) for answer in refused} == {"service_unavailable"}
     assert all("retry-after" in answer.headers for answer in refused)
     assert max(answer.elapsed.total_seconds() for answer in refused) < 0.3
-
-
-def test_a_slow_head_is_closed_at_its_time(handlers: Gateway) -> None:
-    with handlers.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost:")
-        started = time.monotonic()
-        assert closed(connection)
-        spent = time.monotonic() - started
-
-    assert 0.2 <= spent < 0.7
-
-
-def test_a_head_that_drips_is_closed_at_its_time(handlers: Gateway) -> None:
-    started = time.monotonic()
-    with handlers.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Drip: ")
-        connection.settimeout(0.02)
-        while time.monotonic() < started + 2:
-            try:
-                connection.sendall(b"x")
-                if connection.recv(1) == b"":
-                    break
-            except TimeoutError:
-                continue
-            except (ConnectionResetError, BrokenPipeError):
-                break
-
-    assert 0.2 <= time.monotonic() - started < 0.7
-
-
-def test_a_silent_connection_is_closed_at_its_time(handlers: Gateway) -> None:
-    with handlers.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
-        connection.recv(65536)
-        started = time.monotonic()
-        assert closed(connection)
-
-    assert 0.8 <= time.monotonic() - started < 1.5
-
-
-def test_a_request_that_takes_long_is_not_a_silent_connection(handlers: Gateway) -> None:
-    answer = exchange(handlers, b"GET /sleep/1.2 HTTP/1.1\r\nHost: x\r\n\r\n")
-
-    assert (answer.status, answer.body) == (200, b"slept")
