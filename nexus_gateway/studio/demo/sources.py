@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from nexus_gateway.studio.demo import debian, python
+from nexus_gateway.studio.intelligence.models import Draft
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from nexus_gateway.studio.intelligence.models import Draft
+    from collections.abc import Mapping
 
 
 class Source(msgspec.Struct, frozen=True):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
-from nexus_gateway.studio.intelligence.models import Entity
+from nexus_gateway.studio.intelligence.models import Entity, Facets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nexus_gateway.studio.intelligence.models import Count, Facets, Search, Selection, Totals
+    from nexus_gateway.studio.intelligence.models import Count, Search, Selection, Totals
 
 Edit: TypeAlias = Callable[[Entity | None], Entity | None]
 """Makes of what is stored what shall be stored; None is no entity, the same object is no change.
