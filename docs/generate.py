@@ -80,6 +80,8 @@ def _settings() -> Iterator[str]:
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
     value = field.default
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     if value in (None, (), "") or isinstance(value, Secret):
         return "none" if field.name != "host" else "by `NEXUS_ENV`"
     return f"`{value}`"
