@@ -47,7 +47,8 @@ class Bridge:
         trace: called with (trace_id, span_id, parent_id or None, sampled, request_id, state or None).
         reply: the class of answers with a status; has `status`, `content`, `content_type` and `headers`.
         encode: JSON of any other answer, as bytes.
-        refuse: what an exception of a handler or of a conversion is answered with.
+        refuse: called with an exception of a handler or of a conversion and the request's id;
+            what it is answered with.
         pump: `async def pump(iterator, stream)`, which writes a stream.
     """
 
@@ -58,7 +59,7 @@ class Bridge:
         trace: Callable[..., Any],
         reply: type,
         encode: Callable[[Any], bytes],
-        refuse: Callable[[BaseException], Refusal],
+        refuse: Callable[[BaseException, str], Refusal],
         pump: Callable[..., Any],
     ) -> Bridge: ...
 

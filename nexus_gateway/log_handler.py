@@ -44,6 +44,9 @@ class CoreHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a traceback becomes one field of it."""
         fields = {"message": record.getMessage(), "logger": record.name}
+        request_id: object = getattr(record, "request_id", None)
+        if isinstance(request_id, str):
+            fields["request_id"] = request_id
         if record.exc_info is not None:
             fields["traceback"] = logging.Formatter().formatException(record.exc_info)
         level = next((name for least, name in _LEVELS if record.levelno >= least), "debug")

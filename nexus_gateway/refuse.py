@@ -15,13 +15,20 @@ from nexus_gateway.reject import BY_CODE, Refusal, Reject
 _logger = logging.getLogger("nexus_gateway.handler")
 
 
-def refuse(error: BaseException) -> Refusal:
-    """Say what `error` is answered with: a `Reject` as itself, the rest as `internal_error`."""
+def refuse(error: BaseException, request_id: str) -> Refusal:
+    """Say what `error` is answered with: a `Reject` as itself, the rest as `internal_error`.
+
+    The log line of the latter names the request, as its caller knows it.
+    """
     if isinstance(error, Reject):
         details = msgspec.json.encode(error.details) if error.details else None
         return error.code, error.status, error.message, details, error.headers
     _logger.error(
-        "%s raised %s", _raiser(error), type(error).__qualname__, exc_info=error, stacklevel=2
+        "%s raised %s",
+        _raiser(error),
+        type(error).__qualname__,
+        exc_info=error,
+        extra={"request_id": request_id},
     )
     kind = BY_CODE["internal_error"]
     return kind.code, kind.status, kind.sentence, None, ()

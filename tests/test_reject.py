@@ -34,7 +34,7 @@ def test_a_rejection_has_the_status_and_sentence_of_its_kind() -> None:
     rejection = Reject("not_found")
 
     assert (rejection.status, rejection.message) == (404, BY_CODE["not_found"].sentence)
-    assert refuse(rejection) == ("not_found", 404, BY_CODE["not_found"].sentence, None, ())
+    assert refuse(rejection, "r1") == ("not_found", 404, BY_CODE["not_found"].sentence, None, ())
 
 
 def test_a_rejection_may_say_more() -> None:
@@ -48,7 +48,7 @@ def test_a_rejection_may_say_more() -> None:
         retry_after=3,
     )
 
-    code, status, message, details, headers = refuse(rejection)
+    code, status, message, details, headers = refuse(rejection, "r1")
 
     assert (code, status, message) == ("validation_error", 400, "a tag is wrong")
     assert msgspec.json.decode(details or b"", type=list[Detail]) == [detail]
@@ -102,7 +102,7 @@ def test_an_internal_error_in_a_map_names_the_function(caplog: pytest.LogCapture
 
 
 def test_an_exception_that_was_never_raised_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
-    assert refuse(ValueError("x"))[0] == "internal_error"
+    assert refuse(ValueError("x"), "r1")[0] == "internal_error"
     assert "a handler raised ValueError" in caplog.text
 
 

@@ -1,5 +1,6 @@
 //! Handlers: how one is called, and how its coroutine is stepped so that its answer leaves the moment it is there.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
@@ -95,15 +96,15 @@ pub(crate) fn start(
     call: Call,
 ) -> Result<Work, Outcome> {
     let py = link.py();
-    let id = call.id;
-    let refused = |error: PyErr| bridge.replies.refusal(py, &error);
+    let (id, request_id) = (call.id, call.request_id);
+    let refused = |error: PyErr| bridge.replies.refusal(py, &error, &request_id);
     let made = endpoint.call(py, bridge, call.values).map_err(refused)?;
     let Some(content_type) = &endpoint.stream else {
-        return Ok(Work { coroutine: made.unbind(), id, stream: None });
+        return Ok(Work { coroutine: made.unbind(), id, request_id, stream: None });
     };
     let stream = open(link, id, content_type.clone()).map_err(refused)?;
     let pumped = bridge.pump.bind(py).call1((made, &stream)).map_err(refused)?;
-    Ok(Work { coroutine: pumped.unbind(), id, stream: Some(stream.unbind()) })
+    Ok(Work { coroutine: pumped.unbind(), id, request_id, stream: Some(stream.unbind()) })
 }
 
 /// The stream of a call; its first chunk is what delivers the answer's head.
@@ -159,6 +160,7 @@ pub(crate) struct Running {
 pub(crate) struct Work {
     coroutine: Py<PyAny>,
     id: CallId,
+    request_id: Arc<str>,
     stream: Option<Py<Stream>>,
 }
 
@@ -293,7 +295,8 @@ impl Work {
     fn returned(&self, link: &Bound<'_, Link>, value: &Bound<'_, PyAny>) {
         match &self.stream {
             None => {
-                let outcome = link.get().bridge().replies.outcome(link.py(), value);
+                let outcome =
+                    link.get().bridge().replies.outcome(link.py(), value, &self.request_id);
                 link.get().answer(link, self.id, outcome);
             }
             Some(stream) => {
@@ -305,7 +308,7 @@ impl Work {
     }
 
     fn failed(&self, link: &Bound<'_, Link>, error: &PyErr) {
-        let outcome = link.get().bridge().replies.refusal(link.py(), error);
+        let outcome = link.get().bridge().replies.refusal(link.py(), error, &self.request_id);
         match &self.stream {
             // The head has left: an honest end is a cut connection. `refuse` has logged the exception.
             Some(stream) if stream.get().begun() => stream.get().end(true),

@@ -30,8 +30,13 @@ impl Replies {
     }
 
     /// What a handler returned.
-    pub(crate) fn outcome(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> Outcome {
-        self.answer(py, value).or_else(|error| self.refusal(py, &error))
+    pub(crate) fn outcome(
+        &self,
+        py: Python<'_>,
+        value: &Bound<'_, PyAny>,
+        request_id: &str,
+    ) -> Outcome {
+        self.answer(py, value).or_else(|error| self.refusal(py, &error, request_id))
     }
 
     fn answer(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Answer> {
@@ -81,17 +86,25 @@ impl Replies {
     }
 
     /// What an exception is answered with. An exception in saying so is a 500 too.
-    pub(crate) fn refusal(&self, py: Python<'_>, error: &PyErr) -> Outcome {
-        Err(self.read_refusal(py, error).unwrap_or_else(|second| {
+    pub(crate) fn refusal(&self, py: Python<'_>, error: &PyErr, request_id: &str) -> Outcome {
+        Err(self.read_refusal(py, error, request_id).unwrap_or_else(|second| {
             second.write_unraisable(py, None);
             Rejection::new(&INTERNAL_ERROR)
         }))
     }
 
-    fn read_refusal(&self, py: Python<'_>, error: &PyErr) -> PyResult<Box<Rejection>> {
+    fn read_refusal(
+        &self,
+        py: Python<'_>,
+        error: &PyErr,
+        request_id: &str,
+    ) -> PyResult<Box<Rejection>> {
         type Refusal = (String, u16, String, Option<Vec<u8>>, Vec<(String, String)>);
-        let (code, status, message, details, headers): Refusal =
-            self.refuse.bind(py).call1((error.clone_ref(py).into_value(py),))?.extract()?;
+        let (code, status, message, details, headers): Refusal = self
+            .refuse
+            .bind(py)
+            .call1((error.clone_ref(py).into_value(py), request_id))?
+            .extract()?;
         let kind = KINDS
             .iter()
             .find(|kind| kind.code == code)

@@ -57,6 +57,8 @@ pub struct Call {
     pub handler: u32,
     /// What the filters extracted.
     pub values: Vec<Value>,
+    /// Of the request, for what is logged about the call.
+    pub request_id: Arc<str>,
 }
 
 /// What the other side takes from the queue.
@@ -302,9 +304,10 @@ impl<R> Calling<R> {
         replies: &Arc<Replies>,
         handler: u32,
         values: Vec<Value>,
+        request_id: Arc<str>,
     ) -> Result<Self, Box<Rejection>> {
         let id = replies.reserve();
-        let Some(queued) = queue.push(Call { id, handler, values }) else {
+        let Some(queued) = queue.push(Call { id, handler, values, request_id }) else {
             replies.places.lock().try_remove(id.place as usize);
             return Err(Rejection::because(
                 &SERVICE_UNAVAILABLE,

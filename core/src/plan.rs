@@ -268,7 +268,7 @@ pub enum MetricsFormat {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layers {
-    /// One JSON line per request.
+    /// One JSON line per request; without it only errors are written.
     #[serde(default)]
     pub log: Option<Log>,
     /// Cross-origin requests.

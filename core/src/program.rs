@@ -123,7 +123,8 @@ impl Program {
             verifier,
             bounds: plan.bounds.clone(),
             metrics,
-            log: Log::to_stderr(layers.log.as_ref().map(|log| log.level)),
+            // Faults are told even where requests are not.
+            log: Log::to_stderr(layers.log.as_ref().map_or(plan::Level::Error, |log| log.level)),
             series,
             unmatched,
         })

@@ -189,8 +189,9 @@ impl Exchange {
                 Ok(metrics::answer(metrics, *format, &self.parts.headers))
             }
             Terminal::Python { handler } => {
-                let call =
-                    Calling::start(&worker.gateway.queue, &worker.replies, *handler, values)?;
+                let (queue, replies) = (&worker.gateway.queue, &worker.replies);
+                let id = Arc::clone(&self.trace.request_id);
+                let call = Calling::start(queue, replies, *handler, values, id)?;
                 timeout_at(deadline, call)
                     .await
                     .map_err(|_| Rejection::new(&reject::DEADLINE_EXCEEDED))?
@@ -367,7 +368,7 @@ impl Exchange {
             Content::Full(bytes) => Some(bytes.len()),
             Content::Stream(_) => None,
         };
-        if self.parts.method == Method::HEAD || !compress.wants(status, headers, length) {
+        if !compress.wants(status, headers, length) {
             return None;
         }
         compress::vary(headers, "accept-encoding");

@@ -413,9 +413,13 @@ async fn accept(worker: Arc<Worker>, listener: std::net::TcpListener, tls: Optio
         Ok(listener) => listener,
         Err(error) => return log_accept(&worker, &error),
     };
-    loop {
+    // Waited for from the beginning, so that it is not missed while a connection is accepted.
+    let mut stopped = std::pin::pin!(worker.stop_accepting.notified());
+    stopped.as_mut().enable();
+    while !worker.draining.load(Ordering::Relaxed) {
         let accepted = tokio::select! {
-            () = worker.stop_accepting.notified() => return,
+            biased;
+            () = &mut stopped => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -139,7 +139,6 @@ def test_a_line_says_what_was_asked_and_what_became_of_it(tmp_path: Path) -> Non
     assert all(line["level"] == "error" for line in failed)
 
 
-@pytest.mark.xfail(reason="the line with the traceback has no request_id, as /errors promises")
 def test_a_failing_handler_s_traceback_names_its_request(tmp_path: Path) -> None:
     with Gateway(tmp_path, "tests.acceptance.apps.sample:gateway") as gateway:
         with gateway.client() as client:

@@ -41,12 +41,7 @@ const NO_STORE: (HeaderName, HeaderValue) =
 
 /// Writes a refusal in the form that the request's `Accept` asks for.
 pub fn write(rejection: Rejection, request: &HeaderMap, request_id: &str) -> Answer {
-    let wants_problem = request
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| value.contains("application/problem+json"));
-    let (content_type, body) = if wants_problem {
+    let (content_type, body) = if wants_problem(request) {
         (PROBLEM, problem(&rejection, request_id))
     } else {
         (JSON, standard(&rejection, request_id))
@@ -57,6 +52,16 @@ pub fn write(rejection: Rejection, request: &HeaderMap, request_id: &str) -> Ans
     answer.headers = rejection.headers;
     answer.headers.push(NO_STORE);
     answer
+}
+
+/// Whether `Accept` names problem details, and not to refuse them (RFC 9110, section 12.5.1).
+fn wants_problem(request: &HeaderMap) -> bool {
+    let values = request.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/problem+json"))
+            && !parts.any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0)))
+    })
 }
 
 /// The standard form.
@@ -113,6 +118,16 @@ mod tests {
         assert_eq!(body["request_id"], "r1");
         assert!(body["timestamp"].as_str().unwrap().ends_with('Z'));
         assert!(body.get("details").is_none());
+    }
+
+    #[test]
+    fn problem_details_that_are_refused_by_their_q_value_are_not_sent() {
+        let mut request = HeaderMap::new();
+        request.insert(ACCEPT, HeaderValue::from_static("application/problem+json; q=0, */*"));
+
+        let answer = write(*Rejection::new(&NOT_FOUND), &request, "r1");
+
+        assert_eq!(answer.content_type.as_ref().unwrap(), "application/json");
     }
 
     #[test]

@@ -19,7 +19,7 @@ const BOUND: usize = 4 << 20;
 
 /// Where lines go.
 pub struct Log {
-    level: Option<Level>,
+    level: Level,
     shared: Arc<Shared>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
@@ -76,32 +76,30 @@ struct Line<'a, T> {
 }
 
 impl Log {
-    /// Starts a writer to standard error; `None` writes nothing.
-    pub fn to_stderr(level: Option<Level>) -> Self {
+    /// Starts a writer to standard error.
+    pub fn to_stderr(level: Level) -> Self {
         Self::new(level, std::io::stderr())
     }
 
     /// Starts a writer.
-    pub fn new(level: Option<Level>, target: impl Write + Send + 'static) -> Self {
+    pub fn new(level: Level, target: impl Write + Send + 'static) -> Self {
         let shared = Arc::new(Shared {
             lines: Mutex::new(Vec::new()),
             some: Condvar::new(),
             lost: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         });
-        let writer = level.and_then(|_| {
-            let shared = Arc::clone(&shared);
-            std::thread::Builder::new()
-                .name("nexus-log".into())
-                .spawn(move || write_all(&shared, target))
-                .ok()
-        });
+        let lines = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("nexus-log".into())
+            .spawn(move || write_all(&lines, target))
+            .ok();
         Self { level, shared, writer: Mutex::new(writer) }
     }
 
     /// Whether lines of this level are written.
     pub fn takes(&self, level: Level) -> bool {
-        self.level.is_some_and(|least| level >= least)
+        level >= self.level
     }
 
     /// Writes one line; never blocks.
@@ -191,7 +189,7 @@ mod tests {
     #[test]
     fn every_line_is_json_and_lower_levels_are_left_out() {
         let memory = Memory::default();
-        let log = Log::new(Some(Level::Warning), memory.clone());
+        let log = Log::new(Level::Warning, memory.clone());
 
         log.write(Level::Info, &serde_json::json!({"message": "quiet"}));
         log.write(Level::Error, &serde_json::json!({"message": "a \"quoted\"\nline"}));
@@ -219,7 +217,7 @@ mod tests {
         }
         let gate = Arc::new(Mutex::new(()));
         let held = gate.lock();
-        let log = Log::new(Some(Level::Info), Stuck(Arc::clone(&gate)));
+        let log = Log::new(Level::Info, Stuck(Arc::clone(&gate)));
 
         let long = "x".repeat(1 << 16);
         for _ in 0..200 {

@@ -4,6 +4,8 @@
 //! header is read where there is none. What is malformed is replaced, never refused: tracing must
 //! not fail a request.
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
@@ -35,7 +37,7 @@ pub struct Trace {
     /// The trace flags; bit 0 is `sampled`.
     pub flags: u8,
     /// The caller's `x-request-id` where it is well formed, otherwise new.
-    pub request_id: Box<str>,
+    pub request_id: Arc<str>,
     /// The caller's `tracestate`, passed on as it came where it is well formed.
     pub state: Option<Box<str>>,
 }
@@ -198,7 +200,7 @@ fn byte(high: u8, low: u8) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-fn read_request_id(headers: &HeaderMap) -> Box<str> {
+fn read_request_id(headers: &HeaderMap) -> Arc<str> {
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
     match given.filter(|text| is_request_id(text)) {
         Some(text) => text.into(),
