@@ -6,5 +6,8 @@ from nexus_gateway import plan
 
 
 def log(level: plan.Level = "info") -> plan.Log:
-    """Log answers from `level` on: below 400 they are `info`, below 500 `warning`, else `error`."""
+    """Log answers from `level` on: below 400 they are `info`, below 500 `warning`, else `error`.
+
+    Without this layer only errors are written.
+    """
     return plan.Log(level=level)
