@@ -58,7 +58,7 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
-	$(BIN)/python -m pyright
+	$(BIN)/python -m pyright --project pyproject.toml
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
