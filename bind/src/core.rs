@@ -193,18 +193,23 @@ impl Link {
         // Empty when another ring was answered already.
         let _ = rustix::io::read(&this.doorbell.0, &mut [0u8; 8]);
         let mut jobs = std::mem::take(&mut *this.jobs.lock());
+        // What is answered below leaves with the flush at the end of this.
+        this.flushing.store(true, Ordering::Relaxed);
         this.gateway.queue.take(&mut jobs);
-        for job in jobs.drain(..) {
-            match job {
-                Job::Call(call) => this.run(slf, call)?,
-                Job::Cancel(id) => this.cancel(slf.py(), id)?,
-                Job::Resolve(token, resolved) => this.resolve(slf.py(), token, resolved)?,
-                Job::Nothing => {}
-            }
-        }
+        let done = jobs.drain(..).try_for_each(|job| match job {
+            Job::Call(call) => this.run(slf, call),
+            Job::Cancel(id) => this.cancel(slf.py(), id),
+            Job::Resolve(token, resolved) => this.resolve(slf.py(), token, resolved),
+            Job::Nothing => Ok(()),
+        });
         *this.jobs.lock() = jobs;
+        if this.eager.is_some() {
+            this.flush(); // most handlers are at their end already
+            return done;
+        }
         // Runs after the first steps of the tasks made above: most are at their end then.
-        this.schedule_flush(slf)
+        this.flushing.store(false, Ordering::Relaxed);
+        this.schedule_flush(slf).and(done)
     }
 
     /// Hands over the answers that are there, a batch for each thread.

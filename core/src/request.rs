@@ -173,9 +173,9 @@ impl Exchange {
         }
         let Admitted { route, mut values, body: wanted } = self.admit(program)?;
         let route = &program.routes[route];
-        let deadline = tokio::time::Instant::from_std(self.started + route.timeout);
+        let deadline = self.started + route.timeout;
         if let Some(wanted) = wanted {
-            let bytes = timeout_at(deadline, read_body(body, wanted))
+            let bytes = timeout_at(deadline.into(), read_body(body, wanted))
                 .await
                 .map_err(|_| Rejection::new(&reject::REQUEST_TIMEOUT))??;
             fill_body(&mut values, &bytes);
@@ -191,10 +191,7 @@ impl Exchange {
             Terminal::Python { handler } => {
                 let (queue, replies) = (&worker.gateway.queue, &worker.replies);
                 let id = Arc::clone(&self.trace.request_id);
-                let call = Calling::start(queue, replies, *handler, values, id)?;
-                timeout_at(deadline, call)
-                    .await
-                    .map_err(|_| Rejection::new(&reject::DEADLINE_EXCEEDED))?
+                Calling::start(queue, replies, *handler, values, id, deadline)?.await
             }
         }
     }

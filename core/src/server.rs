@@ -33,6 +33,8 @@ use crate::tls;
 
 /// How often connections are looked at for having outstayed their times, and the worker's clock is set.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How often the deadlines of calls are looked at while there are calls.
+const DEADLINES: Duration = Duration::from_millis(10);
 /// How long to wait before accepting again when the process has no file descriptors left.
 const BACK_OFF: Duration = Duration::from_millis(50);
 const BACKLOG: i32 = 4096;
@@ -124,20 +126,26 @@ impl Worker {
         self.clock.load(Ordering::Relaxed)
     }
 
-    /// Closes connections that have outstayed one of their times, for as long as the worker lives.
+    /// Closes connections that have outstayed one of their times and ends calls that are past their deadline, for as
+    /// long as the worker lives.
     async fn sweep(&self) {
-        let bounds = &self.gateway.program.bounds;
-        let mut ticks = tokio::time::interval(SWEEP);
         loop {
-            ticks.tick().await;
             let now = self.started.elapsed().as_millis() as u64 + 1;
-            self.clock.store(now, Ordering::Relaxed);
-            for (_, state) in &*self.connections.lock() {
-                if let Some(why) =
-                    state.overdue(now, bounds.head_timeout_ms, bounds.idle_timeout_ms)
-                {
-                    self.close_overdue(state, why);
-                }
+            if now - self.now() >= SWEEP.as_millis() as u64 {
+                self.clock.store(now, Ordering::Relaxed);
+                self.close_all_overdue(now);
+            }
+            self.replies.expire(Instant::now());
+            let waited_for = self.replies.is_waited_for();
+            tokio::time::sleep(if waited_for { DEADLINES } else { SWEEP }).await;
+        }
+    }
+
+    fn close_all_overdue(&self, now: u64) {
+        let bounds = &self.gateway.program.bounds;
+        for (_, state) in &*self.connections.lock() {
+            if let Some(why) = state.overdue(now, bounds.head_timeout_ms, bounds.idle_timeout_ms) {
+                self.close_overdue(state, why);
             }
         }
     }
