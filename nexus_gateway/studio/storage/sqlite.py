@@ -140,7 +140,7 @@ def connect(path: Path, *, busy: float = 5.0) -> sqlite3.Connection:
             check_same_thread=False,
             cached_statements=256,
         )
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection, deadline=time.monotonic() + busy)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -8000")
@@ -148,6 +148,23 @@ def connect(path: Path, *, busy: float = 5.0) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as exc:
         raise StorageUnavailable(f"{path} cannot be opened as a database: {exc}") from exc
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, *, deadline: float) -> None:
+    """Switch to WAL, once more where another process does so at the same moment.
+
+    SQLite does not wait for the lock that a new file's switch takes, whatever the timeout is.
+    """
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as exc:
+            busy = exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def path_of(url: str) -> Path:
