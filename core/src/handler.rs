@@ -140,16 +140,6 @@ impl<R> Queue<R> {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// How many jobs wait now.
-    pub fn len(&self) -> usize {
-        self.waiting.lock().jobs.len()
-    }
-
-    /// Whether none waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Counts a request that is not a call: a busy thread never parks, and must not hold calls back.
     pub fn tick(&self) {
         if self.unannounced.load(Ordering::Relaxed) {

@@ -119,11 +119,6 @@ impl Endpoint {
         self.methods.iter().map(|(method, _)| method)
     }
 
-    /// Whether every method has a route.
-    pub fn takes_any(&self) -> bool {
-        self.any.is_some()
-    }
-
     fn route(&self, method: &Method) -> Option<usize> {
         let exact = |wanted: &Method| {
             self.methods.iter().find(|(known, _)| known == wanted).map(|(_, route)| *route)
