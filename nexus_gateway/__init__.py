@@ -40,6 +40,7 @@ from nexus_gateway.filters import (
 from nexus_gateway.layers import compress, cors, limit, log, timeout
 from nexus_gateway.reject import Code, Detail, Kind, Reject
 from nexus_gateway.reply import (
+    Chunks,
     Reply,
     Response,
     accepted,
@@ -51,6 +52,7 @@ from nexus_gateway.reply import (
 from nexus_gateway.route import Layer, Route, Routes, blocking, route
 
 __all__ = [
+    "Chunks",
     "Claims",
     "Code",
     "Detail",

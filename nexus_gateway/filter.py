@@ -117,6 +117,7 @@ class Filter(Generic[*Ts]):
         *,
         status: int | None = None,
         also: Sequence[int] = (),
+        streams: Sequence[str] = (),
         timeout: float | None = None,
         name: str | None = None,
         raises: Sequence[Code] = (),
@@ -127,6 +128,8 @@ class Filter(Generic[*Ts]):
             handler: an `async def`, or `blocking(fn)`.
             status: of an answer that is not a `Response`.
             also: further statuses of `Response` that are no refusals, for the documentation.
+            streams: content types of a `Response` whose content is an async generator, for the
+                documentation.
             timeout: seconds, 504 beyond; without it the gateway's.
             name: instead of the handler's qualified name.
             raises: the kinds of `Reject` that the handler raises, for the documentation.
@@ -137,6 +140,7 @@ class Filter(Generic[*Ts]):
             handler,
             status=status,
             also=tuple(also),
+            streams=tuple(streams),
             timeout=timeout,
             name=name,
             raises=tuple(raises),

@@ -175,12 +175,14 @@ class _Writer:
             headers["ratelimit"] = {"$ref": "#/components/headers/RateLimit"}
             headers["ratelimit-policy"] = {"$ref": "#/components/headers/RateLimitPolicy"}
         responses: Schema = {}
+        content: dict[int, Schema] = {}
         for status, content_type, kind in operation.answers:
             answer: Schema = {"description": phrase(status), "headers": headers}
             if content_type:
                 text: Schema = {"type": "string"}
                 schema = self.schemas.of(kind) if content_type == "application/json" else text
-                answer["content"] = {content_type: {"schema": schema}}
+                content.setdefault(status, {})[content_type] = {"schema": schema}
+                answer["content"] = content[status]
             responses[str(status)] = answer
         for status in refusals(operation, limited=limited or self.limited):
             responses[str(status)] = {"$ref": f"#/components/responses/Refused{status}"}

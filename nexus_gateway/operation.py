@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, get_args, get_origin
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Union, get_args, get_origin
 
 import msgspec
 
@@ -96,6 +97,7 @@ def _answers(route: Route) -> Iterator[tuple[int, str, object]]:
         case _ if route.handler is not None:
             answers = list(_returned(returns_of(route.handler), route.status))
             yield from answers
+            yield from ((route.status or 200, streamed, str) for streamed in route.streams)
             yield from ((also, *_form(also, answers)) for also in route.also)
         case _:
             pass
@@ -115,14 +117,28 @@ def _returned(returned: object, status: int | None) -> Iterator[tuple[int, str, 
     kind, empty = without_none(returned)
     if empty:
         yield 204, "", None
+    kind = _at_once(kind)
     if get_origin(kind) is Response:
         yield from _returned(get_args(kind)[0], status)
+    elif get_origin(kind) is AsyncGenerator:
+        return  # the route's `streams` say what it is
     elif kind is str:
         yield status or 200, "text/plain", str
     elif kind is bytes:
         yield status or 200, "application/octet-stream", bytes
     else:
         yield status or 200, "application/json", kind
+
+
+def _at_once(kind: object) -> object:
+    """Strip what is streamed from a union."""
+    if get_origin(kind) not in (Union, types.UnionType):
+        return kind
+    members = [one for one in get_args(kind) if get_origin(one) is not AsyncGenerator]
+    rest: object = members[0]
+    for member in members[1:]:
+        rest = Union[rest, member]  # noqa: UP007  # of values, not of types that are written here
+    return rest
 
 
 def kinds(operation: Operation) -> Iterator[object]:

@@ -1,12 +1,13 @@
 """What a handler may return: a value, which becomes JSON, text or bytes, or a `Response` around it.
 
 The core writes the answer: `None` is an empty 204, `str` is text, `bytes` is a byte stream, and
-anything else is JSON. A `Response` says the status, headers or content type as well.
+anything else is JSON. A `Response` says the status, headers or content type as well; where its
+content is an async generator, its chunks are sent as they are made, the head with the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -26,6 +27,8 @@ class Response(msgspec.Struct, Generic[T_co], frozen=True):
     content_type: str | None = None
 
 
+Chunks: TypeAlias = AsyncGenerator[bytes | str, None]
+"""What a handler streams as the content of a `Response`, for instance by what a client accepts."""
 Reply: TypeAlias = msgspec.Struct | Mapping[str, object] | Sequence[object] | str | bytes | None
 
 

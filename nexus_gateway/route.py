@@ -48,6 +48,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     stream: str | None = None
     status: int | None = None
     also: tuple[int, ...] = ()
+    streams: tuple[str, ...] = ()
     timeout: float | None = None
     name: str | None = None
     raises: tuple[Code, ...] = ()

@@ -12,6 +12,7 @@ import nexus_gateway.layers
 import nexus_gateway.terminals
 
 NAMES = [
+    "Chunks",
     "Claims",
     "Code",
     "Detail",

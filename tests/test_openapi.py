@@ -10,6 +10,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from nexus_gateway import (
+    Chunks,
     Claims,
     Response,
     Route,
@@ -182,6 +183,26 @@ def test_an_operation_is_named_and_described_by_its_handler() -> None:
     assert at(index, "summary") == "List entities"
     assert at(index, "description") == "The newest first."
     assert at(index, "tags") == ["entities"]
+
+
+def test_what_may_be_streamed_is_described_beside_what_is_given_at_once() -> None:
+    async def rows() -> Response[Chunks]:
+        raise NotImplementedError
+
+    async def either() -> Response[Entity | Chunks]:
+        raise NotImplementedError
+
+    streams = ["application/x-ndjson"]
+    routes = (path("rows") & get()).then(rows, streams=streams) | (path("either") & get()).then(
+        either, streams=streams
+    )
+
+    document = described(routes)
+
+    assert keys(at(document, "paths", "/rows", "get", "responses", "200", "content")) == streams
+    content = at(document, "paths", "/either", "get", "responses", "200", "content")
+    assert keys(content) == ["application/json", *streams]
+    assert at(content, "application/json", "schema", "$ref") == "#/components/schemas/Entity"
 
 
 def test_operation_ids_are_unique() -> None:

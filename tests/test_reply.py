@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
 from nexus_gateway import (
+    Chunks,
+    Reject,
     Reply,
     Response,
     accepted,
@@ -13,9 +17,11 @@ from nexus_gateway import (
     get,
     html,
     no_content,
+    param,
     path,
     see_other,
 )
+from nexus_gateway.server import Server
 from nexus_gateway.terminals import answer
 from nexus_gateway.testing import request
 
@@ -75,6 +81,66 @@ def test_a_constant_answer_is_json_or_text() -> None:
     assert answer("ok").content_type == TEXT
     assert answer("{}", content_type=JSON).body == "{}"
     assert answer("", headers=[("a", "b")]).headers == (("a", "b"),)
+
+
+async def rows() -> Chunks:
+    yield b"1\n"
+    await asyncio.sleep(0)
+    yield "2\n"
+
+
+async def fails() -> Chunks:
+    if msgspec.json.encode(1):
+        raise Reject("conflict")
+    yield b""
+
+
+async def empty() -> Chunks:
+    for _ in range(0):
+        yield b""
+
+
+@pytest.mark.parametrize("eager", [False, True])
+async def test_a_reply_may_be_streamed_or_given_at_once(*, eager: bool) -> None:
+    async def handler(rate: str) -> Response[list[int] | Chunks]:
+        if rate == "fast":
+            return Response([1, 2])
+        return Response(rows(), 206, (("x-rows", "2"),), "application/x-ndjson")
+
+    chain = path("x") / param("rate", str) & get()
+    route = chain.then(handler, also=[206], streams=["application/x-ndjson"])
+    async with Server(route, eager=eager) as server:
+        streamed = await request("GET /x/slow").send(server)
+        at_once = await request("GET /x/fast").send(server)
+
+    assert (streamed.status, streamed.body) == (206, b"1\n2\n")
+    assert streamed.header("content-type") == "application/x-ndjson"
+    assert (streamed.header("x-rows"), streamed.header("cache-control")) == ("2", "no-cache")
+    assert (at_once.status, at_once.json()) == (200, [1, 2])
+
+
+def test_a_stream_keeps_its_own_cache_control_and_may_be_empty() -> None:
+    async def handler() -> Response[Chunks]:
+        return Response(empty(), headers=(("cache-control", "max-age=5"),))
+
+    found = request("GET /x").reply((path("x") & get()).then(handler))
+
+    assert (found.status, found.body) == (200, b"")
+    assert found.header("cache-control") == "max-age=5"
+    assert found.header("content-type") == "application/octet-stream"
+
+
+def test_a_stream_that_fails_before_its_first_chunk_is_refused() -> None:
+    async def handler() -> Response[Chunks]:
+        return Response(fails())
+
+    async def wrong() -> Response[Chunks]:
+        return Response(rows(), headers=(("a", "b\n"),))
+
+    routes = (path("x") & get()).then(handler) | (path("y") & get()).then(wrong)
+
+    assert request("GET /x").reply(routes).status == 409
+    assert request("GET /y").reply(routes).status == 500
 
 
 @pytest.mark.parametrize("status", [100, 199, 600])

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
-use http::header::HeaderValue;
+use http::header::{CACHE_CONTROL, HeaderValue};
 use nexus_core::answer::{Answer, Chunks, Content};
 use nexus_core::handler::{Call, CallId, Outcome};
 use parking_lot::Mutex;
@@ -34,15 +34,16 @@ impl Bridge {
     #[new]
     #[pyo3(signature = (*, claims, trace, reply, encode, refuse, pump))]
     fn new(
+        py: Python<'_>,
         claims: Py<PyAny>,
         trace: Py<PyAny>,
         reply: Py<PyAny>,
         encode: Py<PyAny>,
         refuse: Py<PyAny>,
         pump: Py<PyAny>,
-    ) -> Self {
+    ) -> PyResult<Self> {
         let values = Values::new(claims, trace);
-        Self { values, replies: Replies::new(reply, encode, refuse), pump }
+        Ok(Self { values, replies: Replies::new(py, reply, encode, refuse)?, pump })
     }
 }
 
@@ -102,30 +103,41 @@ pub(crate) fn start(
     let Some(content_type) = &endpoint.stream else {
         return Ok(Work { coroutine: made.unbind(), id, request_id, stream: None });
     };
-    let stream = open(link, id, content_type.clone()).map_err(refused)?;
-    let pumped = bridge.pump.bind(py).call1((made, &stream)).map_err(refused)?;
-    Ok(Work { coroutine: pumped.unbind(), id, request_id, stream: Some(stream.unbind()) })
+    let mut head = Answer::empty(StatusCode::OK);
+    head.content_type = Some(content_type.clone());
+    pump(link, bridge, &made, head, id, &request_id).map_err(refused)
+}
+
+/// The work that writes the chunks of an async iterator as an answer with this head.
+fn pump(
+    link: &Bound<'_, Link>,
+    bridge: &Bridge,
+    chunks: &Bound<'_, PyAny>,
+    head: Answer,
+    id: CallId,
+    request_id: &Arc<str>,
+) -> PyResult<Work> {
+    let stream = open(link, id, head)?;
+    let coroutine = bridge.pump.bind(link.py()).call1((chunks, &stream))?.unbind();
+    Ok(Work { coroutine, id, request_id: Arc::clone(request_id), stream: Some(stream.unbind()) })
 }
 
 /// The stream of a call; its first chunk is what delivers the answer's head.
 fn open<'py>(
     link: &Bound<'py, Link>,
     id: CallId,
-    content_type: HeaderValue,
+    mut head: Answer,
 ) -> PyResult<Bound<'py, Stream>> {
     let (sender, receiver) = mpsc::channel(WINDOW);
-    let receiver = Mutex::new(Some(receiver));
+    if head.headers.iter().all(|(name, _)| name != CACHE_CONTROL) {
+        head.headers.push((CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+    }
+    let parts = Mutex::new(Some((receiver, head)));
     let target = link.clone().unbind();
     let queue = link.get().queue();
     let start = move |py: Python<'_>| {
-        let Some(receiver) = receiver.lock().take() else { return };
-        let chunks = Chunks::new(receiver, Abandon { queue, id });
-        let answer = Answer {
-            status: StatusCode::OK,
-            content_type: Some(content_type),
-            headers: vec![(http::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))],
-            content: Content::Stream(chunks),
-        };
+        let Some((receiver, mut answer)) = parts.lock().take() else { return };
+        answer.content = Content::Stream(Chunks::new(receiver, Abandon { queue, id }));
         target.bind(py).get().answer(target.bind(py), id, Ok(answer));
     };
     let stream = Stream::new(sender, Box::new(start), link.clone().unbind(), id.thread());
@@ -162,6 +174,13 @@ pub(crate) struct Work {
     id: CallId,
     request_id: Arc<str>,
     stream: Option<Py<Stream>>,
+}
+
+/// What follows a handler's end.
+enum Next<'py> {
+    Answer(Bound<'py, PyAny>),
+    /// It returned an answer whose chunks are still to be made.
+    Pump(Work),
 }
 
 enum Step<'py> {
@@ -271,6 +290,15 @@ impl Running {
         };
         let Some(work) = self.work.lock().take() else { return Ok(None) };
         let link = self.link.bind(py);
+        let returned = match returned.and_then(|value| work.continued(link, value)) {
+            Ok(Next::Pump(work)) => {
+                let coroutine = work.coroutine.bind(py).clone();
+                *self.work.lock() = Some(work);
+                return self.after(py, send(&coroutine, py.None().bind(py)));
+            }
+            Ok(Next::Answer(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
         link.get().forget(work.id);
         match returned {
             Ok(value) => work.returned(link, &value),
@@ -292,6 +320,24 @@ impl Running {
 }
 
 impl Work {
+    /// Goes on with the chunks of what was returned, where it is an answer that is made of chunks.
+    fn continued<'py>(
+        &self,
+        link: &Bound<'py, Link>,
+        value: Bound<'py, PyAny>,
+    ) -> PyResult<Next<'py>> {
+        if self.stream.is_some() {
+            return Ok(Next::Answer(value));
+        }
+        let bridge = link.get().bridge();
+        match bridge.replies.streamed(link.py(), &value)? {
+            None => Ok(Next::Answer(value)),
+            Some((head, chunks)) => {
+                pump(link, bridge, &chunks, head, self.id, &self.request_id).map(Next::Pump)
+            }
+        }
+    }
+
     fn returned(&self, link: &Bound<'_, Link>, value: &Bound<'_, PyAny>) {
         match &self.stream {
             None => {

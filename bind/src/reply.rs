@@ -22,11 +22,19 @@ pub(crate) struct Replies {
     reply: Py<PyAny>,
     encode: Py<PyAny>,
     refuse: Py<PyAny>,
+    /// The type of async generators.
+    chunks: Py<PyAny>,
 }
 
 impl Replies {
-    pub(crate) fn new(reply: Py<PyAny>, encode: Py<PyAny>, refuse: Py<PyAny>) -> Self {
-        Self { reply, encode, refuse }
+    pub(crate) fn new(
+        py: Python<'_>,
+        reply: Py<PyAny>,
+        encode: Py<PyAny>,
+        refuse: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let chunks = py.import("types")?.getattr("AsyncGeneratorType")?.unbind();
+        Ok(Self { reply, encode, refuse, chunks })
     }
 
     /// What a handler returned.
@@ -47,21 +55,29 @@ impl Replies {
         self.content(py, value, status)
     }
 
+    /// The head of an answer whose content is an async generator, and the generator.
+    pub(crate) fn streamed<'py>(
+        &self,
+        py: Python<'py>,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<(Answer, Bound<'py, PyAny>)>> {
+        if !value.get_type().is(self.reply.bind(py)) {
+            return Ok(None);
+        }
+        let chunks = value.getattr(intern!(py, "content"))?;
+        if !chunks.get_type().is(self.chunks.bind(py)) {
+            return Ok(None);
+        }
+        let mut answer = Answer::empty(status_of(py, value)?);
+        answer.content_type = Some(BINARY);
+        dress(py, value, answer).map(|answer| Some((answer, chunks)))
+    }
+
     /// An answer with a status and headers of its own.
     fn reply(&self, py: Python<'_>, reply: &Bound<'_, PyAny>) -> PyResult<Answer> {
-        let status: u16 = reply.getattr(intern!(py, "status"))?.extract()?;
-        let status = StatusCode::from_u16(status)
-            .map_err(|_| PyValueError::new_err(format!("{status} is not an HTTP status")))?;
-        let mut answer = self.content(py, &reply.getattr(intern!(py, "content"))?, status)?;
-        let content_type = reply.getattr(intern!(py, "content_type"))?;
-        if let Some(content_type) = content_type.extract::<Option<String>>()? {
-            answer.content_type = Some(header_value(&content_type)?);
-        }
-        for pair in reply.getattr(intern!(py, "headers"))?.try_iter()? {
-            let (name, value): (String, String) = pair?.extract()?;
-            answer.headers.push((header_name(&name)?, header_value(&value)?));
-        }
-        Ok(answer)
+        let content = reply.getattr(intern!(py, "content"))?;
+        let answer = self.content(py, &content, status_of(py, reply)?)?;
+        dress(py, reply, answer)
     }
 
     fn content(
@@ -120,6 +136,25 @@ impl Replies {
         }
         Ok(rejection)
     }
+}
+
+/// Gives an answer the content type and headers of a reply.
+fn dress(py: Python<'_>, reply: &Bound<'_, PyAny>, mut answer: Answer) -> PyResult<Answer> {
+    let content_type = reply.getattr(intern!(py, "content_type"))?;
+    if let Some(content_type) = content_type.extract::<Option<String>>()? {
+        answer.content_type = Some(header_value(&content_type)?);
+    }
+    for pair in reply.getattr(intern!(py, "headers"))?.try_iter()? {
+        let (name, value): (String, String) = pair?.extract()?;
+        answer.headers.push((header_name(&name)?, header_value(&value)?));
+    }
+    Ok(answer)
+}
+
+fn status_of(py: Python<'_>, reply: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
+    let status: u16 = reply.getattr(intern!(py, "status"))?.extract()?;
+    StatusCode::from_u16(status)
+        .map_err(|_| PyValueError::new_err(format!("{status} is not an HTTP status")))
 }
 
 fn header_name(name: &str) -> PyResult<HeaderName> {
