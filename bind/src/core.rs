@@ -22,7 +22,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use serde::Deserialize;
 
 use crate::call::{Bridge, Endpoint, Running, start};
-use crate::task::{Eager, Task, Tasks};
+use crate::task::{Batch, Eager, Task};
 
 pub(crate) type Queue = handler::Queue<Resolved>;
 
@@ -172,11 +172,14 @@ pub(crate) struct Link {
     endpoints: Vec<Py<Endpoint>>,
     bridge: Py<Bridge>,
     event_loop: Py<PyAny>,
-    tasks_made: Tasks,
+    batch: Batch,
     eager: Option<Eager>,
     cancelled_error: Py<PyAny>,
     flush: PyOnceLock<Py<PyAny>>,
     jobs: Mutex<Vec<Job<Resolved>>>,
+    /// Calls of the batch at hand that are to become tasks.
+    started: Mutex<Vec<(CallId, Running)>>,
+    advance: PyOnceLock<Py<PyAny>>,
     /// By thread.
     outbox: Mutex<Vec<Vec<(CallId, Outcome)>>>,
     flushing: AtomicBool,
@@ -207,9 +210,16 @@ impl Link {
             this.flush(); // most handlers are at their end already
             return done;
         }
-        // Runs after the first steps of the tasks made above: most are at their end then.
-        this.flushing.store(false, Ordering::Relaxed);
-        this.schedule_flush(slf).and(done)
+        let made = this.make_tasks(slf.py());
+        this.schedule_advance(slf).and(done).and(made)
+    }
+
+    /// Runs the first steps of the tasks made by `drain`: most are at their end then.
+    fn advance(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        let done = this.batch.advance(slf.py());
+        this.flush();
+        if this.batch.is_done() { done } else { this.schedule_advance(slf).and(done) }
     }
 
     /// Hands over the answers that are there, a batch for each thread.
@@ -253,11 +263,13 @@ impl Link {
             endpoints: core.endpoints.iter().map(|endpoint| endpoint.clone_ref(py)).collect(),
             bridge: core.bridge.clone_ref(py),
             event_loop: event_loop.clone().unbind(),
-            tasks_made: Tasks::new(event_loop)?,
+            batch: Batch::new(event_loop)?,
             eager: eager.then(|| Eager::new(event_loop)).transpose()?,
             cancelled_error: asyncio.getattr("CancelledError")?.unbind(),
             flush: PyOnceLock::new(),
             jobs: Mutex::new(Vec::new()),
+            started: Mutex::new(Vec::new()),
+            advance: PyOnceLock::new(),
             flushing: AtomicBool::new(false),
             tasks: Mutex::new(AHashMap::new()),
             promises: Mutex::new(AHashMap::new()),
@@ -291,7 +303,6 @@ impl Link {
 
     /// Runs a call as a task of the loop.
     fn run(&self, slf: &Bound<'_, Self>, call: handler::Call) -> PyResult<()> {
-        let py = slf.py();
         let id = call.id;
         let Some(endpoint) = self.endpoints.get(call.handler as usize) else {
             return Err(PyRuntimeError::new_err("the plan names a handler that was not given"));
@@ -303,15 +314,29 @@ impl Link {
                 return Ok(());
             }
         };
-        let task = if let Some(eager) = &self.eager {
-            eager.run(slf, work)?
-        } else {
-            let running = Py::new(py, Running::new(slf.clone().unbind(), Some(work)))?;
-            Some((self.tasks_made.make(py, &running, None)?, running))
+        let Some(eager) = &self.eager else {
+            self.started.lock().push((id, Running::new(slf.clone().unbind(), Some(work))));
+            return Ok(());
         };
-        // None is at its end already.
+        let task = eager.run(slf, work)?; // None is at its end already
         self.tasks.lock().extend(task.map(|task| (id, task)));
         Ok(())
+    }
+
+    fn make_tasks(&self, py: Python<'_>) -> PyResult<()> {
+        let started = std::mem::take(&mut *self.started.lock());
+        let (ids, calls): (Vec<_>, Vec<_>) = started.into_iter().unzip();
+        let made = self.batch.make(py, calls.into_iter())?;
+        self.tasks.lock().extend(ids.into_iter().zip(made));
+        Ok(())
+    }
+
+    fn schedule_advance(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let advance = self
+            .advance
+            .get_or_try_init(py, || slf.getattr(intern!(py, "advance")).map(Bound::unbind))?;
+        self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (advance,)).map(|_| ())
     }
 
     fn cancel(&self, py: Python<'_>, id: CallId) -> PyResult<()> {
