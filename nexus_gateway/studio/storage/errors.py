@@ -2,6 +2,9 @@
 
 StorageError
 ├── StorageUnavailable    try again later: the queue is full, the deadline passed, the disk failed
+├── GraphTimeout          a statement ran into the time it was given; nothing was changed
+├── BadStatement          the graph does not take a statement; whoever wrote it must change it
+├── Conflict              two things would have one identity; nothing was changed
 └── SchemaMismatch        the stored schema is not what this version knows; a person must decide
 """
 
@@ -27,3 +30,15 @@ class StorageUnavailable(StorageError):  # noqa: N818 - what is said, not what f
 
 class SchemaMismatch(StorageError):  # noqa: N818 - what is said, not what failed
     """Say that the database was changed by something that this version does not know."""
+
+
+class GraphTimeout(StorageError):  # noqa: N818 - what is said, not what failed
+    """Say that a statement ran into the time it was given; nothing was changed."""
+
+
+class BadStatement(StorageError):  # noqa: N818 - what is said, not what failed
+    """Say that the graph does not take a statement, in the engine's words; nothing was changed."""
+
+
+class Conflict(StorageError):  # noqa: N818 - what is said, not what failed
+    """Say that two nodes would have one identity; nothing was changed."""
