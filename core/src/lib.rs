@@ -9,6 +9,7 @@ pub mod clock;
 pub mod connection;
 pub mod filters;
 pub mod handler;
+pub mod hub;
 pub mod layers;
 mod malformed;
 pub mod plan;
