@@ -6,18 +6,20 @@ the change is kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import UNSET, structs
 
+from nexus_gateway.studio.fields import merge_patch
 from nexus_gateway.studio.intelligence.errors import NotFound, RevisionMismatch
-from nexus_gateway.studio.intelligence.models import Entity, Outcome, version_of
+from nexus_gateway.studio.intelligence.models import Entity, Outcome
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from nexus_gateway.studio.intelligence.models import Condition, Content, Patch
+    from nexus_gateway.studio.conditions import Condition
+    from nexus_gateway.studio.intelligence.models import Content, Patch
     from nexus_gateway.studio.intelligence.store import Edit
 
 
@@ -48,20 +50,13 @@ def guarded(entity_id: str, condition: Condition, edit: Edit) -> Edit:
     """Check a condition in the same transaction, before the edit."""
 
     def checked(current: Entity | None) -> Entity | None:
-        if not _holds(condition, current):
+        state = None if current is None else (current.revision, current.created_at)
+        if not condition.holds(state):
             found = "there is none" if current is None else f"it has revision {current.revision}"
             raise RevisionMismatch(f"entity {entity_id!r} is not as expected: {found}")
         return edit(current)
 
     return checked
-
-
-def _holds(condition: Condition, current: Entity | None) -> bool:
-    if current is None:
-        return not (condition.present or condition.versions)
-    names = (version_of(current), str(current.revision))
-    named = not condition.versions or any(name in condition.versions for name in names)
-    return named and not condition.absent
 
 
 def merged(current: Entity, patch: Patch) -> Entity:
@@ -75,22 +70,11 @@ def merged(current: Entity, patch: Patch) -> Entity:
         after = structs.replace(after, tags=tuple(dict.fromkeys(patch.tags or ())))
     if patch.attributes is not UNSET:
         before = msgspec.json.decode(current.attributes, type=dict[str, object])
-        attributes: object = {} if patch.attributes is None else _merge(before, patch.attributes)
+        attributes: object = (
+            {} if patch.attributes is None else merge_patch(before, patch.attributes)
+        )
         after = structs.replace(after, attributes=msgspec.Raw(msgspec.json.encode(attributes)))
     return after
-
-
-def _merge(target: object, patch: object) -> object:
-    """Merge as RFC 7396, section 2 has it."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(cast("dict[str, object]", target)) if isinstance(target, dict) else {}
-    for key, value in cast("dict[str, object]", patch).items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = _merge(result.get(key), value)
-    return result
 
 
 def changed(current: Entity, wanted: Entity, moment: datetime) -> Entity:

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from nexus_gateway.studio.conditions import version_name
+from nexus_gateway.studio.fields import (
+    Cursor,
+    EntityId,
+    EntityType,
+    JsonObject,
+    Name,
+    Tag,
+    Tags,
+    check_depth,
+    check_plain,
+)
 
-EntityId: TypeAlias = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=128,
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:@+~=,-]*$",
-        description="Unique within the tenant; safe in a URL.",
-        examples=["debian:python3"],
-    ),
-]
-EntityType: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=64, description="What kind of thing it is.")
-]
-Name: TypeAlias = Annotated[str, Meta(max_length=256, description="For people.")]
-Tag: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-Tags: TypeAlias = Annotated[tuple[Tag, ...], Meta(max_length=64)]
-Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-DEPTH = 32
-"""Levels that attributes may be nested; what walks them may then call itself."""
-JsonObject: TypeAlias = Annotated[
-    msgspec.Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": True})
-]
 RESERVED = frozenset({"search"})
 """Ids that would hide behind paths of our own."""
 
@@ -67,8 +52,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        _check_plain(self.entity_type, *self.tags)
-        _check_depth(self.attributes, DEPTH)
+        check_plain(self.entity_type, *self.tags)
+        check_depth(self.attributes)
 
 
 class Replacement(Content, frozen=True, kw_only=True):
@@ -85,7 +70,7 @@ class Draft(Content, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
         super().__post_init__()
-        _check_plain(self.entity_id)
+        check_plain(self.entity_id)
         if self.entity_id in RESERVED:
             raise ValueError(f"entity_id {self.entity_id!r} is reserved")
 
@@ -100,10 +85,10 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        _check_plain(*(self.tags or ()))
+        check_plain(*(self.tags or ()))
         if self.entity_type is not UNSET:
-            _check_plain(self.entity_type)
-        _check_depth(self.attributes, DEPTH)
+            check_plain(self.entity_type)
+        check_depth(self.attributes)
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -127,19 +112,6 @@ class Imported(msgspec.Struct, frozen=True):
     updated: int
     unchanged: int
     items: tuple[Outcome, ...]
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """What a change expects to find stored; by default anything, or nothing.
-
-    versions: one of these, as `version_of` writes them, or as bare revisions.
-    present: an entity, whichever.
-    absent: no entity.
-    """
-
-    versions: tuple[str, ...] = ()
-    present: bool = False
-    absent: bool = False
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -269,25 +241,4 @@ class Report(msgspec.Struct, frozen=True):
 
 def version_of(entity: Entity) -> str:
     """Name a state of an entity; an entity made anew under an old id has none of the old names."""
-    made = int(entity.created_at.timestamp() * 1_000_000)
-    return f"{entity.revision}-{made:x}"
-
-
-def _check_plain(*texts: str) -> None:
-    # Searched as one: a batch has thousands of tags.
-    found = _CONTROL.search("".join(texts))
-    if found is not None:
-        raise ValueError(f"expected no control character, found {found[0]!r}")
-
-
-def _check_depth(value: object, levels: int) -> None:
-    inner: Iterable[object] = ()
-    if isinstance(value, dict):
-        inner = cast("dict[str, object]", value).values()
-    elif isinstance(value, list):
-        inner = cast("list[object]", value)
-    for item in inner:
-        if isinstance(item, dict | list):
-            if levels == 1:
-                raise ValueError(f"attributes are nested deeper than {DEPTH} levels")
-            _check_depth(cast("object", item), levels - 1)
+    return version_name(entity.revision, entity.created_at)

@@ -6,7 +6,6 @@ and `If-None-Match` make a change depend on it (RFC 9110, section 13).
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NoReturn
 
 from nexus_gateway import (
@@ -28,13 +27,13 @@ from nexus_gateway import (
     query,
     query_method,
 )
+from nexus_gateway.studio.etags import etag, expected, known
+from nexus_gateway.studio.fields import EntityId
 from nexus_gateway.studio.intelligence import errors
 from nexus_gateway.studio.intelligence.models import (
     Batch,
-    Condition,
     Draft,
     Entity,
-    EntityId,
     Found,
     Imported,
     Page,
@@ -130,7 +129,7 @@ class Intelligence:
     ) -> Response[Entity | None]:
         """Get an entity."""
         entity = await self._service.get(_tenant(claims), entity_id)
-        if _known(if_none_match, entity):
+        if known(if_none_match, version_of(entity)):
             return Response(None, 304, _etag(entity))
         return Response(entity, 200, _etag(entity))
 
@@ -186,47 +185,6 @@ async def refuse(error: Exception) -> NoReturn:
             await refuse_storage(error)
 
 
-def expected(if_match: str | None, if_none_match: str | None = None) -> Condition:
-    """Read what a change expects to find out of its conditional headers.
-
-    Raises:
-        Reject: a header is not a list of entity tags, or asks for what is not done here.
-    """
-    wanted = _tags("if-match", if_match)
-    unwanted = _tags("if-none-match", if_none_match)
-    if unwanted not in ((), ("*",)):
-        raise _bad_header("if-none-match", "only * makes sense for a change")
-    return Condition(
-        versions=() if "*" in wanted else wanted, present="*" in wanted, absent="*" in unwanted
-    )
-
-
-def _known(if_none_match: str | None, entity: Entity) -> bool:
-    tags = _tags("if-none-match", if_none_match)
-    return "*" in tags or version_of(entity) in tags
-
-
-_TAGS = re.compile(r'[ \t]*(?:W/)?"([^"]*)"[ \t]*(?:,|$)')
-
-
-def _tags(name: str, value: str | None) -> tuple[str, ...]:
-    """Read entity tags, or the one entry `*`.
-
-    A weak tag is taken for its strong one: the gateway weakens a tag where it compresses the
-    answer, and what is compared here is the entity's state, not the answer's bytes.
-    """
-    if value is None or value.strip() == "*":
-        return () if value is None else ("*",)
-    if _TAGS.sub("", value):
-        raise _bad_header(name, 'expected * or a list of entity tags such as "1-5d3"')
-    return tuple(_TAGS.findall(value))
-
-
-def _bad_header(name: str, message: str) -> Reject:
-    detail = Detail("header", name, "entity tags", message)
-    return Reject("validation_error", f"header {name}: {message}", status=400, details=[detail])
-
-
 def _other_id(entity_id: str) -> Reject:
     message = f"expected the path's {entity_id!r} or nothing"
     detail = Detail("body", "entity_id", "str", message)
@@ -239,7 +197,7 @@ def _created(entity: Entity) -> Response[Entity]:
 
 
 def _etag(entity: Entity) -> tuple[tuple[str, str], ...]:
-    return (("etag", f'"{version_of(entity)}"'),)
+    return etag(version_of(entity))
 
 
 def _tenant(claims: Claims) -> str:

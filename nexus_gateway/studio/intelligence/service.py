@@ -20,7 +20,6 @@ from nexus_gateway.studio.intelligence.edits import (
 from nexus_gateway.studio.intelligence.errors import AlreadyExists, BadQuery
 from nexus_gateway.studio.intelligence.growth import fill, since
 from nexus_gateway.studio.intelligence.models import (
-    Condition,
     Content,
     Draft,
     Entity,
@@ -40,6 +39,7 @@ from nexus_gateway.studio.storage import cursor
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
+    from nexus_gateway.studio.conditions import Condition
     from nexus_gateway.studio.intelligence.store import Edit, EntityStore
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.intelligence.errors import BadQuery
 from nexus_gateway.studio.intelligence.models import (
-    Condition,
     Draft,
     Search,
     Selection,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.intelligence.errors import (
     AlreadyExists,
     BadQuery,
@@ -16,7 +17,6 @@ from nexus_gateway.studio.intelligence.errors import (
     RevisionMismatch,
 )
 from nexus_gateway.studio.intelligence.models import (
-    Condition,
     Content,
     Draft,
     Entity,

@@ -1,0 +1,58 @@
+"""Entity tags: conditional headers as the rooms' services take them (RFC 9110, section 13)."""
+
+from __future__ import annotations
+
+import re
+
+from nexus_gateway import Detail, Reject
+from nexus_gateway.studio.conditions import Condition
+
+_TAGS = re.compile(r'[ \t]*(?:W/)?"([^"]*)"[ \t]*(?:,|$)')
+
+
+def expected(if_match: str | None, if_none_match: str | None = None) -> Condition:
+    """Read what a change expects to find out of its conditional headers.
+
+    Raises:
+        Reject: a header is not a list of entity tags, or asks for what is not done here.
+    """
+    wanted = _tags("if-match", if_match)
+    unwanted = _tags("if-none-match", if_none_match)
+    if unwanted not in ((), ("*",)):
+        raise _bad_header("if-none-match", "only * makes sense for a change")
+    return Condition(
+        versions=() if "*" in wanted else wanted, present="*" in wanted, absent="*" in unwanted
+    )
+
+
+def known(if_none_match: str | None, version: str) -> bool:
+    """Say whether the caller has this version already.
+
+    Raises:
+        Reject: the header is not a list of entity tags.
+    """
+    tags = _tags("if-none-match", if_none_match)
+    return "*" in tags or version in tags
+
+
+def etag(version: str) -> tuple[tuple[str, str], ...]:
+    """Write the header that names a version."""
+    return (("etag", f'"{version}"'),)
+
+
+def _tags(name: str, value: str | None) -> tuple[str, ...]:
+    """Read entity tags, or the one entry `*`.
+
+    A weak tag is taken for its strong one: the gateway weakens a tag where it compresses the
+    answer, and what is compared here is the entity's state, not the answer's bytes.
+    """
+    if value is None or value.strip() == "*":
+        return () if value is None else ("*",)
+    if _TAGS.sub("", value):
+        raise _bad_header(name, 'expected * or a list of entity tags such as "1-5d3"')
+    return tuple(_TAGS.findall(value))
+
+
+def _bad_header(name: str, message: str) -> Reject:
+    detail = Detail("header", name, "entity tags", message)
+    return Reject("validation_error", f"header {name}: {message}", status=400, details=[detail])
