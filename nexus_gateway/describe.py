@@ -50,6 +50,8 @@ def _terminal(route: plan.Route) -> str:
     match route.terminal:
         case plan.Answer(status=status, content_type=content_type):
             return f"answer({status} {content_type.partition(';')[0]})"
+        case plan.Files(folder=folder):
+            return f"files({folder})"
         case plan.Metrics(format=written):
             return f"metrics({written})"
         case plan.Python(stream=stream):

@@ -32,10 +32,12 @@ from nexus_gateway.node import (
 )
 from nexus_gateway.route import Route, Routes
 from nexus_gateway.terminals.answer import answer
+from nexus_gateway.terminals.files import files
 from nexus_gateway.terminals.metrics import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path as Folder
 
     from nexus_gateway.reject import Code
     from nexus_gateway.reply import Reply
@@ -190,6 +192,60 @@ class Filter(Generic[*Ts]):
     def metrics(self, written: plan.MetricsFormat, *, name: str | None = None) -> Route:
         """End the chain in the core: its counters, as `prometheus` text or as JSON."""
         return Route(self.node, self.slots, None, terminal=metrics(written), name=name)
+
+    @overload
+    def files(
+        self: Filter[()],
+        folder: str | Folder,
+        *,
+        index: str | None = ...,
+        fallback: bool = ...,
+        immutable: Sequence[str] = ...,
+        headers: Sequence[tuple[str, str]] = ...,
+        name: str | None = ...,
+    ) -> Route: ...
+    @overload
+    def files(
+        self: Filter[str],
+        folder: str | Folder,
+        *,
+        index: str | None = ...,
+        fallback: bool = ...,
+        immutable: Sequence[str] = ...,
+        headers: Sequence[tuple[str, str]] = ...,
+        name: str | None = ...,
+    ) -> Route: ...
+    def files(
+        self,
+        folder: str | Folder,
+        *,
+        index: str | None = "index.html",
+        fallback: bool = False,
+        immutable: Sequence[str] = (),
+        headers: Sequence[tuple[str, str]] = (),
+        name: str | None = None,
+    ) -> Route:
+        """End the chain in the core: a file below `folder`, by the chain's one text (`tail`).
+
+        Without a text it is the index. The folder is read at start and served from memory.
+
+        Args:
+            folder: only what is below it at start is served, and no hidden files.
+            index: the file that stands for a folder, None for none.
+            fallback: whether the index answers for names without an extension that are not there.
+            immutable: beginnings of names whose files clients may keep for a year.
+            headers: sent with each file.
+            name: of the route.
+
+        Raises:
+            TypeError: the chain extracts more than one text.
+        """
+        if len(self.slots) > 1:
+            raise TypeError(f"files takes one text, the chain extracts {len(self.slots)} values")
+        terminal = files(
+            folder, index=index, fallback=fallback, immutable=immutable, headers=headers
+        )
+        return Route(self.node, self.slots, None, terminal=terminal, name=name)
 
     def __bool__(self) -> NoReturn:
         raise TypeError("filters combine with & and |, not with 'and' and 'or'")

@@ -49,11 +49,14 @@ class Operation(msgspec.Struct, frozen=True):
 
 
 def is_described(route: Route) -> bool:
-    """Say whether a route is part of the API: a page in HTML is not."""
-    return not (
-        isinstance(route.terminal, plan.Answer)
-        and route.terminal.content_type.startswith("text/html")
-    )
+    """Say whether a route is part of the API: pages, in HTML or as files, are not."""
+    match route.terminal:
+        case plan.Answer(content_type=content_type):
+            return not content_type.startswith("text/html")
+        case plan.Files():
+            return False
+        case _:
+            return True
 
 
 def read(route: Route, chain: Lowered) -> Operation:

@@ -16,7 +16,7 @@ PLAN_VERSION = 1
 
 LimitBy: TypeAlias = Literal["subject", "address", "api"]
 Content: TypeAlias = Literal["json", "bytes", "text"]
-MetricsFormat: TypeAlias = Literal["prometheus", "summary", "routes"]
+MetricsFormat: TypeAlias = Literal["prometheus", "summary", "routes", "subjects", "timeseries"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 
@@ -184,7 +184,21 @@ class Metrics(_Part, frozen=True, tag_field="op", tag="metrics"):
     format: MetricsFormat
 
 
-Terminal: TypeAlias = Python | Answer | Metrics
+class Files(_Part, frozen=True, tag_field="op", tag="files"):
+    """A file of a folder that the core reads at start, by the text that the chain extracts.
+
+    `index` stands for a folder, with `fallback` also for names without an extension that are not
+    there; names that begin with one of `immutable` may be kept for a year.
+    """
+
+    folder: str
+    index: str | None = None
+    fallback: bool = False
+    immutable: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+Terminal: TypeAlias = Python | Answer | Metrics | Files
 
 # --- layers: what wraps every route ---
 

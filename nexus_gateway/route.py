@@ -80,7 +80,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
             return self.name
         if self.handler is not None:
             return name_of(self.handler)
-        return "metrics" if isinstance(self.terminal, plan.Metrics) else "answer"
+        return "answer" if self.terminal is None else str(self.terminal.__struct_config__.tag)
 
     @property
     def place(self) -> str:

@@ -110,6 +110,20 @@ TERMINALS: dict[str, plan.Plan] = {
         )
     ),
     "metrics": _plan(_route(terminal=plan.Metrics(format="prometheus"))),
+    "files": _plan(
+        _route(
+            plan.Param(name="file", kind=plan.Str()),
+            path="/plans/{*file}",
+            # These plans: a folder that is there, seen from the root of the repository.
+            terminal=plan.Files(
+                folder="tests/plans",
+                index="terminal-files.json",
+                fallback=True,
+                immutable=("scalar-",),
+                headers=(("referrer-policy", "no-referrer"),),
+            ),
+        )
+    ),
 }
 LAYERS: dict[str, plan.Plan] = {
     "log": _plan(_route(), layers=plan.Layers(log=plan.Log(level="warning"))),

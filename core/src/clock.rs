@@ -13,6 +13,16 @@ pub fn timestamp() -> String {
     format_timestamp(elapsed.as_secs(), elapsed.subsec_millis())
 }
 
+/// Milliseconds since 1970.
+pub fn now_millis() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+/// Milliseconds since 1970, as [`timestamp`] writes now.
+pub fn timestamp_of(millis: u64) -> String {
+    format_timestamp(millis / 1000, (millis % 1000) as u32)
+}
+
 /// Now, as the `Date` header wants it (RFC 9110, section 5.6.7).
 pub fn http_date() -> String {
     httpdate::fmt_http_date(SystemTime::now())

@@ -250,6 +250,23 @@ pub enum Terminal {
         /// How they are written.
         format: MetricsFormat,
     },
+    /// A file of a folder that is read at start, by the text that the chain extracts.
+    Files {
+        /// The folder; only what is below it when the gateway starts is served, hidden files never.
+        folder: String,
+        /// The file that stands for the folder itself.
+        #[serde(default)]
+        index: Option<String>,
+        /// Whether the index answers for what is not there and has no dot in its last segment: routes of a page.
+        #[serde(default)]
+        fallback: bool,
+        /// Beginnings of names that never change their content, and may be kept for a year.
+        #[serde(default)]
+        immutable: Vec<String>,
+        /// Further headers.
+        #[serde(default)]
+        headers: Vec<(String, String)>,
+    },
 }
 
 /// How counters are written.
@@ -262,6 +279,10 @@ pub enum MetricsFormat {
     Summary,
     /// A JSON list with the figures of each route.
     Routes,
+    /// A JSON list of the callers who asked most.
+    Subjects,
+    /// JSON: what happened in each of the last seconds.
+    Timeseries,
 }
 
 /// What wraps every route. `None` leaves a layer out.

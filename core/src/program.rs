@@ -8,6 +8,7 @@ use http::Method;
 
 use crate::filters::Filter;
 use crate::filters::auth::Verifier;
+use crate::filters::limit::tally::Tally;
 use crate::filters::limit::{AddressLimiter, Shared};
 use crate::layers::compress::Compress;
 use crate::layers::cors::Cors;
@@ -112,14 +113,16 @@ impl Program {
             .map(|route| Route::build(route, &build))
             .collect::<Result<Vec<_>, _>>()?;
         let router = Router::build(&plan.routes)?;
-        let (metrics, series, unmatched) = count(&router);
         let layers = &plan.layers;
+        let address_limit =
+            layers.limit.as_ref().map(|limit| AddressLimiter::build(limit, &limits)).transpose()?;
+        let (metrics, series, unmatched) = count(&router, limits.tallies());
         Ok(Self {
             router,
             routes,
             cors: layers.cors.as_ref().map(Cors::build).transpose()?,
             compress: layers.compress.as_ref().map(Compress::build).transpose()?,
-            address_limit: layers.limit.as_ref().map(AddressLimiter::build).transpose()?,
+            address_limit,
             verifier,
             bounds: plan.bounds.clone(),
             metrics,
@@ -161,7 +164,7 @@ impl Route {
     }
 }
 
-fn count(router: &Router) -> (Metrics, Vec<EndpointSeries>, usize) {
+fn count(router: &Router, limits: Vec<Arc<Tally>>) -> (Metrics, Vec<EndpointSeries>, usize) {
     let mut all = Vec::new();
     let mut add = |route: &str, method: &str| {
         all.push(Series::new(route, method));
@@ -184,5 +187,5 @@ fn count(router: &Router) -> (Metrics, Vec<EndpointSeries>, usize) {
         })
         .collect();
     let unmatched = add("unmatched", "other");
-    (Metrics::new(all), endpoints, unmatched)
+    (Metrics::new(all, limits), endpoints, unmatched)
 }

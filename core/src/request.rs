@@ -182,6 +182,7 @@ impl Exchange {
         }
         match &route.terminal {
             Terminal::Constant(constant) => Ok(constant.answer()),
+            Terminal::Files(files) => files.answer(&values, &self.parts.headers),
             Terminal::Metrics(format) => {
                 let metrics = &program.metrics;
                 metrics.log_lost.store(program.log.lost(), Ordering::Relaxed);
@@ -416,6 +417,9 @@ impl Drop for Exchange {
         metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
         let series = metrics.series(self.series);
         series.observe(self.status, elapsed, self.bytes, &self.trace.trace_id);
+        if let Some(claims) = &self.claims {
+            metrics.call(claims.tenant.as_deref(), &claims.subject);
+        }
         if program.log.takes(log::level_of(self.status)) {
             self.log(program, elapsed);
         }

@@ -134,6 +134,7 @@ impl Worker {
             if now - self.now() >= SWEEP.as_millis() as u64 {
                 self.clock.store(now, Ordering::Relaxed);
                 self.close_all_overdue(now);
+                self.gateway.program.metrics.sample();
             }
             self.replies.expire(Instant::now());
             let waited_for = self.replies.is_waited_for();

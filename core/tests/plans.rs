@@ -39,6 +39,8 @@ fn secrets(plan: &Plan) -> Secrets {
 
 #[test]
 fn every_file_is_read_and_compiled() {
+    // The folder of the terminal `files` is named from the root of the repository, as a user would.
+    std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
     for (name, bytes) in files() {
         let plan: Plan =
             serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -1,6 +1,7 @@
 """Terminals: what the core answers itself, at the end of a chain."""
 
 from nexus_gateway.terminals.answer import answer
+from nexus_gateway.terminals.files import files
 from nexus_gateway.terminals.metrics import metrics
 
-__all__ = ["answer", "metrics"]
+__all__ = ["answer", "files", "metrics"]

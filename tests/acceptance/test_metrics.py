@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.acceptance.support import SECRET, Gateway, bearer, code_of, exchange
+from tests.acceptance.support import PATIENCE, SECRET, Gateway, bearer, code_of, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # The package has types for one of its parsers only.
 _parse_open: Callable[[str], Iterator[Metric]] = parse_open  # pyright: ignore[reportUnknownVariableType]
+FORMS = [f"/api/metrics{form}" for form in ("", "/routes", "/subjects", "/timeseries")]
 OPEN = "application/openmetrics-text; version=1.0.0"
 
 
@@ -36,6 +38,52 @@ def counted(tmp_path: Path) -> Generator[Gateway]:
         yield gateway
 
 
+class Caller(msgspec.Struct):
+    """Who was counted, and how often."""
+
+    subject: str
+    count: int
+    over: int
+
+
+class Limit(msgspec.Struct):
+    """What a limit did."""
+
+    name: str
+    rule: str
+    passed: int
+    refused: int
+    top: list[Caller]
+
+
+class Line(msgspec.Struct):
+    """A route in the summary."""
+
+    route: str
+    method: str
+    total: int
+    client_errors: int
+
+
+class Second(msgspec.Struct):
+    """An item of `/api/metrics/timeseries`."""
+
+    timestamp: str
+    seconds: float
+    requests: int
+    client_errors: int
+    buckets: list[int]
+    p99_seconds: float
+    resident_bytes: int
+
+
+class Series(msgspec.Struct):
+    """`/api/metrics/timeseries`."""
+
+    bounds_seconds: list[float]
+    items: list[Second]
+
+
 class Figures(msgspec.Struct):
     """What both JSON forms say."""
 
@@ -44,6 +92,7 @@ class Figures(msgspec.Struct):
     p50_seconds: float
     p95_seconds: float
     p99_seconds: float
+    buckets: list[int]
 
 
 class Summary(msgspec.Struct):
@@ -53,6 +102,10 @@ class Summary(msgspec.Struct):
     statuses: dict[str, int]
     refusals: dict[str, int]
     uptime_seconds: float
+    bounds_seconds: list[float]
+    limits: list[Limit]
+    subjects: list[Caller]
+    routes: list[Line]
 
 
 class ByRoute(Figures, kw_only=True):
@@ -191,7 +244,7 @@ def test_a_bucket_has_the_trace_of_one_of_its_requests(counted: Gateway) -> None
 
 def test_json_figures_need_their_scope(counted: Gateway) -> None:
     with counted.client() as client:
-        for path in ("/api/metrics", "/api/metrics/routes"):
+        for path in FORMS:
             refused = client.get(path, headers=bearer("intelligence:read"))
             assert (refused.status_code, code_of(refused)) == (403, "permission_denied")
             assert client.get(path, headers=bearer("metrics:read")).status_code == 200
@@ -211,6 +264,60 @@ def test_json_figures_are_those_of_the_counters(counted: Gateway) -> None:
     [health] = [item for item in routes.items if item.route == "/health"]
     assert (health.total, health.statuses) == (30, {"200": 30})
     assert 0 < health.p50_seconds <= health.p95_seconds <= health.p99_seconds < 1
+    assert sum(health.buckets) == 30
+    assert sum(summary.requests.buckets) == 31
+    assert len(summary.requests.buckets) == len(summary.bounds_seconds) + 1
+    lines = {(line.route, line.total, line.client_errors) for line in summary.routes}
+    assert lines == {("/health", 30, 0), ("unmatched", 1, 1)}
+
+
+def test_a_limit_tells_what_it_did_and_whom_it_refused_most(tmp_path: Path) -> None:
+    settings = {"NEXUS_JWT_SECRET": SECRET, "NEXUS_RATE_LIMIT": "1/min burst 5"}
+    path = "/api/intelligence/entities"
+    with Gateway(tmp_path, environment=settings) as gateway, gateway.client() as client:
+        for subject, requests in (("bob", 7), ("alice", 12)):
+            for _ in range(requests):
+                client.get(path, headers=bearer("*", subject=subject))
+        summary = msgspec.json.decode(
+            client.get("/api/metrics", headers=bearer("metrics:read", subject="op")).content,
+            type=Summary,
+        )
+        subjects = client.get("/api/metrics/subjects", headers=bearer("metrics:read")).json()
+        found = samples(client)
+
+    [limit] = [limit for limit in summary.limits if limit.name == "subject"]
+    assert (limit.rule, limit.passed, limit.refused) == ("1 per 60 s, 5 at once", 10, 9)
+    assert [(who.subject, who.count, who.over) for who in limit.top] == [
+        ("alice", 7, 0),
+        ("bob", 2, 0),
+    ]
+    name = "nexus_limit_requests_total"
+    assert count(found, name, limit="subject", outcome="passed") == 10
+    assert count(found, name, limit="subject", outcome="refused") == 9
+    assert [(who.subject, who.count) for who in summary.subjects] == [("alice", 12), ("bob", 7)]
+    assert subjects["items"][0] == {"subject": "alice", "count": 12, "over": 0}
+
+
+def test_the_last_seconds_add_up_to_what_was_sent(counted: Gateway) -> None:
+    with counted.client(headers=bearer("metrics:read")) as client:
+        for _ in range(40):
+            client.get("/health")
+        for _ in range(2):
+            client.get("/nowhere")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            answer = client.get("/api/metrics/timeseries")
+            series = msgspec.json.decode(answer.content, type=Series)
+            if sum(second.client_errors for second in series.items) == 2:
+                break
+            assert time.monotonic() < deadline
+
+    assert sum(second.requests for second in series.items) >= 42
+    for second in series.items:
+        assert 0.9 < second.seconds < PATIENCE
+        assert sum(second.buckets) == second.requests
+        assert len(second.buckets) == len(series.bounds_seconds) + 1
+        assert second.resident_bytes > 1 << 20
 
 
 def test_a_request_that_runs_is_in_flight(counted: Gateway) -> None:

@@ -7,6 +7,7 @@
 //! not refused again.
 
 mod states;
+pub mod tally;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use crate::plan::{self, LimitBy};
 use crate::program::PlanError;
 use crate::reject::{RATE_LIMIT_EXCEEDED, Rejection};
 use states::{CAPACITY, Probe, States};
+use tally::Tally;
 
 const SECOND: u64 = 1_000_000_000;
 /// Bursts up to this size have their `RateLimit` headers made at start.
@@ -41,9 +43,12 @@ static LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
-/// The limits of a plan that several routes share, by name.
+/// What the limits of a plan have in common: those that several routes share, by name, and the counters of all.
 #[derive(Default)]
-pub struct Shared(RefCell<HashMap<String, (plan::Step, Arc<Limit>)>>);
+pub struct Shared {
+    limits: RefCell<HashMap<String, (plan::Step, Arc<Limit>)>>,
+    tallies: RefCell<Vec<Arc<Tally>>>,
+}
 
 /// A rate limit of a route, compiled.
 pub struct Limit<C: Clock = DefaultClock> {
@@ -69,6 +74,7 @@ struct Limiter<C: Clock> {
     name: Box<str>,
     /// For the sentence of a refusal: `100 per 60 s, 20 at once`.
     rule: Box<str>,
+    tally: Arc<Tally>,
     policy: HeaderValue,
     /// `RateLimit` by what remains, where `t` is always one second.
     ready: Box<[HeaderValue]>,
@@ -95,23 +101,49 @@ struct Rate<'p> {
     legacy: bool,
 }
 
+// === impl Shared ===
+
+impl Shared {
+    /// Gives a limiter the counters of those with its name and rule, which are told together.
+    fn count<C: Clock>(&self, limiter: &mut Limiter<C>) {
+        let mut tallies = self.tallies.borrow_mut();
+        let same = |known: &&Arc<Tally>| known.name == limiter.name && known.rule == limiter.rule;
+        if let Some(known) = tallies.iter().find(same) {
+            limiter.tally = Arc::clone(known);
+        } else {
+            tallies.push(Arc::clone(&limiter.tally));
+        }
+    }
+
+    /// The counters of every limit that was built.
+    pub fn tallies(&self) -> Vec<Arc<Tally>> {
+        self.tallies.borrow().clone()
+    }
+}
+
 // === impl Limit ===
 
 impl Limit {
     /// Compiles a `limit` step; one that is shared counts with the others of its name.
     pub fn build(step: &plan::Step, shared: &Shared) -> Result<Arc<Self>, PlanError> {
         let plan::Step::Limit { name, shared: true, .. } = step else {
-            return Self::with_clock(step, DefaultClock::default()).map(Arc::new);
+            return Self::counted(step, shared).map(Arc::new);
         };
-        let mut known = shared.0.borrow_mut();
+        let mut known = shared.limits.borrow_mut();
         if let Some((first, limit)) = known.get(name) {
             if first != step {
                 return Err(PlanError::new(format!("there are two different limits {name:?}")));
             }
             return Ok(Arc::clone(limit));
         }
-        let limit = Arc::new(Self::with_clock(step, DefaultClock::default())?);
+        let limit = Arc::new(Self::counted(step, shared)?);
         known.insert(name.clone(), (step.clone(), Arc::clone(&limit)));
+        Ok(limit)
+    }
+
+    fn counted(step: &plan::Step, shared: &Shared) -> Result<Self, PlanError> {
+        let mut limit = Self::with_clock(step, DefaultClock::default())?;
+        shared.count(&mut limit.limiter);
         Ok(limit)
     }
 }
@@ -142,7 +174,11 @@ impl<C: Clock> Limit<C> {
         };
         let standing = self.limiter.check(key);
         self.limiter.announce(&standing, &mut context.headers);
-        if standing.passes { Ok(()) } else { Err(self.limiter.refuse(&standing)) }
+        if standing.passes {
+            self.limiter.tally.pass();
+            return Ok(());
+        }
+        Err(self.limiter.refuse(&standing, context.claims.as_deref(), context.peer))
     }
 
     fn subject_key(&self, claims: &Claims) -> u128 {
@@ -156,8 +192,10 @@ impl<C: Clock> Limit<C> {
 
 impl AddressLimiter {
     /// Compiles the limit.
-    pub fn build(limit: &plan::AddressLimit) -> Result<Self, PlanError> {
-        Self::with_clock(limit, DefaultClock::default())
+    pub fn build(limit: &plan::AddressLimit, shared: &Shared) -> Result<Self, PlanError> {
+        let mut built = Self::with_clock(limit, DefaultClock::default())?;
+        shared.count(&mut built.limiter);
+        Ok(built)
     }
 }
 
@@ -177,9 +215,10 @@ impl<C: Clock> AddressLimiter<C> {
     pub fn check(&self, peer: IpAddr) -> Result<(), Box<Rejection>> {
         let standing = self.limiter.check(address_key(peer));
         if standing.passes {
+            self.limiter.tally.pass();
             return Ok(());
         }
-        let mut rejection = self.limiter.refuse(&standing);
+        let mut rejection = self.limiter.refuse(&standing, None, peer);
         self.limiter.announce(&standing, &mut rejection.headers);
         Err(rejection)
     }
@@ -210,6 +249,7 @@ impl<C: Clock> Limiter<C> {
             refill,
             name: name.into(),
             rule: rate.rule().into(),
+            tally: Arc::new(Tally::new(name, &rate.rule())),
             policy: HeaderValue::from_str(&policy).map_err(|_| rate.misnamed())?,
             ready: ready.map(|left| standing_header(name, u64::from(left), 1)).collect(),
             legacy: rate.legacy.then(|| HeaderValue::from(announced.quota)),
@@ -241,7 +281,11 @@ impl<C: Clock> Limiter<C> {
     }
 
     #[cold]
-    fn refuse(&self, standing: &Standing) -> Box<Rejection> {
+    fn refuse(&self, standing: &Standing, claims: Option<&Claims>, peer: IpAddr) -> Box<Rejection> {
+        match claims {
+            Some(claims) => self.tally.refuse(claims.tenant.as_deref(), &claims.subject),
+            None => self.tally.refuse(None, &peer.to_canonical().to_string()),
+        }
         let (name, rule, wait) = (&self.name, &self.rule, seconds(standing.next));
         let sentence =
             format!("too many requests: the limit `{name}` is {rule}; try again in {wait} s");

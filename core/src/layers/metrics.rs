@@ -3,14 +3,21 @@
 //!
 //! The series are made when a plan is compiled: a request can add to one, never make one.
 
+pub mod samples;
+pub mod top;
+
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::filters::limit::tally::{Tallied, Tally};
 use crate::reject::KINDS;
+use samples::{Gauges, Samples, Totals};
+use top::{Caller, Top};
 
 /// Upper bounds of the latency histogram, seconds; a last bucket holds what is above.
 pub const BUCKETS: [f64; 18] = [
@@ -26,6 +33,13 @@ const BUCKET_NANOS: [u64; BUCKETS.len()] = {
     }
     nanos
 };
+
+/// Callers that are counted, and listed in the summary.
+const CALLERS: usize = 128;
+const LISTED: usize = 10;
+/// Routes in the summary: those that were called most.
+const BUSIEST: usize = 200;
+const SAMPLE_MILLIS: u64 = 1000;
 
 /// The statuses that have a counter each; any other is counted as the last, `other`.
 const STATUSES: [u16; 36] = [
@@ -93,9 +107,14 @@ impl Series {
     fn counts(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         self.statuses.iter().enumerate().filter_map(|(place, count)| {
             let count = count.load(Ordering::Relaxed);
-            let label = STATUSES.get(place).map_or_else(|| "other".into(), ToString::to_string);
-            (count > 0).then_some((label, count))
+            let label = || STATUSES.get(place).map_or_else(|| "other".into(), ToString::to_string);
+            (count > 0).then(|| (label(), count))
         })
+    }
+
+    /// Whether any answer was counted.
+    fn is_used(&self) -> bool {
+        self.buckets.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }
 
     fn buckets(&self) -> [u64; BUCKETS.len() + 1] {
@@ -107,6 +126,11 @@ impl Series {
 pub struct Metrics {
     series: Vec<Series>,
     refusals: Vec<AtomicU64>,
+    limits: Vec<Arc<Tally>>,
+    callers: Mutex<Top>,
+    samples: Mutex<Samples>,
+    /// Milliseconds after the start at which the last sample was taken.
+    sampled: AtomicU64,
     started: Instant,
     /// Requests being answered now.
     pub in_flight: AtomicI64,
@@ -121,11 +145,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counters at zero for these series.
-    pub fn new(series: Vec<Series>) -> Self {
+    /// Counters at zero for these series, beside those that the limits count themselves.
+    pub fn new(series: Vec<Series>, limits: Vec<Arc<Tally>>) -> Self {
         Self {
             series,
             refusals: KINDS.iter().map(|_| AtomicU64::new(0)).collect(),
+            limits,
+            callers: Mutex::new(Top::new(CALLERS)),
+            samples: Mutex::new(Samples::default()),
+            sampled: AtomicU64::new(0),
             started: Instant::now(),
             in_flight: AtomicI64::new(0),
             connections: AtomicI64::new(0),
@@ -145,6 +173,53 @@ impl Metrics {
         if let Some(place) = KINDS.iter().position(|kind| kind.code == code) {
             self.refusals[place].fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a request of a caller that has a token.
+    pub fn call(&self, tenant: Option<&str>, subject: &str) {
+        self.callers.lock().count(tenant, subject);
+    }
+
+    /// Keeps what was counted in the last second, if one has passed; any thread may ask, at any time.
+    pub fn sample(&self) {
+        let now = self.started.elapsed().as_millis() as u64;
+        let last = self.sampled.load(Ordering::Relaxed);
+        if now < last + SAMPLE_MILLIS {
+            return;
+        }
+        let taken =
+            self.sampled.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if taken {
+            let process = Process::read();
+            let gauges = Gauges {
+                in_flight: self.in_flight.load(Ordering::Relaxed),
+                connections_open: self.connections.load(Ordering::Relaxed),
+                resident_bytes: process.resident_bytes,
+            };
+            let totals = Totals { cpu_seconds: process.cpu_seconds, ..self.totals() };
+            let seconds = (now - last) as f32 / 1e3;
+            self.samples.lock().push(crate::clock::now_millis(), seconds, totals, gauges);
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for series in self.series.iter().filter(|series| series.is_used()) {
+            for (place, count) in series.statuses.iter().enumerate() {
+                let count = count.load(Ordering::Relaxed);
+                totals.requests += count;
+                match STATUSES.get(place) {
+                    Some(400..=499) => totals.client_errors += count,
+                    Some(500..) => totals.server_errors += count,
+                    _ => {}
+                }
+            }
+            totals.response_bytes += series.bytes.load(Ordering::Relaxed);
+            for (sum, count) in totals.buckets.iter_mut().zip(series.buckets()) {
+                *sum += count;
+            }
+        }
+        totals
     }
 
     fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
@@ -192,6 +267,14 @@ impl Metrics {
         for (code, count) in self.refusals() {
             out.sample("nexus_refusals_total", &format!("{{code=\"{code}\"}}"), count);
         }
+        out.family("nexus_limit_requests", "counter", "Requests by limit and what it decided.");
+        for tally in &self.limits {
+            let Tallied { name, passed, refused, .. } = tally.read();
+            for (outcome, count) in [("passed", passed), ("refused", refused)] {
+                let labels = format!("{{limit=\"{}\",outcome=\"{outcome}\"}}", escape(name));
+                out.sample("nexus_limit_requests_total", &labels, count);
+            }
+        }
     }
 
     fn write_gauges(&self, out: &mut Text) {
@@ -213,21 +296,19 @@ impl Metrics {
     }
 
     fn used(&self) -> impl Iterator<Item = &Series> {
-        self.series.iter().filter(|series| series.counts().next().is_some())
+        self.series.iter().filter(|series| series.is_used())
     }
 
     /// The figures of the whole gateway, as JSON.
     pub fn summary(&self) -> Vec<u8> {
-        let mut buckets = [0; BUCKETS.len() + 1];
         let mut by_status = std::collections::BTreeMap::new();
         let mut figures = Figures::default();
+        figures.read(self.used());
         for series in self.used() {
-            figures.add(series, &mut buckets);
             for (status, count) in series.counts() {
                 *by_status.entry(status).or_insert(0) += count;
             }
         }
-        figures.finish(&buckets);
         let uptime = self.started.elapsed().as_secs_f64();
         json(&Summary {
             timestamp: crate::clock::timestamp(),
@@ -235,6 +316,10 @@ impl Metrics {
             requests: figures,
             statuses: by_status,
             refusals: self.refusals().collect(),
+            bounds_seconds: BUCKETS,
+            routes: self.busiest(),
+            limits: self.limits.iter().map(|tally| tally.read()).collect(),
+            subjects: self.callers.lock().list(LISTED),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             connections_open: self.connections.load(Ordering::Relaxed),
             connections_total: self.accepted.load(Ordering::Relaxed),
@@ -243,15 +328,31 @@ impl Metrics {
         })
     }
 
+    fn busiest(&self) -> Vec<RouteLine<'_>> {
+        let mut lines: Vec<RouteLine<'_>> = self.used().map(RouteLine::read).collect();
+        lines.sort_by_key(|line| std::cmp::Reverse(line.total));
+        lines.truncate(BUSIEST);
+        lines
+    }
+
+    /// The callers with a token who asked most, as JSON.
+    pub fn subjects(&self) -> Vec<u8> {
+        let items = self.callers.lock().list(CALLERS);
+        json(&serde_json::json!({ "items": items, "next_cursor": null }))
+    }
+
+    /// What happened in each of the last seconds, as JSON.
+    pub fn timeseries(&self) -> Vec<u8> {
+        self.samples.lock().json()
+    }
+
     /// The figures of each route that was called, as JSON.
     pub fn routes(&self) -> Vec<u8> {
         let items: Vec<RouteFigures<'_>> = self
             .used()
             .map(|series| {
                 let mut figures = Figures::default();
-                let mut buckets = [0; BUCKETS.len() + 1];
-                figures.add(series, &mut buckets);
-                figures.finish(&buckets);
+                figures.read(std::iter::once(series));
                 RouteFigures {
                     route: &series.route,
                     method: &series.method,
@@ -269,12 +370,16 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct Summary<'a> {
     timestamp: String,
     uptime_seconds: f64,
     requests: Figures,
     statuses: std::collections::BTreeMap<String, u64>,
     refusals: std::collections::BTreeMap<&'static str, u64>,
+    bounds_seconds: [f64; BUCKETS.len()],
+    routes: Vec<RouteLine<'a>>,
+    limits: Vec<Tallied<'a>>,
+    subjects: Vec<Caller>,
     in_flight: i64,
     connections_open: i64,
     connections_total: u64,
@@ -291,6 +396,41 @@ struct RouteFigures<'a> {
     figures: Figures,
 }
 
+/// A route in the summary: what a table needs, sent twice a second.
+#[derive(Serialize)]
+struct RouteLine<'a> {
+    route: &'a str,
+    method: &'a str,
+    total: u64,
+    client_errors: u64,
+    server_errors: u64,
+    response_bytes: u64,
+    mean_seconds: f64,
+    p50_seconds: f64,
+    p95_seconds: f64,
+    p99_seconds: f64,
+}
+
+impl<'a> RouteLine<'a> {
+    fn read(series: &'a Series) -> Self {
+        let mut figures = Figures::default();
+        figures.read(std::iter::once(series));
+        let client_errors = series.counts().filter(|(status, _)| status.starts_with('4'));
+        Self {
+            route: &series.route,
+            method: &series.method,
+            total: figures.total,
+            client_errors: client_errors.map(|(_, count)| count).sum(),
+            server_errors: figures.errors,
+            response_bytes: figures.response_bytes,
+            mean_seconds: figures.mean_seconds,
+            p50_seconds: figures.p50_seconds,
+            p95_seconds: figures.p95_seconds,
+            p99_seconds: figures.p99_seconds,
+        }
+    }
+}
+
 #[derive(Default, Serialize)]
 struct Figures {
     total: u64,
@@ -301,28 +441,37 @@ struct Figures {
     p50_seconds: f64,
     p95_seconds: f64,
     p99_seconds: f64,
+    /// How many took as long as each of the bounds at most, and longer than the one before; the last took longer.
+    buckets: [u64; BUCKETS.len() + 1],
 }
 
 impl Figures {
-    fn add(&mut self, series: &Series, buckets: &mut [u64; BUCKETS.len() + 1]) {
+    fn read<'s>(&mut self, all: impl Iterator<Item = &'s Series>) {
+        for series in all {
+            self.add(series);
+        }
+        self.finish();
+    }
+
+    fn add(&mut self, series: &Series) {
         for (status, count) in series.counts() {
             self.total += count;
             self.errors += if status.starts_with('5') { count } else { 0 };
         }
         self.response_bytes += series.bytes.load(Ordering::Relaxed);
         self.seconds_total += series.nanos.load(Ordering::Relaxed) as f64 / 1e9;
-        for (sum, count) in buckets.iter_mut().zip(series.buckets()) {
+        for (sum, count) in self.buckets.iter_mut().zip(series.buckets()) {
             *sum += count;
         }
     }
 
-    fn finish(&mut self, buckets: &[u64]) {
+    fn finish(&mut self) {
         if self.total > 0 {
             self.mean_seconds = self.seconds_total / self.total as f64;
         }
-        self.p50_seconds = quantile(0.50, buckets);
-        self.p95_seconds = quantile(0.95, buckets);
-        self.p99_seconds = quantile(0.99, buckets);
+        self.p50_seconds = quantile(0.50, &self.buckets);
+        self.p95_seconds = quantile(0.95, &self.buckets);
+        self.p99_seconds = quantile(0.99, &self.buckets);
     }
 }
 
@@ -433,7 +582,10 @@ mod tests {
     use super::*;
 
     fn observed() -> Metrics {
-        let metrics = Metrics::new(vec![Series::new("/a/{id}", "GET"), Series::new("/b", "POST")]);
+        let metrics = Metrics::new(
+            vec![Series::new("/a/{id}", "GET"), Series::new("/b", "POST")],
+            vec![Arc::new(Tally::new("subject", "1 per 1 s, 1 at once"))],
+        );
         for millis in [1, 2, 3, 40] {
             metrics.series(0).observe(200, Duration::from_millis(millis), 10, &[b'a'; 32]);
         }

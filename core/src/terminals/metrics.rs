@@ -26,6 +26,8 @@ pub fn answer(metrics: &Metrics, format: MetricsFormat, request: &HeaderMap) -> 
         }
         MetricsFormat::Summary => (JSON, metrics.summary()),
         MetricsFormat::Routes => (JSON, metrics.routes()),
+        MetricsFormat::Subjects => (JSON, metrics.subjects()),
+        MetricsFormat::Timeseries => (JSON, metrics.timeseries()),
     };
     Answer::full(StatusCode::OK, content_type, body.into())
 }

@@ -1,11 +1,13 @@
 //! Terminals: what answers a request that passed its filters.
 
 pub mod constant;
+pub mod files;
 pub mod metrics;
 
 use crate::plan;
 use crate::program::PlanError;
 use constant::Constant;
+use files::Files;
 
 /// A terminal, compiled.
 pub enum Terminal {
@@ -16,6 +18,8 @@ pub enum Terminal {
     },
     /// The same answer every time.
     Constant(Constant),
+    /// Files of a folder.
+    Files(Files),
     /// The core's counters.
     Metrics(plan::MetricsFormat),
 }
@@ -28,6 +32,7 @@ impl Terminal {
             plan::Terminal::Answer { status, content_type, body, headers } => {
                 Self::Constant(Constant::build(*status, content_type, body, headers)?)
             }
+            plan::Terminal::Files { .. } => Self::Files(Files::build(terminal)?),
             plan::Terminal::Metrics { format } => Self::Metrics(*format),
         })
     }

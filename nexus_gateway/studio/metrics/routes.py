@@ -22,4 +22,6 @@ def routes() -> Routes:
         (path("metrics") & get() & public()).metrics("prometheus", name="prometheus")
         | (room & get() & read).metrics("summary", name="metrics_summary")
         | (room / "routes" & get() & read).metrics("routes", name="metrics_by_route")
+        | (room / "subjects" & get() & read).metrics("subjects", name="metrics_by_subject")
+        | (room / "timeseries" & get() & read).metrics("timeseries", name="metrics_over_time")
     )

@@ -1,0 +1,44 @@
+"""`files`: a folder that the core reads at start and serves from memory, without Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus_gateway import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def files(
+    folder: str | Path,
+    *,
+    index: str | None = "index.html",
+    fallback: bool = False,
+    immutable: Sequence[str] = (),
+    headers: Sequence[tuple[str, str]] = (),
+) -> plan.Files:
+    """Serve what is below a folder when the gateway starts; hidden files are left out.
+
+    Args:
+        folder: read once, at start; relative to the working directory.
+        index: the file that stands for a folder, None for none.
+        fallback: whether the index answers for names that are not there and have no extension, as
+            a page with routes of its own needs it.
+        immutable: beginnings of names, `"assets/"`, whose files never change under their name:
+            clients keep them for a year. All others are asked for again, by their `ETag`.
+        headers: sent with each file.
+
+    Raises:
+        ValueError: `fallback` without an index.
+    """
+    if fallback and index is None:
+        raise ValueError("files falls back to its index, and there is none")
+    return plan.Files(
+        folder=str(folder),
+        index=index,
+        fallback=fallback,
+        immutable=tuple(immutable),
+        headers=tuple(headers),
+    )
