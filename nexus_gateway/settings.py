@@ -58,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         port: the port; 0 takes a free one.
         data_dir: the folder of the database and of the development secret.
         database_url: by default a SQLite file in `data_dir`.
+        neo4j_url: `bolt://host:port` or `neo4j://...`; by default an embedded graph in `data_dir`.
+        neo4j_user: who asks Neo4j.
+        neo4j_password: of that user.
         jwt_secret: the HMAC key of tokens; at least 32 bytes.
         jwt_public_key_file: a PEM file, the public key of whoever signs tokens.
         jwt_issuer: what `iss` must be.
@@ -82,6 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     data_dir: Path = Path(".nexus")
     database_url: str | None = None
+    neo4j_url: str | None = None
+    neo4j_user: str = "neo4j"
+    neo4j_password: Secret | None = None
     jwt_secret: Secret | None = None
     jwt_public_key_file: Path | None = None
     jwt_issuer: str | None = None
@@ -233,6 +239,9 @@ def _check_value(key: str, value: object) -> None:
     match key, value:
         case "rate_limit" | "address_limit", str(text) if text:
             rate.parse(text)
+        case "neo4j_url", str(text) if not text.startswith(("bolt", "neo4j")):
+            scheme = text.split("://", 1)[0]
+            raise ValueError(f"expected bolt://host:port or neo4j://..., found {scheme!r}")
         case "cors_origins", _:
             check_origins(_texts(value))
         case "jwt_secret", Secret():
@@ -253,6 +262,8 @@ def _texts(values: object) -> list[str]:
 def _contradictions(settings: Settings) -> Iterator[str]:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         yield "tls_cert and tls_key go together: one is set, the other is not"
+    if (settings.neo4j_url is None) != (settings.neo4j_password is None):
+        yield "neo4j_url and neo4j_password go together: one is set, the other is not"
     own = settings.jwt_secret or settings.jwt_public_key_file
     if settings.env == "production" and own is None:
         yield (

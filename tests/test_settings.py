@@ -145,6 +145,18 @@ def test_certificate_and_key_go_together() -> None:
     ]
 
 
+def test_neo4j_needs_its_password() -> None:
+    assert problems({"NEXUS_NEO4J_URL": "bolt://db:7687"}) == [
+        "neo4j_url and neo4j_password go together: one is set, the other is not"
+    ]
+
+
+def test_neo4j_is_spoken_to_over_bolt() -> None:
+    (found,) = problems({"NEXUS_NEO4J_URL": "http://db:7474"})
+
+    assert found.endswith("expected bolt://host:port or neo4j://..., found 'http'")
+
+
 # --- secrets ---
 
 

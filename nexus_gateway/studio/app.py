@@ -33,6 +33,8 @@ from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.storage import migrations
+from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from nexus_gateway.studio.storage.sqlite import Database, path_of
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nexus_gateway import Filter
+    from nexus_gateway.studio.storage.graph import Graph
 
 DESCRIPTION = (
     "The back ends of an AI studio behind one gateway. Every refusal has the same shape; `/errors`"
@@ -55,11 +58,16 @@ def compose(settings: Settings) -> Application:
     """
     ring = key_ring(settings)
     database = Database(database_path(settings))
+    graph = graph_of(settings)
     entities = Entities(SqliteEntities(database))
+    dependencies = {
+        "database": health.Dependency(database.ping),
+        "graph": health.Dependency(graph.ping, required=False),
+    }
     limited = _limited(settings)
     layers = _layers(settings)
     rooms = (
-        health.routes(_core.__version__, {"database": health.Dependency(database.ping)})
+        health.routes(_core.__version__, dependencies)
         | metrics.routes()
         | intelligence.routes(entities, limited)
     )
@@ -72,7 +80,7 @@ def compose(settings: Settings) -> Application:
         tokens=ring.tokens,
         secrets=ring.secrets,
         bounds=settings.bounds(),
-        lifespan=partial(_opened, database),
+        lifespan=partial(_opened, database, graph),
     )
 
 
@@ -88,6 +96,17 @@ def database_path(settings: Settings) -> Path:
         return path_of(settings.database_url)
     except ValueError as exc:
         raise SettingsError(f"database_url: {exc}") from exc
+
+
+def graph_of(settings: Settings) -> Graph:
+    """Choose the graph: Neo4j where it is set, or a file in the data folder; not yet opened."""
+    if settings.neo4j_url is None or settings.neo4j_password is None:
+        return EmbeddedGraph(settings.data_dir / "graph.kgl")
+    return Neo4jGraph(
+        settings.neo4j_url,
+        user=settings.neo4j_user,
+        password=settings.neo4j_password.reveal(),
+    )
 
 
 def migrate_database(settings: Settings, direction: str, to: int | None) -> list[str]:
@@ -109,9 +128,9 @@ def migrate_database(settings: Settings, direction: str, to: int | None) -> list
 
 
 @asynccontextmanager
-async def _opened(database: Database) -> AsyncGenerator[None]:
+async def _opened(database: Database, graph: Graph) -> AsyncGenerator[None]:
     await asyncio.to_thread(migrations.up, database.path)
-    async with database:
+    async with database, graph:
         yield
 
 

@@ -11,12 +11,17 @@ from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.storage import migrations
+from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from nexus_gateway.studio.storage.sqlite import Database
 from nexus_gateway.testing import Client
+from tests import neo4j_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from nexus_gateway.studio.storage.graph import Graph
 
 
 @pytest.fixture
@@ -41,3 +46,25 @@ def settings(tmp_path: Path) -> Settings:
 def client(settings: Settings) -> Iterator[Client]:
     with Client(compose(settings)) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def neo4j() -> Iterator[neo4j_server.Server]:
+    """Give the session's Neo4j; tests keep apart by their tenants."""
+    with neo4j_server.serve() as server:
+        yield server
+
+
+@pytest.fixture(params=["embedded", "neo4j"])
+async def graph(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Graph]:
+    """Give each of the two engines in turn, opened."""
+    async with graph_of(request, request.param, tmp_path) as opened:
+        yield opened
+
+
+def graph_of(request: pytest.FixtureRequest, engine: str, folder: Path) -> Graph:
+    """Make a graph of an engine; Neo4j is started only where it is asked for."""
+    if engine == "embedded":
+        return EmbeddedGraph(folder / "graph.kgl", patience=0)
+    server: neo4j_server.Server = request.getfixturevalue("neo4j")
+    return Neo4jGraph(server.url, user=server.user, password=server.password)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.lint import lint
-from nexus_gateway.settings import Settings, SettingsError
-from nexus_gateway.studio.app import compose, migrate_database
+from nexus_gateway.settings import Secret, Settings, SettingsError
+from nexus_gateway.studio.app import compose, graph_of, migrate_database
 from nexus_gateway.studio.storage.errors import SchemaMismatch
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
@@ -113,3 +113,17 @@ def test_a_database_of_a_newer_version_keeps_the_gateway_from_starting(
 
     with pytest.raises(SchemaMismatch, match="9999_later"), Client(compose(settings)):
         pass
+
+
+def test_the_graph_is_a_file_unless_neo4j_is_set(tmp_path: Path) -> None:
+    embedded = graph_of(Settings(data_dir=tmp_path))
+    server = graph_of(Settings(neo4j_url="bolt://db:7687", neo4j_password=Secret("x")))
+
+    assert embedded.name == "embedded"
+    assert server.name == "neo4j"
+
+
+def test_readiness_names_the_graph(client: Client) -> None:
+    answer = request("GET /health/ready").reply(client)
+
+    assert b'"graph":{"status":"ok"' in answer.body

@@ -1,0 +1,238 @@
+"""The graph inside this process: kglite, one file with its log, one writer.
+
+Reads run on a few threads over a snapshot each, without the interpreter's lock; writes run one
+after the other on one thread, each in a transaction that is in the log before it is answered. With
+durability `normal`, as for SQLite, the log is in the operating system's hands then: it survives the
+end of the process, kill -9 included; a power cut may lose the last commits.
+
+kglite is imported when a graph is opened, and only then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
+
+from nexus_gateway.studio.storage.errors import (
+    BadStatement,
+    Conflict,
+    GraphTimeout,
+    StorageUnavailable,
+)
+from nexus_gateway.studio.storage.graph import Rows, Statement
+from nexus_gateway.studio.storage.graph_schema import SCHEMA
+from nexus_gateway.studio.storage.graph_values import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from kglite import ResultView, Session
+
+T = TypeVar("T")
+
+READ_WORK = 20_000_000
+"""What a read may touch, in the engine's units (rows between clauses, items of lists): its memory
+is bounded by it, as its time is by the deadline."""
+
+SLACK = 1.0
+"""Seconds beyond its deadline that a call may take to say so."""
+
+
+class EmbeddedGraph:
+    """A graph in a file.
+
+    Args:
+        path: the file; its folder is made. Its log and its lock stand beside it.
+        readers: threads that read.
+        queue: calls that may wait or run; more are refused at once.
+        patience: seconds to wait for the lock of a process that is ending, as at a restart.
+    """
+
+    name: Literal["embedded"] = "embedded"
+
+    def __init__(
+        self, path: Path, *, readers: int = 2, queue: int = 1024, patience: float = 15.0
+    ) -> None:
+        self.path = path
+        self._patience = patience
+        self._readers = readers
+        self._places = BoundedSemaphore(queue)
+        self._session: Session | None = None
+        self._reading: ThreadPoolExecutor
+        self._writing: ThreadPoolExecutor
+
+    async def __aenter__(self) -> Self:
+        """Open the file, take its lock and replay its log.
+
+        Raises:
+            StorageUnavailable: another process has it open, or it cannot be read.
+        """
+        self._session = await asyncio.to_thread(_open, self.path, self._patience)
+        self._reading = ThreadPoolExecutor(self._readers, "graph-reader")
+        self._writing = ThreadPoolExecutor(1, "graph-writer")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish what is queued, fold the log into the file and let go of the lock."""
+        session, self._session = self._session, None
+        if session is not None:
+            await asyncio.to_thread(self._close, session)
+
+    async def read(self, statement: Statement, *, rows: int, seconds: float) -> Rows:
+        """Answer a query from a snapshot; see `Graph.read`."""
+        session = self._opened()
+        until = time.monotonic() + seconds
+
+        def job() -> Rows:
+            with _translated():
+                view = session.cypher(
+                    statement.text,
+                    params=dict(statement.parameters),
+                    timeout_ms=_left(until),
+                    max_work_units=READ_WORK,
+                    row_limit=rows + 1,
+                )
+                return _rows(view, rows)
+
+        return await self._run(self._reading, job, seconds)
+
+    async def write(self, statements: Sequence[Statement], *, seconds: float) -> list[Rows]:
+        """Run the statements in one transaction, logged before it is answered."""
+        session = self._opened()
+        until = time.monotonic() + seconds
+
+        def job() -> list[Rows]:
+            with _translated():
+                return _write(session, statements, until)
+
+        return await self._run(self._writing, job, seconds)
+
+    async def ping(self) -> None:
+        """Ask both a reader and the writer whether they work."""
+        await self.read(Statement("RETURN 1 AS one"), rows=1, seconds=2.0)
+        await self._run(self._writing, self._opened().version, 2.0)
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise StorageUnavailable("the graph is closed")
+        return self._session
+
+    async def _run(self, threads: ThreadPoolExecutor, job: Callable[[], T], seconds: float) -> T:
+        if not self._places.acquire(blocking=False):
+            raise StorageUnavailable("too many calls wait for the graph")
+        future = threads.submit(job)
+        # A call keeps its place until its thread is free again, whoever still waits for it.
+        future.add_done_callback(lambda _: self._places.release())
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), seconds + SLACK)
+        except TimeoutError:
+            raise GraphTimeout(f"the graph did not answer within {seconds:g} s") from None
+
+    def _close(self, session: Session) -> None:
+        self._reading.shutdown()
+        self._writing.shutdown()
+        with _translated():
+            session.close()
+
+
+def _open(path: Path, patience: float) -> Session:
+    try:
+        import kglite
+    except ImportError as exc:
+        raise StorageUnavailable(
+            f"the embedded graph needs kglite, which cannot be loaded: {exc} (of a static TLS"
+            " block: the native module is an old build, make setup renews it)"
+        ) from exc
+
+    # What it warns of (an unknown type, a cut answer) is answered to the caller, not to the log.
+    kglite.set_query_warning_policy("silent")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        session = _locked(path, time.monotonic() + patience)
+        for text in SCHEMA:
+            session.execute(text)
+    except kglite.WriterLeaseHeldError as exc:
+        holder = exc.holder.get("pid")
+        raise StorageUnavailable(
+            f"{path} is open in another process (pid {holder}): an embedded graph has one; set"
+            " NEXUS_NEO4J_URL for several"
+        ) from exc
+    except (kglite.KgError, OSError, RuntimeError, ValueError) as exc:
+        raise StorageUnavailable(f"{path} cannot be opened as a graph: {exc}") from exc
+    return session
+
+
+def _locked(path: Path, until: float) -> Session:
+    import kglite
+
+    while True:
+        try:
+            return kglite.open_session(str(path), durable="normal")
+        except kglite.WriterLeaseHeldError as exc:
+            if exc.holder.get("self") or time.monotonic() >= until:
+                raise
+            time.sleep(0.1)
+
+
+def _write(session: Session, statements: Sequence[Statement], until: float) -> list[Rows]:
+    """Run and commit; the writer is alone, so that no other commit can come between."""
+    transaction = session.begin()
+    try:
+        answers: list[Rows] = []
+        for one in statements:
+            view = transaction.cypher(
+                one.text, params=dict(one.parameters), timeout_ms=_left(until)
+            )
+            answers.append(_rows(view, len(view)))
+        _left(until)
+        transaction.commit()
+    except BaseException:
+        if transaction.active:
+            transaction.rollback()
+        raise
+    return answers
+
+
+def _rows(view: ResultView, rows: int) -> Rows:
+    columns = tuple(view.columns)
+    found: list[dict[str, object]] = view.head(rows).to_list()
+    return Rows(
+        columns=columns,
+        rows=[tuple(plain(row[column]) for column in columns) for row in found],
+        truncated=len(view) > rows,
+    )
+
+
+def _left(until: float) -> int:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise GraphTimeout("the graph had no thread free in time")
+    return max(1, int(left * 1000))
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    """Turn the engine's errors into ours."""
+    import kglite
+
+    try:
+        yield
+    except kglite.CypherTimeoutError as exc:
+        raise GraphTimeout("the statement ran into its time") from exc
+    except kglite.ConstraintError as exc:
+        raise Conflict(str(exc)) from exc
+    except (kglite.FileIoError, kglite.TransactionConflictError, kglite.InternalError) as exc:
+        raise StorageUnavailable(f"the graph cannot be reached: {exc}") from exc
+    except (kglite.KgError, ValueError, TypeError, OverflowError, RecursionError) as exc:
+        raise BadStatement(str(exc)) from exc

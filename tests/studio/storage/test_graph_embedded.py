@@ -1,0 +1,134 @@
+"""The embedded graph: its file, its lock, its queue, and what a kill leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nexus_gateway.studio.storage.errors import GraphTimeout, StorageUnavailable
+from nexus_gateway.studio.storage.graph import Statement
+from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROOT = Path(__file__).parents[3]
+ENDLESS = Statement(
+    "UNWIND range(1, 3000) AS a UNWIND range(1, 3000) AS b UNWIND range(1, 3000) AS c"
+    " RETURN max(a * b * c) AS x"
+)
+IDS = Statement("MATCH (n:Entity {tenant: 'acme'}) RETURN n.entity_id AS id")
+
+
+@pytest.fixture
+async def graph(tmp_path: Path) -> AsyncIterator[EmbeddedGraph]:
+    async with EmbeddedGraph(tmp_path / "graph.kgl", readers=1, queue=2) as opened:
+        yield opened
+
+
+def test_acknowledged_writes_survive_kill_nine_and_none_is_half(tmp_path: Path) -> None:
+    path = tmp_path / "graph.kgl"
+    writer = subprocess.run(
+        [sys.executable, "-m", "tests.studio.storage.link_and_die", str(path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+
+    async def kept() -> set[str]:
+        async with EmbeddedGraph(path) as graph:
+            found = await graph.read(IDS, rows=10_000, seconds=10)
+        return {str(row[0]) for row in found.rows}
+
+    ids = asyncio.run(kept())
+
+    assert writer.returncode == -signal.SIGKILL
+    acknowledged = {line.decode() for line in writer.stdout.split()}
+    assert len(acknowledged) >= 100
+    assert ids.issuperset({f"l{number}" for number in acknowledged})
+    assert {one[1:] for one in ids if one[0] == "l"} == {one[1:] for one in ids if one[0] == "r"}
+
+
+async def test_a_second_process_is_refused_and_told_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "graph.kgl"
+    code = (
+        "import asyncio, sys; from pathlib import Path\n"
+        "from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph\n"
+        "async def main():\n"
+        "    async with EmbeddedGraph(Path(sys.argv[1]), patience=0.2): pass\n"
+        "asyncio.run(main())"
+    )
+
+    async with EmbeddedGraph(path):
+        second = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", code, str(path)],
+            cwd=ROOT,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert second.returncode == 1
+    assert b"is open in another process (pid" in second.stderr
+    assert b"NEXUS_NEO4J_URL" in second.stderr
+
+
+async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "graph.kgl"
+    async with EmbeddedGraph(path) as graph:
+        await graph.write(
+            [Statement("CREATE (:Entity {tenant: 'acme', entity_id: 'a'})")], seconds=5
+        )
+
+    async with EmbeddedGraph(path) as graph:
+        found = await graph.read(IDS, rows=10, seconds=5)
+
+    assert found.rows == [("a",)]
+
+
+async def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "graph.kgl"
+    path.write_bytes(b"something else")
+
+    with pytest.raises(StorageUnavailable, match=r"graph\.kgl cannot be opened as a graph"):
+        await EmbeddedGraph(path).__aenter__()
+
+
+async def test_a_library_that_cannot_be_loaded_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "kglite", None)
+
+    with pytest.raises(StorageUnavailable, match="needs kglite"):
+        await EmbeddedGraph(tmp_path / "graph.kgl").__aenter__()
+
+
+async def test_calls_beyond_the_queue_are_refused_at_once(graph: EmbeddedGraph) -> None:
+    running = [asyncio.create_task(graph.read(ENDLESS, rows=1, seconds=0.5)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(StorageUnavailable, match="too many calls"):
+        await graph.read(ENDLESS, rows=1, seconds=0.5)
+
+    ends = await asyncio.gather(*running, return_exceptions=True)
+    assert [type(end) for end in ends] == [GraphTimeout, GraphTimeout]
+    await graph.ping()
+
+
+async def test_a_call_that_found_no_thread_in_its_time_never_runs(graph: EmbeddedGraph) -> None:
+    first = asyncio.create_task(graph.read(ENDLESS, rows=1, seconds=0.5))
+    await asyncio.sleep(0)
+
+    with pytest.raises(GraphTimeout, match="no thread free"):
+        await graph.read(Statement("RETURN 1 AS one"), rows=1, seconds=0.1)
+
+    with pytest.raises(GraphTimeout):
+        await first
