@@ -11,6 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::layers::compress::Encoder;
+use crate::websocket::Session;
 
 /// What a terminal answers with.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub enum Content {
     Full(Bytes),
     /// Chunks as they come.
     Stream(Chunks),
+    /// Nothing: the connection becomes a WebSocket.
+    Upgrade(Session),
 }
 
 /// The chunks of a stream. An error cuts the connection, so that the client does not take a part for the whole.
@@ -84,6 +87,16 @@ impl Answer {
             content_type: None,
             headers: Vec::new(),
             content: Content::Full(Bytes::new()),
+        }
+    }
+
+    /// The 101 that a handshake is accepted with.
+    pub fn upgrade(headers: Vec<(HeaderName, HeaderValue)>, session: Session) -> Self {
+        Self {
+            status: StatusCode::SWITCHING_PROTOCOLS,
+            content_type: None,
+            headers,
+            content: Content::Upgrade(session),
         }
     }
 }

@@ -9,14 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use crate::malformed;
+use crate::plan::Level;
 use crate::request::respond;
-use crate::server::Worker;
+use crate::server::{Registered, Worker};
+use crate::websocket::socket::Io;
 
 /// What is known of a connection, for whoever sweeps them. Times are milliseconds of the worker's clock; 0 is never.
 #[derive(Default)]
@@ -81,6 +86,26 @@ impl State {
         self.wake();
     }
 
+    /// Notes since when the client has not read, or that it does.
+    fn stall(&self, since: Option<u64>) {
+        match since {
+            None => self.stalled_since.store(0, Ordering::Relaxed),
+            Some(now) => {
+                let order = Ordering::Relaxed;
+                let _ = self.stalled_since.compare_exchange(0, now, order, order);
+            }
+        }
+    }
+
+    /// Has the task of `context` woken when the connection is told something. There is one task at a time: hyper's, then
+    /// the socket's where the connection was upgraded.
+    fn listen(&self, context: &Context<'_>) {
+        let mut waker = self.waker.lock();
+        if !waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+    }
+
     fn wake(&self) {
         if let Some(waker) = &*self.waker.lock() {
             waker.wake_by_ref();
@@ -92,13 +117,43 @@ impl State {
 pub struct Activity {
     state: Arc<State>,
     worker: Arc<Worker>,
+    /// Keeps the connection in its worker's list, also past hyper's part of it.
+    _registered: Option<Arc<Registered>>,
 }
 
 impl Activity {
-    fn start(state: &Arc<State>, worker: &Arc<Worker>) -> Self {
+    fn start(
+        state: &Arc<State>,
+        worker: &Arc<Worker>,
+        registered: Option<&Arc<Registered>>,
+    ) -> Self {
         state.active.fetch_add(1, Ordering::Relaxed);
         state.head_since.store(0, Ordering::Relaxed);
-        Self { state: Arc::clone(state), worker: Arc::clone(worker) }
+        let (state, worker) = (Arc::clone(state), Arc::clone(worker));
+        Self { state, worker, _registered: registered.map(Arc::clone) }
+    }
+
+    /// Ready when the connection is to be closed at once.
+    pub(crate) fn poll_killed(&self, context: &Context<'_>) -> Poll<()> {
+        self.state.listen(context);
+        if self.state.killed.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Ready when the connection is to finish what it does.
+    pub(crate) fn poll_ending(&self, context: &Context<'_>) -> Poll<()> {
+        self.state.listen(context);
+        if self.state.ending.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Notes whether the client leaves what is written to it.
+    pub(crate) fn stalled(&self, stalled: bool) {
+        self.state.stall(stalled.then(|| self.worker.now()));
+    }
+
+    /// Logs a panic in what is done on the connection.
+    pub(crate) fn log_panic(&self, message: &str) {
+        let fields = serde_json::json!({"message": "panic", "error": message});
+        self.worker.gateway.program.log.write(Level::Error, &fields);
     }
 }
 
@@ -125,6 +180,7 @@ pub async fn serve<T>(
     peer: SocketAddr,
     protocol: Protocol,
     state: Arc<State>,
+    registered: Option<Arc<Registered>>,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -142,7 +198,7 @@ pub async fn serve<T>(
     let service = {
         let (state, worker) = (Arc::clone(&state), Arc::clone(&worker));
         service_fn(move |request| {
-            let activity = Activity::start(&state, &worker);
+            let activity = Activity::start(&state, &worker, registered.as_ref());
             let answer = respond(Arc::clone(&worker), peer.ip(), activity, request);
             async move { Ok::<_, std::convert::Infallible>(answer.await) }
         })
@@ -152,7 +208,7 @@ pub async fn serve<T>(
             let mut http = hyper::server::conn::http1::Builder::new();
             // Hyper's bound is the backstop; `check_head` has the exact ones.
             http.max_buf_size((bounds.header_bytes + bounds.uri_bytes + 1024).max(8192));
-            let connection = http.serve_connection(TokioIo::new(guard), service);
+            let connection = http.serve_connection(TokioIo::new(guard), service).with_upgrades();
             Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
         }
         Protocol::Http2 => {
@@ -161,6 +217,15 @@ pub async fn serve<T>(
             let connection = http.serve_connection(TokioIo::new(guard), service);
             Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
         }
+    }
+}
+
+/// What is below an upgraded connection, and what was read of it already. A clear one loses its guard: the socket keeps
+/// the times itself, and its reads and writes go straight to the system.
+pub(crate) fn upgraded(connection: Upgraded) -> (Box<dyn Io>, Bytes) {
+    match connection.downcast::<TokioIo<Guard<TcpStream>>>() {
+        Ok(parts) => (Box::new(parts.io.into_inner().io), parts.read_buf),
+        Err(connection) => (Box::new(TokioIo::new(connection)), Bytes::new()),
     }
 }
 
@@ -177,15 +242,9 @@ impl<C: Future + Unpin> Future for Watched<C> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        this.state.listen(context);
         if this.state.killed.load(Ordering::Relaxed) {
             return Poll::Ready(());
-        }
-        {
-            // A task's waker stays the same, so this is set once.
-            let mut waker = this.state.waker.lock();
-            if waker.is_none() {
-                *waker = Some(context.waker().clone());
-            }
         }
         if this.state.ending.load(Ordering::Relaxed) && !this.told {
             this.told = true;
@@ -278,18 +337,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let outcome = Pin::new(&mut self.io).poll_write(context, bytes);
-        let stalled = &self.state.stalled_since;
         match outcome {
-            Poll::Pending => {
-                let _ = stalled.compare_exchange(
-                    0,
-                    self.worker.now(),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                );
-            }
+            Poll::Pending => self.state.stall(Some(self.worker.now())),
             Poll::Ready(Ok(written)) => {
-                stalled.store(0, Ordering::Relaxed);
+                self.state.stall(None);
                 self.partial = written < bytes.len();
             }
             Poll::Ready(Err(_)) => {}

@@ -21,3 +21,4 @@ pub mod server;
 pub mod terminals;
 mod tls;
 pub mod value;
+pub mod websocket;

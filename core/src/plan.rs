@@ -267,6 +267,11 @@ pub enum Terminal {
         #[serde(default)]
         headers: Vec<(String, String)>,
     },
+    /// A WebSocket that sends back what it gets.
+    Echo {
+        /// Bytes of a message, inflated: closed with 1009 beyond.
+        max_bytes: u64,
+    },
 }
 
 /// How counters are written.

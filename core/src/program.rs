@@ -158,7 +158,7 @@ impl Route {
         Ok(Self {
             name: route.name.as_str().into(),
             filters: Filter::build_all(&route.steps, build).map_err(named)?,
-            terminal: Terminal::build(&route.terminal).map_err(named)?,
+            terminal: Terminal::build(&route.terminal, build.bounds).map_err(named)?,
             timeout: Duration::from_millis(route.timeout_ms.unwrap_or(build.bounds.timeout_ms)),
         })
     }

@@ -49,6 +49,7 @@ kinds! {
     PAYLOAD_TOO_LARGE "payload_too_large" 413 "the body is too large";
     URI_TOO_LONG "uri_too_long" 414 "the request target is too long";
     UNSUPPORTED_MEDIA_TYPE "unsupported_media_type" 415 "the body's content type is not accepted";
+    UPGRADE_REQUIRED "upgrade_required" 426 "the path is answered over a WebSocket";
     HEADERS_TOO_LARGE "headers_too_large" 431 "the header fields are too large";
     INTERNAL_ERROR "internal_error" 500 "the gateway failed";
     DATABASE_ERROR "database_error" 503 "the database does not answer";

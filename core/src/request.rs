@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
 use tokio::time::timeout_at;
 
 use crate::answer::{Answer, Body, Content};
@@ -46,7 +47,7 @@ pub type Sent = Body<Kept>;
 
 /// What lasts until a body has left: the connection counts as busy, a stream as in flight.
 pub struct Kept {
-    _activity: Activity,
+    _activity: Option<Activity>,
     _exchange: Option<Box<Exchange>>,
 }
 
@@ -189,6 +190,7 @@ impl Exchange {
                 metrics.python_calls.store(worker.gateway.queue.calls(), Ordering::Relaxed);
                 Ok(metrics::answer(metrics, *format, &self.parts.headers))
             }
+            Terminal::Echo(echo) => echo.answer(&self.parts),
             Terminal::Python { handler } => {
                 let (queue, replies) = (&worker.gateway.queue, &worker.replies);
                 let id = Arc::clone(&self.trace.request_id);
@@ -316,11 +318,22 @@ impl Exchange {
                 };
                 self.bytes = bytes.len() as u64;
                 drop(self);
-                Body::full(bytes, Kept { _activity: activity, _exchange: None })
+                Body::full(bytes, Kept { _activity: Some(activity), _exchange: None })
+            }
+            Content::Upgrade(session) => {
+                // Hyper gives every request of HTTP/1.1 the means to upgrade.
+                if let Some(upgrade) = self.parts.extensions.remove::<OnUpgrade>() {
+                    session.start(upgrade, activity);
+                }
+                Body::full(Bytes::new(), Kept { _activity: None, _exchange: None })
             }
             Content::Stream(chunks) => {
                 let encoder = coding.map(Encoder::new);
-                Body::stream(chunks, encoder, Kept { _activity: activity, _exchange: Some(self) })
+                Body::stream(
+                    chunks,
+                    encoder,
+                    Kept { _activity: Some(activity), _exchange: Some(self) },
+                )
             }
         };
         let mut response = Response::new(body);
@@ -365,6 +378,7 @@ impl Exchange {
         let length = match content {
             Content::Full(bytes) => Some(bytes.len()),
             Content::Stream(_) => None,
+            Content::Upgrade(_) => return None,
         };
         if !compress.wants(status, headers, length) {
             return None;

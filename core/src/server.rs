@@ -172,14 +172,15 @@ impl Worker {
     ) {
         let _ = stream.set_nodelay(true);
         let state = Arc::new(State::new(self.now()));
-        let registered = Registered::new(&self, &state);
+        let registered = Arc::new(Registered::new(&self, &state));
         let peer = SocketAddr::new(canonical(peer.ip()), peer.port());
         let patience = Duration::from_millis(self.gateway.program.bounds.head_timeout_ms);
         match tls {
             None => {
                 // A client that sends nothing has not said what it speaks.
                 if let Ok(Ok(protocol)) = tokio::time::timeout(patience, sniff(&stream)).await {
-                    serve(Arc::clone(&self), stream, peer, protocol, state).await;
+                    let worker = Arc::clone(&self);
+                    serve(worker, stream, peer, protocol, state, Some(registered)).await;
                 }
             }
             Some(acceptor) => {
@@ -190,11 +191,11 @@ impl Worker {
                         Some(b"h2") => Protocol::Http2,
                         _ => Protocol::Http1,
                     };
-                    serve(Arc::clone(&self), stream, peer, protocol, state).await;
+                    let worker = Arc::clone(&self);
+                    serve(worker, stream, peer, protocol, state, Some(registered)).await;
                 }
             }
         }
-        drop(registered);
     }
 
     /// Answers a request through the same connection code as a socket's.
@@ -205,7 +206,7 @@ impl Worker {
         let (ours, theirs) = tokio::io::duplex(64 << 10);
         let state = Arc::new(State::new(self.now()));
         let peer = SocketAddr::from(([127, 0, 0, 1], 0));
-        tokio::spawn(serve(Arc::clone(&self), theirs, peer, Protocol::Http1, state));
+        tokio::spawn(serve(Arc::clone(&self), theirs, peer, Protocol::Http1, state, None));
         let said = |error: hyper::Error| error.to_string();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(ours)).await.map_err(said)?;
@@ -243,7 +244,7 @@ impl Worker {
 }
 
 /// A connection in its worker's list and in the counters.
-struct Registered {
+pub struct Registered {
     worker: Arc<Worker>,
     key: usize,
 }

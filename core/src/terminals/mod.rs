@@ -2,12 +2,14 @@
 
 pub mod constant;
 pub mod files;
+pub mod echo;
 pub mod metrics;
 
-use crate::plan;
+use crate::plan::{self, Bounds};
 use crate::program::PlanError;
 use constant::Constant;
 use files::Files;
+use echo::Echo;
 
 /// A terminal, compiled.
 pub enum Terminal {
@@ -22,11 +24,13 @@ pub enum Terminal {
     Files(Files),
     /// The core's counters.
     Metrics(plan::MetricsFormat),
+    /// A WebSocket that sends back what it gets.
+    Echo(Echo),
 }
 
 impl Terminal {
     /// Compiles a terminal.
-    pub fn build(terminal: &plan::Terminal) -> Result<Self, PlanError> {
+    pub fn build(terminal: &plan::Terminal, bounds: &Bounds) -> Result<Self, PlanError> {
         Ok(match terminal {
             plan::Terminal::Python { handler, .. } => Self::Python { handler: *handler },
             plan::Terminal::Answer { status, content_type, body, headers } => {
@@ -34,6 +38,9 @@ impl Terminal {
             }
             plan::Terminal::Files { .. } => Self::Files(Files::build(terminal)?),
             plan::Terminal::Metrics { format } => Self::Metrics(*format),
+            plan::Terminal::Echo { max_bytes } => {
+                Self::Echo(Echo::build(*max_bytes, bounds.idle_timeout_ms))
+            }
         })
     }
 }
