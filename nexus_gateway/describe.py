@@ -54,5 +54,7 @@ def _terminal(route: plan.Route) -> str:
             return f"files({folder})"
         case plan.Metrics(format=written):
             return f"metrics({written})"
+        case plan.Echo(max_bytes=most):
+            return f"echo({most} bytes)"
         case plan.Python(stream=stream):
             return f"stream {route.name}" if stream else route.name

@@ -32,6 +32,7 @@ from nexus_gateway.node import (
 )
 from nexus_gateway.route import Route, Routes
 from nexus_gateway.terminals.answer import answer
+from nexus_gateway.terminals.echo import MAX_BYTES, echo
 from nexus_gateway.terminals.files import files
 from nexus_gateway.terminals.metrics import metrics
 
@@ -246,6 +247,10 @@ class Filter(Generic[*Ts]):
             folder, index=index, fallback=fallback, immutable=immutable, headers=headers
         )
         return Route(self.node, self.slots, None, terminal=terminal, name=name)
+
+    def echo(self, *, max_bytes: int = MAX_BYTES, name: str | None = None) -> Route:
+        """End the chain in the core: a WebSocket that sends back each message."""
+        return Route(self.node, self.slots, None, terminal=echo(max_bytes=max_bytes), name=name)
 
     def __bool__(self) -> NoReturn:
         raise TypeError("filters combine with & and |, not with 'and' and 'or'")

@@ -95,6 +95,8 @@ def _answers(route: Route) -> Iterator[tuple[int, str, object]]:
             yield 200, "text/plain", str
         case plan.Metrics():
             yield 200, "application/json", object
+        case plan.Echo():
+            yield 101, "", None
         case _ if route.stream is not None:
             yield 200, route.stream, str
         case _ if route.handler is not None:
@@ -182,6 +184,7 @@ def refusals(operation: Operation, *, limited: bool) -> list[int]:
         found |= {503, 504}
         found |= {404} if any(isinstance(step, plan.Param) for step in steps) else set()
     found |= {BY_CODE[code].status for code in operation.route.raises}
+    found |= {426} if isinstance(operation.route.terminal, plan.Echo) else set()
     return sorted(found)
 
 

@@ -198,7 +198,13 @@ class Files(_Part, frozen=True, tag_field="op", tag="files"):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Terminal: TypeAlias = Python | Answer | Metrics | Files
+class Echo(_Part, frozen=True, tag_field="op", tag="echo"):
+    """A WebSocket that sends back what it gets: messages of at most `max_bytes`, inflated."""
+
+    max_bytes: int
+
+
+Terminal: TypeAlias = Python | Answer | Metrics | Files | Echo
 
 # --- layers: what wraps every route ---
 

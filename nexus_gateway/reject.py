@@ -38,6 +38,7 @@ Code: TypeAlias = Literal[
     "payload_too_large",
     "uri_too_long",
     "unsupported_media_type",
+    "upgrade_required",
     "headers_too_large",
     "internal_error",
     "database_error",
@@ -235,6 +236,15 @@ KINDS: tuple[Kind, ...] = (
         "changed",
         "The Content-Type is not one that the route reads, which for most is application/json."
         " Set the header to what the body is.",
+    ),
+    Kind(
+        "upgrade_required",
+        426,
+        "the path is answered over a WebSocket",
+        "changed",
+        "The path speaks WebSocket, and the request is not its opening handshake: a GET over"
+        " HTTP/1.1 with Connection, Upgrade and Sec-WebSocket-Version: 13. Use a WebSocket client;"
+        " a proxy on the way must pass these headers on.",
     ),
     Kind(
         "headers_too_large",

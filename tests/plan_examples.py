@@ -124,6 +124,7 @@ TERMINALS: dict[str, plan.Plan] = {
             ),
         )
     ),
+    "echo": _plan(_route(terminal=plan.Echo(max_bytes=65_536))),
 }
 LAYERS: dict[str, plan.Plan] = {
     "log": _plan(_route(), layers=plan.Layers(log=plan.Log(level="warning"))),

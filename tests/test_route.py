@@ -334,4 +334,5 @@ def test_a_route_joins_with_routes_only() -> None:
 def test_the_core_names_what_it_answers_itself() -> None:
     assert (path("h") & get()).answer("ok").title == "answer"
     assert (path("m") & get()).metrics("summary").title == "metrics"
+    assert (path("ws") & get()).echo().title == "echo"
     assert (path("h") & get()).answer("ok").place == ""

@@ -1,15 +1,15 @@
 //! Terminals: what answers a request that passed its filters.
 
 pub mod constant;
-pub mod files;
 pub mod echo;
+pub mod files;
 pub mod metrics;
 
 use crate::plan::{self, Bounds};
 use crate::program::PlanError;
 use constant::Constant;
-use files::Files;
 use echo::Echo;
+use files::Files;
 
 /// A terminal, compiled.
 pub enum Terminal {
