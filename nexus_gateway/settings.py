@@ -57,7 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         host: the address to listen on; by default this machine only, in production every one.
         port: the port; 0 takes a free one.
         data_dir: the folder of the database and of the development secret.
-        database_url: by default a SQLite file in `data_dir`.
+        database_url: by default a SQLite file in `data_dir`; or `postgresql://user:password@host/db`.
+        database_pool: connections to PostgreSQL at most.
+        database_wait: seconds that a call may wait for one of them.
+        database_timeout: seconds that a statement may take.
         neo4j_url: `bolt://host:port` or `neo4j://...`; by default an embedded graph in `data_dir`.
         neo4j_user: who asks Neo4j.
         neo4j_password: of that user.
@@ -85,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8000
     data_dir: Path = Path(".nexus")
     database_url: str | None = None
+    database_pool: Annotated[int, Meta(ge=1, le=1000)] = 10
+    database_wait: Positive = 2.0
+    database_timeout: Positive = 5.0
     neo4j_url: str | None = None
     neo4j_user: str = "neo4j"
     neo4j_password: Secret | None = None

@@ -6,7 +6,6 @@ the settings, or by whoever writes another composition.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,14 +34,17 @@ from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
-from nexus_gateway.studio.storage.sqlite import Database, path_of
+from nexus_gateway.studio.storage.relational import location, migrated, relational
+from nexus_gateway.studio.storage.sqlite import Database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from nexus_gateway import Filter
+    from nexus_gateway.studio.intelligence.store import EntityStore
     from nexus_gateway.studio.storage.graph import Graph
+    from nexus_gateway.studio.storage.postgres import Postgres
 
 DESCRIPTION = (
     "The back ends of an AI studio behind one gateway. Every refusal has the same shape; `/errors`"
@@ -57,9 +59,15 @@ def compose(settings: Settings) -> Application:
         SettingsError: a key cannot be read, or the database is of a kind that is not known.
     """
     ring = key_ring(settings)
-    database = Database(database_path(settings))
+    where = database_path(settings)
+    database = relational(
+        where,
+        pool=settings.database_pool,
+        wait=settings.database_wait,
+        timeout=settings.database_timeout,
+    )
     graph = graph_of(settings)
-    entities = Entities(SqliteEntities(database))
+    entities = Entities(entity_store(database))
     dependencies = {
         "database": health.Dependency(database.ping),
         "graph": health.Dependency(graph.ping, required=False),
@@ -80,20 +88,18 @@ def compose(settings: Settings) -> Application:
         tokens=ring.tokens,
         secrets=ring.secrets,
         bounds=settings.bounds(),
-        lifespan=partial(_opened, database, graph),
+        lifespan=partial(_opened, where, database, graph),
     )
 
 
-def database_path(settings: Settings) -> Path:
-    """Tell where the database is: as set, or in the data folder.
+def database_path(settings: Settings) -> Path | str:
+    """Tell where the database is: a file as set, or in the data folder; or a server's URL.
 
     Raises:
-        SettingsError: the URL is not one of a SQLite file.
+        SettingsError: the URL is of no engine that is known.
     """
-    if settings.database_url is None:
-        return settings.data_dir / "nexus.db"
     try:
-        return path_of(settings.database_url)
+        return location(settings.database_url, settings.data_dir)
     except ValueError as exc:
         raise SettingsError(f"database_url: {exc}") from exc
 
@@ -107,6 +113,15 @@ def graph_of(settings: Settings) -> Graph:
         user=settings.neo4j_user,
         password=settings.neo4j_password.reveal(),
     )
+
+
+def entity_store(database: Database | Postgres) -> EntityStore:
+    """Keep entities in a database of either engine."""
+    if isinstance(database, Database):
+        return SqliteEntities(database)
+    from nexus_gateway.studio.intelligence.postgres.store import PostgresEntities
+
+    return PostgresEntities(database)
 
 
 def migrate_database(settings: Settings, direction: str, to: int | None) -> list[str]:
@@ -128,9 +143,10 @@ def migrate_database(settings: Settings, direction: str, to: int | None) -> list
 
 
 @asynccontextmanager
-async def _opened(database: Database, graph: Graph) -> AsyncGenerator[None]:
-    await asyncio.to_thread(migrations.up, database.path)
-    async with database, graph:
+async def _opened(
+    where: Path | str, database: Database | Postgres, graph: Graph
+) -> AsyncGenerator[None]:
+    async with migrated(where, database), graph:
         yield
 
 

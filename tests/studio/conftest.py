@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.settings import Settings
-from nexus_gateway.studio.app import compose
+from nexus_gateway.studio.app import compose, entity_store
 from nexus_gateway.studio.intelligence.service import Entities
-from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
+from nexus_gateway.studio.storage.relational import relational
 from nexus_gateway.studio.storage.sqlite import Database
 from nexus_gateway.testing import Client
 from tests import neo4j_server
@@ -21,20 +21,47 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from nexus_gateway.studio.intelligence.store import EntityStore
     from nexus_gateway.studio.storage.graph import Graph
+    from nexus_gateway.studio.storage.postgres import Postgres
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Tell where a migrated database of each engine is: what uses it runs over both."""
+    if request.param == "postgres":
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    path = tmp_path / "test.db"
+    migrations.up(path)
+    return path
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    path = tmp_path / "test.db"
-    migrations.up(path)
-    async with Database(path) as opened:
+async def engine(where: Path | str) -> AsyncIterator[Database | Postgres]:
+    """Open a database of each engine."""
+    async with relational(where, pool=4, wait=2, timeout=5) as opened:
         yield opened
 
 
 @pytest.fixture
-def entities(database: Database) -> Entities:
-    return Entities(SqliteEntities(database))
+def store(engine: Database | Postgres) -> EntityStore:
+    """Keep entities in each engine."""
+    return entity_store(engine)
+
+
+@pytest.fixture
+def entities(store: EntityStore) -> Entities:
+    return Entities(store)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """Open a SQLite file, for what only SQLite has."""
+    path = tmp_path / "sqlite.db"
+    migrations.up(path)
+    async with Database(path) as opened:
+        yield opened
 
 
 @pytest.fixture

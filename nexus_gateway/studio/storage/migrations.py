@@ -1,31 +1,43 @@
 """Numbered SQL files that bring a database's schema up to this version, and back.
 
-`migrations/sqlite/0001_name.sql` holds an `-- up` and a `-- down` part. What was applied is kept in
-the database with a checksum of its file: a file that was changed afterwards is refused, since the
-database and the file would disagree for ever. All of it runs in one transaction that holds
-SQLite's write lock, so several processes may start at once, and a failure changes nothing.
+`migrations/sqlite/0001_name.sql` and `migrations/postgres/0001_name.sql` hold an `-- up` and a
+`-- down` part. What was applied is kept in the database with a checksum of its file: a file that
+was changed afterwards is refused, since the database and the file would disagree for ever. All of
+it runs in one transaction under a lock that the engine gives (`schema_sqlite`, `schema_postgres`),
+so several processes may start at once, and a failure changes nothing.
+
+A database is named by the path of its file (SQLite) or by its URL (PostgreSQL). Everything here
+blocks: on an event loop it is called by `asyncio.to_thread`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import sqlite3
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from nexus_gateway.studio.storage.errors import SchemaMismatch, StorageUnavailable
-from nexus_gateway.studio.storage.sqlite import connect
+from nexus_gateway.studio.storage.errors import SchemaMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-FOLDER = Path(__file__).with_suffix("") / "sqlite"
+    from nexus_gateway.studio.storage.engine import Name, Row, Value
+
+_FOLDERS = Path(__file__).with_suffix("")
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY,"
+    " name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
+)
+_SELECT = "SELECT number, name, checksum, applied_at FROM schema_migration ORDER BY number"
+_INSERT = (
+    "INSERT INTO schema_migration (number, name, checksum, applied_at) VALUES ($1, $2, $3, $4)"
+)
 _PARTS = re.compile(r"^-- (up|down)[ \t]*$", re.MULTILINE)
 
 
@@ -44,6 +56,40 @@ class Migration(msgspec.Struct, frozen=True):
         return f"{self.number:04}_{self.name}"
 
 
+class Session(Protocol):
+    """A connection within a transaction."""
+
+    def run(self, statement: str, *values: Value) -> Sequence[Row]:
+        """Run one statement, with parameters `$1`, `$2`, ..."""
+        ...
+
+    def has_table(self, name: str) -> bool:
+        """Tell whether there is a table."""
+        ...
+
+
+class Schema(Protocol):
+    """A database as migrations need it."""
+
+    engine: Name
+
+    def exists(self) -> bool:
+        """Tell whether there is a database, without making one."""
+        ...
+
+    def ends(self, statement: str) -> bool:
+        """Tell whether lines of SQL end with the end of a statement."""
+        ...
+
+    def opened(self, *, locked: bool) -> AbstractContextManager[Session]:
+        """Open a transaction, alone where `locked`; keeps all that is done in it, or nothing.
+
+        Raises:
+            StorageUnavailable: the database cannot be opened or changed.
+        """
+        ...
+
+
 class State(msgspec.Struct, frozen=True):
     """Whether a migration was applied, and when (RFC 3339)."""
 
@@ -52,44 +98,53 @@ class State(msgspec.Struct, frozen=True):
     applied_at: str | None
 
 
-def status(database: Path, *, folder: Path = FOLDER) -> list[State]:
+def schema_of(database: Path | str) -> Schema:
+    """Find the engine of a database, and import it."""
+    if isinstance(database, Path):
+        from nexus_gateway.studio.storage.schema_sqlite import SqliteSchema
+
+        return SqliteSchema(database)
+    from nexus_gateway.studio.storage.schema_postgres import PostgresSchema
+
+    return PostgresSchema(database)
+
+
+def status(database: Path | str, *, folder: Path | None = None) -> list[State]:
     """List every migration with the time it was applied; makes no database where there is none.
 
     Raises:
         SchemaMismatch: the database and the files disagree.
         StorageUnavailable: the database cannot be read.
     """
-    known = load(folder)
-    if not database.exists():
+    schema, known = _prepared(database, folder)
+    if not schema.exists():
         return [State(one.number, one.name, None) for one in known]
-    with _opened(database) as connection:
-        applied = _applied(connection, known)
+    with schema.opened(locked=False) as session:
+        applied = _applied(session, known)
     return [State(one.number, one.name, applied.get(one.number)) for one in known]
 
 
-def up(database: Path, *, to: int | None = None, folder: Path = FOLDER) -> list[str]:
+def up(database: Path | str, *, to: int | None = None, folder: Path | None = None) -> list[str]:
     """Apply what is missing, in order, up to number `to` or all; the names of what was applied.
 
     Raises:
         SchemaMismatch: the database and the files disagree; nothing was changed.
         StorageUnavailable: the database cannot be changed now.
     """
-    known = load(folder)
-    with _opened(database) as connection, _locked(connection):
-        applied = _applied(connection, known)
+    schema, known = _prepared(database, folder)
+    with schema.opened(locked=True) as session:
+        session.run(_TABLE)
+        applied = _applied(session, known)
         missing = [one for one in known if one.number not in applied]
         missing = [one for one in missing if to is None or one.number <= to]
         for one in missing:
-            _run(connection, one.up)
-            connection.execute(
-                "INSERT INTO schema_migration (number, name, checksum, applied_at)"
-                " VALUES (?, ?, ?, ?)",
-                (one.number, one.name, one.checksum, datetime.now(UTC).isoformat()),
-            )
+            _run(session, one.up)
+            moment = datetime.now(UTC).isoformat()
+            session.run(_INSERT, one.number, one.name, one.checksum, moment)
     return [one.title for one in missing]
 
 
-def down(database: Path, *, to: int | None = None, folder: Path = FOLDER) -> list[str]:
+def down(database: Path | str, *, to: int | None = None, folder: Path | None = None) -> list[str]:
     """Take back what came after number `to`, or the last; the names of what was taken back.
 
     What these migrations hold is lost; 0 takes back everything.
@@ -98,31 +153,36 @@ def down(database: Path, *, to: int | None = None, folder: Path = FOLDER) -> lis
         SchemaMismatch: the database and the files disagree; nothing was changed.
         StorageUnavailable: the database cannot be changed now.
     """
-    known = load(folder)
-    with _opened(database) as connection, _locked(connection):
-        applied = _applied(connection, known)
+    schema, known = _prepared(database, folder)
+    with schema.opened(locked=True) as session:
+        applied = _applied(session, known)
         floor = max(applied, default=0) - 1 if to is None else to
         last = [one for one in reversed(known) if one.number in applied and one.number > floor]
         for one in last:
-            _run(connection, one.down)
-            connection.execute("DELETE FROM schema_migration WHERE number = ?", (one.number,))
+            _run(session, one.down)
+            session.run("DELETE FROM schema_migration WHERE number = $1", one.number)
     return [one.title for one in last]
 
 
-def load(folder: Path) -> list[Migration]:
-    """Read the files of a folder, in the order of their numbers.
+def _prepared(database: Path | str, folder: Path | None) -> tuple[Schema, list[Migration]]:
+    schema = schema_of(database)
+    return schema, load(folder or _FOLDERS / schema.engine, schema)
+
+
+def load(folder: Path, schema: Schema) -> list[Migration]:
+    """Read the files of a folder, in the order of their numbers, as an engine splits them.
 
     Raises:
         SchemaMismatch: a file's name or parts are not what they must be, or a number is missing.
     """
-    migrations = [_read(file) for file in sorted(folder.glob("*.sql"))]
+    migrations = [_read(file, schema) for file in sorted(folder.glob("*.sql"))]
     numbers = [one.number for one in migrations]
     if numbers != list(range(1, len(numbers) + 1)):
         raise SchemaMismatch(f"{folder}: the numbers must be 1, 2, 3, ... and are {numbers}")
     return migrations
 
 
-def _read(file: Path) -> Migration:
+def _read(file: Path, schema: Schema) -> Migration:
     name = _FILE.fullmatch(file.name)
     text = file.read_text(encoding="utf-8")
     parts = _PARTS.split(text)
@@ -134,39 +194,36 @@ def _read(file: Path) -> Migration:
         number=int(name[1]),
         name=name[2],
         checksum=hashlib.sha256(text.encode()).hexdigest(),
-        up=tuple(_statements(parts[2])),
-        down=tuple(_statements(parts[4])),
+        up=tuple(_statements(parts[2], schema)),
+        down=tuple(_statements(parts[4], schema)),
     )
 
 
-def _statements(script: str) -> Iterator[str]:
+def _statements(script: str, schema: Schema) -> Iterator[str]:
     """Split at the semicolons that end a statement; those inside a trigger do not."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
-        if sqlite3.complete_statement(statement):
+        if schema.ends(statement):
             yield statement.strip()
             statement = ""
     if re.sub(r"--.*", "", statement).strip():
         raise SchemaMismatch(f"a statement has no end: {statement.strip()[:80]!r}")
 
 
-def _run(connection: sqlite3.Connection, statements: tuple[str, ...]) -> None:
+def _run(session: Session, statements: tuple[str, ...]) -> None:
     for statement in statements:
-        connection.execute(statement)
+        session.run(statement)
 
 
-def _applied(connection: sqlite3.Connection, known: list[Migration]) -> dict[int, str]:
+def _applied(session: Session, known: list[Migration]) -> dict[int, str]:
     """Read what was applied and when, and compare it with the files."""
-    exists = "SELECT 1 FROM sqlite_master WHERE name = 'schema_migration'"
-    if connection.execute(exists).fetchone() is None:
+    if not session.has_table("schema_migration"):
         return {}
     files = {one.number: one for one in known}
     applied: dict[int, str] = {}
-    rows = connection.execute(
-        "SELECT number, name, checksum, applied_at FROM schema_migration ORDER BY number"
-    )
-    for number, name, checksum, applied_at in rows:
+    for row in session.run(_SELECT):
+        number, name, checksum, applied_at = msgspec.convert(row, tuple[int, str, str, str])
         file = files.get(number)
         if file is None:
             raise SchemaMismatch(
@@ -180,29 +237,3 @@ def _applied(connection: sqlite3.Connection, known: list[Migration]) -> dict[int
             )
         applied[number] = applied_at
     return applied
-
-
-@contextmanager
-def _opened(database: Path) -> Generator[sqlite3.Connection]:
-    with closing(connect(database, busy=30.0)) as connection:
-        try:
-            yield connection
-        except sqlite3.OperationalError as exc:
-            raise StorageUnavailable(f"{database} cannot be migrated: {exc}") from exc
-
-
-@contextmanager
-def _locked(connection: sqlite3.Connection) -> Generator[None]:
-    """Hold the write lock; keep all that was done, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY,"
-            " name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL) STRICT"
-        )
-        yield
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

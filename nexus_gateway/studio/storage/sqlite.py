@@ -16,7 +16,7 @@ import asyncio
 import sqlite3
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.lane import Lane, Work, translated
@@ -24,6 +24,8 @@ from nexus_gateway.studio.storage.lane import Lane, Work, translated
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from nexus_gateway.studio.storage.engine import Row, Value
 
 T = TypeVar("T")
 
@@ -43,6 +45,8 @@ class Database:
         queue: calls that may wait for a thread; more are refused at once.
         deadline: seconds a call may wait, for a thread and for a lock, and a read may run.
     """
+
+    name: Literal["sqlite", "postgres"] = "sqlite"
 
     def __init__(
         self, path: Path, *, readers: int = 2, queue: int = 2048, deadline: float = 5.0
@@ -97,6 +101,24 @@ class Database:
             StorageUnavailable: no answer within the deadline, or the file cannot be read.
         """
         return await self._lane(1).call(job)
+
+    async def query(self, statement: str, *values: Value) -> list[Row]:
+        """Run one statement that reads, with parameters `$1`, `$2`, ...
+
+        Raises:
+            StorageUnavailable: no answer within the deadline, or the file cannot be read.
+        """
+        names = numbered(values)
+        return await self.read(lambda connection: connection.execute(statement, names).fetchall())
+
+    async def command(self, statement: str, *values: Value) -> list[Row]:
+        """Run one statement that writes, with parameters `$1`, `$2`, ...; rows by `RETURNING`.
+
+        Raises:
+            StorageUnavailable: nothing was changed; try again later.
+        """
+        names = numbered(values)
+        return await self.write(lambda connection: connection.execute(statement, names).fetchall())
 
     async def ping(self) -> None:
         """Ask both the writer and a reader whether they work.
@@ -179,8 +201,16 @@ def path_of(url: str) -> Path:
     prefix = "sqlite:///"
     if not url.startswith(prefix) or len(url) == len(prefix):
         scheme = url.split(":", 1)[0]
-        raise ValueError(f"a database URL is sqlite:///path/to/file, not one of scheme {scheme!r}")
+        raise ValueError(
+            "a database URL is sqlite:///path/to/file or postgresql://user:password@host/database,"
+            f" not one of scheme {scheme!r}"
+        )
     return Path(url.removeprefix(prefix))
+
+
+def numbered(values: tuple[Value, ...]) -> dict[str, Value]:
+    """Name the values as PostgreSQL numbers them; SQLite takes `$1` for a name."""
+    return {str(number): value for number, value in enumerate(values, start=1)}
 
 
 def _ping(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The service upon its SQLite store: what is kept, refused, listed, found and summed up."""
+"""The service upon each of its stores: what is kept, refused, listed, found and summed up."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from nexus_gateway.studio.intelligence.models import (
     version_of,
 )
 from nexus_gateway.studio.intelligence.service import Entities
-from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.models import Count
+    from nexus_gateway.studio.intelligence.store import EntityStore
+    from nexus_gateway.studio.storage.postgres import Postgres
     from nexus_gateway.studio.storage.sqlite import Database
 
 ANY = Condition()
@@ -295,10 +295,10 @@ async def test_recommendations_of_an_unknown_entity_are_refused(entities: Entiti
 # --- the report ---
 
 
-async def test_the_report_sums_up(database: Database) -> None:
+async def test_the_report_sums_up(store: EntityStore) -> None:
     start = datetime(2026, 3, 1, 12, tzinfo=UTC)
     days = iter([start - timedelta(days=40), start - timedelta(days=1), start, start])
-    entities = Entities(SqliteEntities(database), clock=lambda: next(days))
+    entities = Entities(store, clock=lambda: next(days))
     await entities.create("", draft("old", "x"))
     await entities.put_all("", (draft("a", "x", "y"), draft("b", "x", kind="person")))
     await entities.create("", draft("c"))
@@ -333,12 +333,10 @@ async def test_growth_by_the_hour_has_48_hours(entities: Entities) -> None:
 
 
 async def test_a_section_that_fails_is_named_and_the_others_are_given(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    engine: Database | Postgres, entities: Entities
 ) -> None:
-    store = SqliteEntities(database)
-    entities = Entities(store)
     await fill(entities, draft("a"))
-    await database.write(lambda connection: connection.execute("DROP TABLE tag_total"))
+    await engine.command("DROP TABLE tag_total")
 
     report = await entities.report("", Window())
 
@@ -348,13 +346,10 @@ async def test_a_section_that_fails_is_named_and_the_others_are_given(
 
 
 async def test_a_report_without_any_section_is_refused(
-    entities: Entities, database: Database
+    entities: Entities, engine: Database | Postgres
 ) -> None:
-    def drop(connection: sqlite3.Connection) -> None:
-        for table in ("entity_text", "entity_tag", "tag_total", "entity"):
-            connection.execute(f"DROP TABLE {table}")
-
-    await database.write(drop)
+    for table in ("entity_tag", "tag_total", "entity"):
+        await engine.command(f"DROP TABLE {table}")
 
     with pytest.raises(StorageUnavailable):
         await entities.report("", Window())

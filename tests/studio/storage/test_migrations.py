@@ -15,6 +15,8 @@ from nexus_gateway.studio.storage.sqlite import connect
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.servers import PostgresServer
+
 FIRST = """-- Notes.
 -- up
 CREATE TABLE note (id INTEGER);
@@ -120,7 +122,7 @@ def test_a_folder_that_is_not_in_order_is_refused(
     (folder / name).write_text(text)
 
     with pytest.raises(SchemaMismatch, match=message):
-        migrations.load(folder)
+        migrations.up(folder / "never.db", folder=folder)
 
 
 def test_several_that_start_at_once_apply_each_migration_once(tmp_path: Path, folder: Path) -> None:
@@ -142,3 +144,88 @@ def test_our_own_migrations_go_up_down_and_up_again(tmp_path: Path) -> None:
     assert down == list(reversed(up))
     assert {"schema_migration"} >= tables(database) - {"sqlite_sequence"}
     assert migrations.up(database) == up
+
+
+# --- the same runner over PostgreSQL ---
+
+
+FUNCTION = """-- up
+CREATE TABLE note (id INTEGER);
+CREATE FUNCTION one() RETURNS INTEGER LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN 1;
+END;
+$$;
+INSERT INTO note VALUES (one());
+-- down
+DROP FUNCTION one;
+DROP TABLE note;
+"""
+
+
+@pytest.fixture
+def functions(tmp_path: Path) -> Path:
+    files = tmp_path / "postgres"
+    files.mkdir()
+    (files / "0001_notes.sql").write_text(FUNCTION)
+    (files / "0002_text.sql").write_text(SECOND)
+    return files
+
+
+def test_postgres_goes_up_and_down_by_the_same_runner(empty_postgres: str, functions: Path) -> None:
+    before = migrations.status(empty_postgres, folder=functions)
+
+    assert migrations.up(empty_postgres, to=1, folder=functions) == ["0001_notes"]
+    assert migrations.up(empty_postgres, folder=functions) == ["0002_text"]
+    after = migrations.status(empty_postgres, folder=functions)
+    assert migrations.down(empty_postgres, folder=functions) == ["0002_text"]
+    assert migrations.down(empty_postgres, to=0, folder=functions) == ["0001_notes"]
+    assert [state.applied_at for state in before] == [None, None]
+    assert all(state.applied_at for state in after)
+
+
+def test_postgres_of_a_newer_version_or_a_changed_file_is_refused(
+    empty_postgres: str, functions: Path
+) -> None:
+    migrations.up(empty_postgres, folder=functions)
+    (functions / "0002_text.sql").write_text(SECOND + "-- changed\n")
+
+    with pytest.raises(SchemaMismatch, match="0002_text was changed"):
+        migrations.up(empty_postgres, folder=functions)
+    (functions / "0002_text.sql").unlink()
+    with pytest.raises(SchemaMismatch, match="0002_text, which this version does not know"):
+        migrations.up(empty_postgres, folder=functions)
+
+
+def test_a_migration_that_fails_changes_nothing_in_postgres(
+    empty_postgres: str, functions: Path, postgres_server: PostgresServer
+) -> None:
+    broken = "-- up\nCREATE TABLE more (id INT);\nSELECT no_such();\n-- down\nSELECT 1;\n"
+    (functions / "0003_broken.sql").write_text(broken)
+
+    with pytest.raises(StorageUnavailable, match="no_such"):
+        migrations.up(empty_postgres, folder=functions)
+
+    tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    assert postgres_server.run(tables, empty_postgres.rsplit("/", 1)[1]) == "0"
+
+
+def test_several_that_start_at_once_apply_each_migration_once_to_postgres(
+    empty_postgres: str,
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        runs = [pool.submit(migrations.up, empty_postgres) for _ in range(4)]
+        applied = [run.result() for run in runs]
+
+    assert sorted(map(bool, applied)) == [False, False, False, True]
+
+
+def test_our_own_migrations_of_postgres_go_up_down_and_up_again(empty_postgres: str) -> None:
+    up = migrations.up(empty_postgres)
+
+    assert migrations.down(empty_postgres, to=0) == list(reversed(up))
+    assert migrations.up(empty_postgres) == up
+
+
+def test_both_engines_have_the_same_migrations(tmp_path: Path, empty_postgres: str) -> None:
+    assert migrations.up(empty_postgres) == migrations.up(tmp_path / "nexus.db")

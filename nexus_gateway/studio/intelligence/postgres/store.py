@@ -1,0 +1,160 @@
+"""The `EntityStore` in PostgreSQL: a table, one row per tag, and a `tsvector` of the words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus_gateway.studio.intelligence.models import Count, Totals
+from nexus_gateway.studio.intelligence.postgres.rows import GET, change, numbered
+from nexus_gateway.studio.intelligence.postgres.search import find, plain
+from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nexus_gateway.studio.intelligence.models import Entity, Search, Selection
+    from nexus_gateway.studio.intelligence.store import Edit, Matches, Place
+    from nexus_gateway.studio.storage.postgres import Postgres, Session
+
+CANDIDATES = 20_000
+"""Shared tags that recommendations look at, the rarest first."""
+
+_PAGE = " ".join((SELECT, "WHERE entity.tenant = $1 AND entity.number > $2"))
+_PAGE_BY_TAG = " ".join(
+    (
+        "SELECT",
+        COLUMNS,
+        (
+            "FROM entity_tag JOIN entity USING (number)"
+            " WHERE entity_tag.tenant = $1 AND entity_tag.number > $2 AND entity_tag.tag = $4"
+        ),
+    )
+)
+_NEWEST = " ".join((SELECT, "WHERE tenant = $1 ORDER BY number DESC LIMIT $2"))
+_SHARING = f"""
+    SELECT candidate.number, sum(candidate.weight) AS score
+    FROM (
+        SELECT shared.number, own.weight
+        FROM unnest($2::text[], $3::float8[]) WITH ORDINALITY AS own(tag, weight, place)
+        CROSS JOIN LATERAL (
+            SELECT number FROM entity_tag
+            WHERE entity_tag.tenant = $1 AND entity_tag.tag = own.tag LIMIT {CANDIDATES}
+        ) AS shared
+        ORDER BY own.place LIMIT {CANDIDATES}
+    ) AS candidate
+    WHERE candidate.number <> (SELECT number FROM entity WHERE tenant = $1 AND entity_id = $4)
+    GROUP BY candidate.number
+    ORDER BY score DESC, candidate.number
+    LIMIT $5
+"""  # noqa: S608 - a figure of ours
+_TOTALS = (
+    "SELECT (SELECT count(*) FROM entity WHERE tenant = $1),"
+    " (SELECT count(DISTINCT entity_type) FROM entity WHERE tenant = $1),"
+    " (SELECT count(*) FROM tag_total WHERE tenant = $1)"
+)
+_BY_TYPE = (
+    "SELECT entity_type, count(*) AS total FROM entity WHERE tenant = $1"
+    " GROUP BY entity_type ORDER BY total DESC, entity_type LIMIT $2"
+)
+_BY_TAG = "SELECT tag, total FROM tag_total WHERE tenant = $1 ORDER BY total DESC, tag LIMIT $2"
+_GROWTH = (
+    "SELECT created_at / $3::bigint * $3::bigint, count(*) FROM entity"
+    " WHERE tenant = $1 AND created_at >= $2 GROUP BY 1"
+)
+
+
+class PostgresEntities:
+    """The `EntityStore` of a PostgreSQL database, which its owner opens and closes."""
+
+    def __init__(self, database: Postgres) -> None:
+        self._database = database
+
+    async def change(
+        self, tenant: str, edits: Sequence[tuple[str, Edit]]
+    ) -> list[tuple[Entity | None, Entity | None]]:
+        """Apply each edit to the entity with its id, in order, all or none; before and after."""
+        return await self._database.write(lambda session: change(session, tenant, edits))
+
+    async def get(self, tenant: str, entity_id: str) -> Entity | None:
+        """Load one entity."""
+        rows = await self._database.fetch(GET, tenant, plain(entity_id))
+        return entity_of(tuple(rows[0])) if rows else None
+
+    async def page(
+        self, tenant: str, selection: Selection, after: int, limit: int
+    ) -> list[tuple[int, Entity]]:
+        """Load at most `limit` entities made after the one with number `after`, with numbers."""
+        asked = [plain(value) for value in (selection.tag, selection.type) if value is not None]
+        statement = page_statement(selection)
+        rows = await self._database.fetch(statement, tenant, after, limit, *asked)
+        return [(row[0], entity_of(tuple(row))) for row in rows]
+
+    async def newest(self, tenant: str, limit: int) -> list[Entity]:
+        """Load the entities that were made last, the newest first."""
+        rows = await self._database.fetch(_NEWEST, tenant, limit)
+        return [entity_of(tuple(row)) for row in rows]
+
+    async def last_number(self, tenant: str) -> int:
+        """Tell the number of the entity that was made last; 0 where there is none."""
+        statement = "SELECT coalesce(max(number), 0) FROM entity WHERE tenant = $1"
+        return int((await self._database.fetch(statement, tenant))[0][0])
+
+    async def search(
+        self, tenant: str, search: Search, ceiling: int, after: Place | None
+    ) -> Matches:
+        """Search entities numbered up to `ceiling`, going on after a place; the best first."""
+        return await self._database.read(
+            lambda session: find(session, tenant, search, ceiling, after)
+        )
+
+    async def tag_totals(self, tenant: str, tags: Sequence[str]) -> dict[str, int]:
+        """Tell how many entities have each of the tags."""
+        statement = "SELECT tag, total FROM tag_total WHERE tenant = $1 AND tag = ANY($2)"
+        rows = await self._database.fetch(statement, tenant, list(tags))
+        return {row[0]: row[1] for row in rows}
+
+    async def sharing(
+        self, tenant: str, weights: Mapping[str, float], excluded: str, limit: int
+    ) -> list[Entity]:
+        """Load the entities whose shared tags weigh most together, but for the excluded id."""
+        heaviest_first = sorted(weights.items(), key=lambda item: -item[1])
+        tags = [tag for tag, _ in heaviest_first]
+        figures = [weight for _, weight in heaviest_first]
+
+        async def job(session: Session) -> list[Entity]:
+            rows = await session.fetch(_SHARING, tenant, tags, figures, excluded, limit)
+            return [entity for _, entity in await numbered(session, [row[0] for row in rows])]
+
+        return await self._database.read(job)
+
+    async def totals(self, tenant: str) -> Totals:
+        """Count entities, types and tags."""
+        return Totals(*(await self._database.fetch(_TOTALS, tenant))[0])
+
+    async def by_type(self, tenant: str, limit: int) -> list[Count]:
+        """Count entities by type, the largest first."""
+        return [Count(*row) for row in await self._database.fetch(_BY_TYPE, tenant, limit)]
+
+    async def by_tag(self, tenant: str, limit: int) -> list[Count]:
+        """Count entities by tag, the largest first."""
+        return [Count(*row) for row in await self._database.fetch(_BY_TAG, tenant, limit)]
+
+    async def growth(self, tenant: str, since: int, width: int) -> tuple[int, dict[int, int]]:
+        """Count entities made before `since`, and later by stretches of `width`; microseconds."""
+        before = "SELECT count(*) FROM entity WHERE tenant = $1 AND created_at < $2"
+
+        async def job(session: Session) -> tuple[int, dict[int, int]]:
+            earlier = await session.fetchval(before, tenant, since)
+            rows = await session.fetch(_GROWTH, tenant, since, width)
+            return int(earlier), {row[0]: row[1] for row in rows}
+
+        return await self._database.read(job)
+
+
+def page_statement(selection: Selection) -> str:
+    """Write the statement that lists a selection; each has an index that gives its order."""
+    if selection.tag is None:
+        kind = "AND entity.entity_type = $4" if selection.type is not None else ""
+        return " ".join((_PAGE, kind, "ORDER BY entity.number LIMIT $3"))
+    kind = "AND entity.entity_type = $5" if selection.type is not None else ""
+    return " ".join((_PAGE_BY_TAG, kind, "ORDER BY entity_tag.number LIMIT $3"))

@@ -1,0 +1,261 @@
+"""PostgreSQL beside an event loop, by asyncpg: a bounded pool, deadlines, and errors as storage's.
+
+A store awaits `write(job)` or `read(job)`; the job is a coroutine function of a connection and runs
+in one transaction, as with `sqlite.Database`. asyncpg prepares and caches each statement itself.
+
+A connection that died is noticed and replaced when the next one is asked for, so the pool recovers
+by itself once the server is back. Until then every call ends with `StorageUnavailable` within the
+time that it may wait. Imported only where a PostgreSQL is configured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypeVar
+
+import asyncpg
+
+from nexus_gateway.studio.storage.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+    from types import TracebackType
+
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
+
+    from nexus_gateway.studio.storage.engine import Row, Value
+
+    Session: TypeAlias = PoolConnectionProxy[Record]
+    Pool: TypeAlias = asyncpg.Pool[Record]
+    Plain: TypeAlias = asyncpg.Connection[Record]
+else:
+    Session = Pool = object
+    Plain = asyncpg.Connection
+
+T = TypeVar("T")
+Job: TypeAlias = Callable[["Session"], Awaitable[T]]
+
+ATTEMPTS = 3
+"""Times that a transaction is tried which met another one; each is rolled back before the next."""
+_IDLE = 300.0
+"""Seconds after which a connection that nobody uses is closed."""
+# What is gone wrong with the server, the way there or its time; 42P01 is a schema that is not ours.
+_UNAVAILABLE = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.UndefinedTableError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    TimeoutError,
+    OSError,
+)
+
+
+class Raced(Exception):  # noqa: N818 - what is said, not what failed
+    """Say, out of a job, that another transaction was faster: it is run again from the start."""
+
+
+class Postgres:
+    """A PostgreSQL database, opened by `async with`, which connects once to see that it can.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`, as libpq and asyncpg read it.
+        pool: connections at most.
+        wait: seconds a call may wait for one of them.
+        timeout: seconds a statement may run, and a lock be waited for.
+    """
+
+    name: Literal["sqlite", "postgres"] = "postgres"
+
+    def __init__(
+        self, url: str, *, pool: int = 10, wait: float = 2.0, timeout: float = 5.0
+    ) -> None:
+        self.url = url
+        self._size = pool
+        self._wait = wait
+        self._timeout = timeout
+        self._pool: Pool | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the pool with one connection.
+
+        Raises:
+            StorageUnavailable: the server cannot be reached, or does not let us in.
+        """
+        with translated():
+            self._pool = await asyncpg.create_pool(
+                self.url,
+                min_size=1,
+                max_size=self._size,
+                max_inactive_connection_lifetime=_IDLE,
+                timeout=self._wait,
+                # The server ends a statement first; this is for a server that hangs.
+                command_timeout=self._timeout + 1,
+                connection_class=_Connection,
+                server_settings=server_settings(self._timeout),
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let what runs end, for as long as a statement may run, and close the connections."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), self._timeout + 1)
+        except (TimeoutError, *_UNAVAILABLE):
+            pool.terminate()
+
+    async def write(self, job: Job[T]) -> T:
+        """Run `job` in a transaction and answer once it is committed.
+
+        The job may run again from the start where its transaction met another; it must have no
+        effect but through its connection.
+
+        Raises:
+            StorageUnavailable: try again later. Nothing was changed, unless the connection was lost
+                while the commit was under way: then nobody can tell.
+
+        Cancelled: nothing is changed.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with translated():
+                    async with self._connection() as connection, connection.transaction():
+                        return await job(connection)
+            except (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+                if attempt == ATTEMPTS:
+                    message = f"{ATTEMPTS} attempts at a transaction met others"
+                    raise StorageUnavailable(message) from error
+        raise AssertionError
+
+    async def read(self, job: Job[T]) -> T:
+        """Run `job` in a transaction that cannot write; what its statements see is one state.
+
+        Raises:
+            StorageUnavailable: no answer within the time that a statement may take.
+        """
+        with translated():
+            async with (
+                self._connection() as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                return await job(connection)
+
+    async def fetch(self, statement: str, *values: object) -> list[Record]:
+        """Run one statement by itself, in a transaction of its own.
+
+        Raises:
+            StorageUnavailable: as with `write`.
+        """
+        with translated():
+            async with self._connection() as connection:
+                return await connection.fetch(statement, *values)
+
+    async def query(self, statement: str, *values: Value) -> list[Row]:
+        """Run one statement that reads, with parameters `$1`, `$2`, ...
+
+        Raises:
+            StorageUnavailable: no answer within the time that a statement may take.
+        """
+        return [tuple(row) for row in await self.fetch(statement, *values)]
+
+    async def command(self, statement: str, *values: Value) -> list[Row]:
+        """Run one statement that writes, with parameters `$1`, `$2`, ...; rows by `RETURNING`.
+
+        Raises:
+            StorageUnavailable: as with `write`.
+        """
+        return await self.query(statement, *values)
+
+    async def ping(self) -> None:
+        """Ask the server whether it answers.
+
+        Raises:
+            StorageUnavailable: it does not.
+        """
+        await self.fetch("SELECT 1")
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Session]:
+        pool = self._pool
+        if pool is None:
+            raise StorageUnavailable("the database is closed")
+        try:
+            connection = await pool.acquire(timeout=self._wait)
+        except TimeoutError as exc:
+            message = f"no connection to the database came free within {self._wait:g} s"
+            raise StorageUnavailable(message) from exc
+        try:
+            yield connection
+        finally:
+            # A server that hangs does not confirm a cancellation: the connection is dropped then.
+            with contextlib.suppress(*_UNAVAILABLE):
+                await pool.release(connection, timeout=1)
+
+
+class _Connection(Plain):
+    """A connection that is not reset after each use, which would cost a round trip.
+
+    Jobs leave nothing behind: what they set they set with `SET LOCAL`, and they listen to nothing.
+    """
+
+    __slots__ = ()
+
+    def get_reset_query(self) -> str:
+        """Reset nothing."""
+        return ""
+
+
+def server_settings(timeout: float) -> dict[str, str]:
+    """Give what each connection asks of the server; `timeout` is of a statement, in seconds."""
+    milliseconds = str(max(1, round(timeout * 1000)))
+    return {
+        "application_name": "nexus-gateway",
+        "statement_timeout": milliseconds,
+        "lock_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": milliseconds,
+        # It pays for long reports only, and costs the statements of a request milliseconds.
+        "jit": "off",
+    }
+
+
+async def connect(url: str, *, patience: float = 30.0) -> Plain:
+    """Open a connection apart from any pool, whose statements may take `patience` seconds.
+
+    Raises:
+        StorageUnavailable: the server cannot be reached, or does not let us in.
+    """
+    with translated():
+        return await asyncpg.connect(
+            url, timeout=10, command_timeout=patience + 1, server_settings=server_settings(patience)
+        )
+
+
+@contextlib.contextmanager
+def translated() -> Generator[None]:
+    """Tell trouble with the server, which may pass, from errors of a statement, which will not.
+
+    Raises:
+        StorageUnavailable: in the place of whatever said so.
+    """
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        reason = str(error) or type(error).__name__
+        raise StorageUnavailable(f"the database does not answer: {reason}") from error

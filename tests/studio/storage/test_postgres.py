@@ -1,0 +1,177 @@
+"""PostgreSQL: deadlines, races, and what an engine says when its server does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.postgres import Postgres, Raced
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nexus_gateway.studio.storage.postgres import Session
+    from tests.servers import PostgresServer
+
+
+@pytest.fixture
+async def notes(empty_postgres: str) -> AsyncIterator[Postgres]:
+    async with Postgres(empty_postgres, pool=2, wait=0.3, timeout=0.5) as opened:
+        await opened.command("CREATE TABLE note (id BIGINT UNIQUE)")
+        yield opened
+
+
+async def add(session: Session, number: int) -> int:
+    await session.execute("INSERT INTO note VALUES ($1)", number)
+    return number
+
+
+async def numbers(database: Postgres) -> list[object]:
+    return [row[0] for row in await database.query("SELECT id FROM note ORDER BY id")]
+
+
+async def test_what_was_written_is_read(notes: Postgres) -> None:
+    assert await notes.write(lambda session: add(session, 7)) == 7
+
+    assert await notes.read(lambda session: session.fetchval("SELECT id FROM note")) == 7
+    await notes.ping()
+
+
+async def test_a_failed_job_takes_back_all_that_it_did(notes: Postgres) -> None:
+    async def half(session: Session) -> None:
+        await add(session, 1)
+        raise KeyError("half")
+
+    with pytest.raises(KeyError):
+        await notes.write(half)
+
+    assert await numbers(notes) == []
+
+
+async def test_an_error_of_a_statement_is_not_taken_for_trouble(notes: Postgres) -> None:
+    await notes.write(lambda session: add(session, 1))
+
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await notes.write(lambda session: add(session, 1))
+
+
+async def test_a_cancelled_write_changes_nothing_and_gives_its_connection_back(
+    notes: Postgres,
+) -> None:
+    begun = asyncio.Event()
+
+    async def hang(session: Session) -> None:
+        await add(session, 1)
+        begun.set()
+        await session.execute("SELECT pg_sleep(60)")
+
+    for _ in range(3):
+        begun.clear()
+        task = asyncio.create_task(notes.write(hang))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert await numbers(notes) == []
+
+
+async def test_a_reader_cannot_write(notes: Postgres) -> None:
+    with pytest.raises(StorageUnavailable, match="read-only"):
+        await notes.read(lambda session: add(session, 1))
+
+
+async def test_what_several_statements_of_a_read_see_is_one_state(notes: Postgres) -> None:
+    async def twice(session: Session) -> tuple[int, int]:
+        before = await session.fetchval("SELECT count(*) FROM note")
+        await notes.write(lambda other: add(other, 1))
+        return before, await session.fetchval("SELECT count(*) FROM note")
+
+    assert await notes.read(twice) == (0, 0)
+
+
+async def test_a_statement_without_end_is_stopped_at_its_deadline(notes: Postgres) -> None:
+    with pytest.raises(StorageUnavailable, match="statement timeout"):
+        await notes.query("SELECT pg_sleep(60)")
+
+
+async def test_a_pool_that_is_exhausted_refuses_within_its_wait(notes: Postgres) -> None:
+    slow = [asyncio.create_task(notes.query("SELECT pg_sleep(0.45)")) for _ in range(2)]
+    await asyncio.sleep(0)
+    started = asyncio.get_running_loop().time()
+
+    with pytest.raises(StorageUnavailable, match=r"came free within 0\.3 s"):
+        await notes.ping()
+
+    assert asyncio.get_running_loop().time() - started < 0.45
+    await asyncio.gather(*slow)
+    await notes.ping()
+
+
+async def test_a_job_that_met_another_runs_again_from_the_start(notes: Postgres) -> None:
+    attempts = 0
+
+    async def late(session: Session) -> None:
+        nonlocal attempts
+        attempts += 1
+        await add(session, attempts)
+        if attempts == 1:
+            raise Raced
+
+    await notes.write(late)
+
+    assert await numbers(notes) == [2]
+
+
+async def test_a_job_that_always_meets_another_is_given_up(notes: Postgres) -> None:
+    async def late(session: Session) -> None:
+        raise Raced
+
+    with pytest.raises(StorageUnavailable, match="3 attempts"):
+        await notes.write(late)
+
+
+async def test_connections_that_the_server_ended_are_replaced(
+    notes: Postgres, postgres_server: PostgresServer
+) -> None:
+    await asyncio.gather(notes.ping(), notes.ping())
+
+    postgres_server.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'nexus-gateway'"
+    )
+    results = await asyncio.gather(*(notes.ping() for _ in range(4)), return_exceptions=True)
+    assert all(result is None or isinstance(result, StorageUnavailable) for result in results)
+
+    await notes.ping()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("only-for-tests", "wrong"), "password authentication failed"),
+        (("/test_", "/no_test_"), "does not exist"),
+        (("127.0.0.1:", "127.0.0.2:"), "does not answer"),
+    ],
+)
+async def test_a_server_that_does_not_let_us_in_is_told_without_the_password(
+    empty_postgres: str, change: tuple[str, str], reason: str
+) -> None:
+    with pytest.raises(StorageUnavailable, match=reason) as caught:
+        async with Postgres(empty_postgres.replace(*change), wait=1):
+            pass
+
+    assert "only-for-tests" not in str(caught.value)
+
+
+async def test_a_closed_database_refuses(empty_postgres: str) -> None:
+    database = Postgres(empty_postgres)
+    async with database:
+        await database.ping()
+
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await database.ping()
