@@ -1,0 +1,114 @@
+/**
+ * One channel that is listened to: it remembers its place, so that after a cut it can ask for what it missed, and says
+ * so where something is lost.
+ */
+
+import type { RealtimeError } from "./errors.js";
+import type { Ack, Frame, Message, Position, PresenceEvent } from "./protocol.js";
+
+/** A hole in what a subscriber sees. `count` is how many messages are missing, where that is known. */
+export interface Gap {
+  readonly channel: string;
+  /** `lost`: not kept long enough to be recovered; `dropped`: this client was too slow; `missing`: neither was said. */
+  readonly reason: "lost" | "dropped" | "missing";
+  readonly count?: number;
+}
+
+/** What is called with what comes. */
+export interface Handlers<T = unknown> {
+  message(message: Message<T>): void;
+  /** Messages are missing before the next one. */
+  gap?(gap: Gap): void;
+  /** The hub holds the subscription; `recovered` where it went on after a cut without a loss. */
+  subscribed?(ack: Ack): void;
+  /** Join and leave, where `presence` was asked for. */
+  presence?(event: PresenceEvent): void;
+  /** The hub refuses the subscription; it is not asked for again before the next connection. */
+  error?(error: RealtimeError): void;
+}
+
+/** How a channel is subscribed to. */
+export interface SubscribeOptions {
+  /** Also hear who comes and leaves. */
+  readonly presence?: boolean;
+  /** Where to go on; by default with what is published from now on. */
+  readonly position?: Position;
+}
+
+/** A channel and the place in it. */
+export class Subscription<T = unknown> {
+  private last: Position | undefined;
+  private told = false;
+
+  constructor(
+    readonly channel: string,
+    readonly handlers: Handlers<T>,
+    private readonly options: SubscribeOptions,
+    private readonly end: () => void,
+  ) {
+    this.last = options.position;
+  }
+
+  /** The place of the last message seen. */
+  get position(): Position | undefined {
+    return this.last;
+  }
+
+  /** Stops listening. */
+  unsubscribe(): void {
+    this.end();
+  }
+
+  /** The frame that asks for the channel, from the place where it was left. */
+  request(id: number): object {
+    const presence = this.options.presence ? { presence: true } : {};
+    return { type: "subscribe", channel: this.channel, id, ...this.last, ...presence };
+  }
+
+  /** The hub has said from where messages follow. */
+  acknowledged(ack: Ack): void {
+    const resumed = this.last !== undefined;
+    if (resumed && ack.recovered !== true) {
+      this.handlers.gap?.({ channel: this.channel, reason: "lost" });
+    }
+    if (ack.epoch !== undefined && ack.offset !== undefined && !(resumed && ack.recovered)) {
+      this.last = { epoch: ack.epoch, offset: ack.offset };
+    }
+    this.told = false;
+    this.handlers.subscribed?.(ack);
+  }
+
+  /** A message has come: once each, and never after a hole that was not told. */
+  received(frame: Frame): void {
+    const { epoch, offset } = frame;
+    if (typeof epoch !== "string" || typeof offset !== "number") {
+      return;
+    }
+    const last = this.last;
+    if (last?.epoch === epoch && offset <= last.offset) {
+      return;
+    }
+    if (last !== undefined && !this.told) {
+      this.look(last, epoch, offset);
+    }
+    this.told = false;
+    this.last = { epoch, offset };
+    this.handlers.message(frame as unknown as Message<T>);
+  }
+
+  /** Back-pressure has dropped messages before the next one. */
+  dropped(frame: Frame): void {
+    this.told = true;
+    const count = typeof frame.count === "number" ? { count: frame.count } : {};
+    this.handlers.gap?.({ channel: this.channel, reason: "dropped", ...count });
+  }
+
+  private look(last: Position, epoch: string, offset: number): void {
+    if (last.epoch !== epoch) {
+      this.handlers.gap?.({ channel: this.channel, reason: "missing" });
+    } else if (offset > last.offset + 1) {
+      const count = offset - last.offset - 1;
+      this.handlers.gap?.({ channel: this.channel, reason: "missing", count });
+    }
+  }
+}
