@@ -27,6 +27,7 @@ from nexus_gateway.keys import key_ring
 from nexus_gateway.server import Application
 from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.studio import health
+from nexus_gateway.studio.dashboard import routes as dashboard
 from nexus_gateway.studio.intelligence import routes as intelligence
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
@@ -83,7 +84,7 @@ def compose(settings: Settings) -> Application:
         rooms, title="NEXUS", version=_core.__version__, description=DESCRIPTION, layers=layers
     )
     return Application(
-        routes=_index() | rooms | pages,
+        routes=_index() | dashboard.routes() | rooms | pages,
         layers=layers,
         tokens=ring.tokens,
         secrets=ring.secrets,

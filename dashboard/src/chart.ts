@@ -1,0 +1,140 @@
+/** Lines over time, by uPlot: one cursor for all charts, colours of the style sheet. */
+
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Step } from "./figures.js";
+import { colour } from "./theme.js";
+
+/** A line: what of a step it shows, and how. */
+export interface Line {
+  readonly label: string;
+  readonly colour: string;
+  readonly value: (step: Step) => number | null;
+  readonly format: (value: number) => string;
+  /** The scale's name, where there are two. */
+  readonly scale?: string;
+  readonly filled?: boolean;
+}
+
+const HEIGHT = 185;
+const cursors = uPlot.sync("time");
+const FONT = "12px system-ui, sans-serif";
+
+/** A chart in an element. */
+export class Chart {
+  private readonly plot: uPlot;
+
+  constructor(
+    private readonly host: HTMLElement,
+    private readonly lines: readonly Line[],
+    private readonly options: { readonly logarithmic?: boolean; readonly top?: number } = {},
+  ) {
+    const empty = [[], ...lines.map(() => [])] as unknown as uPlot.AlignedData;
+    this.plot = new uPlot(this.described(), empty, host);
+    new ResizeObserver(() => this.fit()).observe(host);
+  }
+
+  /** Shows steps. */
+  show(steps: readonly Step[]): void {
+    const times = steps.map(({ at }) => at / 1000);
+    const values = this.lines.map(({ value }) => steps.map(value));
+    this.plot.setData([times, ...values] as uPlot.AlignedData);
+    const last = steps.at(-1);
+    if (last !== undefined) {
+      const said = this.lines.map(
+        ({ label, value, format }) => `${label} ${format(value(last) ?? 0)}`,
+      );
+      this.host.setAttribute("aria-label", said.join(", "));
+    }
+  }
+
+  /** Draws again, in the colours of now. */
+  redraw(): void {
+    this.plot.redraw(false, true);
+  }
+
+  private fit(): void {
+    if (this.host.clientWidth > 0) {
+      this.plot.setSize({ width: this.host.clientWidth, height: HEIGHT });
+    }
+  }
+
+  private described(): uPlot.Options {
+    const scales = [...new Set(this.lines.map(({ scale }) => scale ?? "y"))];
+    return {
+      width: Math.max(200, this.host.clientWidth),
+      height: HEIGHT,
+      padding: [8, 26, 0, 0],
+      cursor: { sync: { key: cursors.key }, points: { size: 6 }, drag: { x: false, y: false } },
+      legend: { live: true },
+      scales: Object.fromEntries(scales.map((name) => [name, this.scale()])),
+      series: [{ value: (_, at) => (at ? time(at) : "now") }, ...this.lines.map(series)],
+      axes: [
+        axis({ space: 80, size: 32, gap: 8, values: (_, all) => all.map(time) }),
+        ...scales.map((name, place) => this.axis(name, place)),
+      ],
+    };
+  }
+
+  private scale(): uPlot.Scale {
+    if (this.options.logarithmic) {
+      // From 10 µs to 10 s at least: the eye learns where a height lies.
+      return {
+        distr: 3,
+        range: (_, low, high) => [Math.min(low || 1e-4, 1e-4), Math.max(high || 0.1, 0.1)],
+      };
+    }
+    const top = this.options.top ?? 1;
+    return { range: (_, __, high) => [0, Math.max(top, (high ?? 0) * 1.1)] };
+  }
+
+  private axis(scale: string, place: number): uPlot.Axis {
+    const format = this.lines.find((line) => (line.scale ?? "y") === scale)?.format ?? String;
+    const decade = (value: number) => Math.abs(Math.log10(value) % 1) < 1e-6;
+    const chosen = (all: number[]) =>
+      this.options.logarithmic
+        ? all.map((value) => (decade(value) ? format(value) : null))
+        : all.map(format);
+    return axis({
+      scale,
+      side: place === 0 ? 3 : 1,
+      size: 62,
+      values: (_, all) => chosen(all) as string[],
+      grid: { show: place === 0, stroke: () => colour("grid"), width: 1 },
+    });
+  }
+}
+
+function series(line: Line): uPlot.Series {
+  return {
+    label: line.label,
+    scale: line.scale ?? "y",
+    stroke: () => colour(line.colour),
+    ...(line.filled ? { fill: () => `${colour(line.colour)}22` } : {}),
+    width: 1.5,
+    spanGaps: true,
+    points: { show: false },
+    value: (plot, value) => {
+      const shown = value ?? newest(plot, line.label);
+      return shown === null ? "–" : line.format(shown);
+    },
+  };
+}
+
+/** The newest value of a line: what the legend shows while nothing is pointed at. */
+function newest(plot: uPlot, label: string): number | null {
+  const place = plot.series.findIndex((one) => one.label === label);
+  return (plot.data[place]?.at(-1) as number | null | undefined) ?? null;
+}
+
+function axis(more: uPlot.Axis): uPlot.Axis {
+  return {
+    stroke: () => colour("faint"),
+    font: FONT,
+    grid: { stroke: () => colour("grid"), width: 1 },
+    ticks: { show: false },
+    ...more,
+  };
+}
+
+const time = (at: number) => new Date(at * 1000).toLocaleTimeString("en-GB");

@@ -1,0 +1,227 @@
+/** The page: joins the feed, the board and the panels. */
+
+import type { Status } from "@nexus/realtime";
+import { html, render } from "lit-html";
+import { Board } from "./board.js";
+import { Chart, type Line } from "./chart.js";
+import { Feed } from "./feed.js";
+import * as format from "./format.js";
+import { Heat } from "./heat.js";
+import { limits, refusals, subjects } from "./panels/limits.js";
+import { LogTail } from "./panels/log.js";
+import { realtime } from "./panels/realtime.js";
+import { RoutesTable } from "./panels/routes.js";
+import { tiles } from "./panels/tiles.js";
+import * as session from "./session.js";
+import "./style.css";
+import { startTheme } from "./theme.js";
+
+/** An element of the page, which is there. */
+function element<E extends HTMLElement = HTMLElement>(id: string): E {
+  const found = document.getElementById(id);
+  if (found === null) {
+    throw new Error(`the page has no element ${id}`);
+  }
+  return found as E;
+}
+
+const per = (value: number) => `${format.rate(value)}/s`;
+const RATE: readonly Line[] = [
+  { label: "answered", colour: "ok", value: ({ rate }) => rate, format: per, filled: true },
+  { label: "refused 4xx", colour: "refused", value: (step) => step.clientErrors, format: per },
+  { label: "failed 5xx", colour: "failed", value: (step) => step.serverErrors, format: per },
+];
+const LATENCY: readonly Line[] = [
+  { label: "p50", colour: "p50", value: ({ p50 }) => p50, format: format.seconds },
+  { label: "p95", colour: "p95", value: ({ p95 }) => p95, format: format.seconds },
+  { label: "p99", colour: "p99", value: ({ p99 }) => p99, format: format.seconds },
+];
+const PROCESS: readonly Line[] = [
+  {
+    label: "CPU",
+    colour: "p50",
+    value: ({ cpu }) => cpu,
+    format: format.percent,
+    scale: "cpu",
+    filled: true,
+  },
+  {
+    label: "memory",
+    colour: "p95",
+    value: ({ memory }) => memory,
+    format: format.bytes,
+    scale: "bytes",
+  },
+];
+const CONNECTIONS: readonly Line[] = [
+  {
+    label: "connections",
+    colour: "p50",
+    value: (step) => step.connections,
+    format: format.count,
+    filled: true,
+  },
+  { label: "in flight", colour: "p99", value: (step) => step.inFlight, format: format.count },
+];
+
+let board = new Board();
+let feed: Feed | undefined;
+let range = 300;
+let status: Status = { state: "connecting" };
+let retryAt = 0;
+
+element("board").hidden = false; // measured by the charts as they are made
+const charts = {
+  rate: new Chart(element("chart-rate"), RATE),
+  latency: new Chart(element("chart-latency"), LATENCY, { logarithmic: true }),
+  process: new Chart(element("chart-process"), PROCESS, { top: 0.1 }),
+  connections: new Chart(element("chart-connections"), CONNECTIONS),
+};
+const heat = new Heat(element<HTMLCanvasElement>("heat"), element("heat-says"));
+const table = new RoutesTable(() => render(table.show(board), element("routes")));
+const tail = new LogTail(() => render(tail.show(board), element("log")));
+element("board").hidden = true;
+
+function drawFigures(): void {
+  render(tiles(board), element("tiles"));
+  const up = board.summary === undefined ? "" : `as of ${format.clock(board.updated)}`;
+  element("as-of").textContent = up;
+}
+
+/** What changes with a step, and not with each summary. */
+function drawSteps(): void {
+  const steps = board.last(range);
+  for (const chart of Object.values(charts)) {
+    chart.show(steps);
+  }
+  heat.show(steps, board.summary?.bounds_seconds ?? []);
+  render(table.show(board), element("routes"));
+  render(limits(board), element("limits"));
+  render(subjects(board), element("subjects"));
+  render(refusals(board), element("codes"));
+  render(realtime(board), element("realtime-panel"));
+}
+
+function drawStatus(): void {
+  const words = {
+    connecting: "connecting …",
+    connected: "live",
+    waiting: `connection lost, trying again in ${Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))} s`,
+    closed: "disconnected",
+  };
+  const host = element("status");
+  host.dataset.state = feed === undefined ? "closed" : status.state;
+  const said = feed === undefined ? "signed out" : words[status.state];
+  if (host.textContent !== said) {
+    host.textContent = said;
+  }
+  element("board").classList.toggle("stale", feed !== undefined && status.state !== "connected");
+}
+
+function start(token: string): void {
+  board = new Board();
+  element("sign-in").hidden = true;
+  element("board").hidden = false;
+  element("sign-out").hidden = false;
+  feed = new Feed(token, board, {
+    updated: (whole) => {
+      drawFigures();
+      if (whole) {
+        drawSteps();
+      }
+    },
+    logged: scheduleLog,
+    status: (turned) => {
+      status = turned;
+      retryAt = turned.state === "waiting" ? Date.now() + turned.retryIn : 0;
+      drawStatus();
+    },
+    refused: (why) => signOut(why),
+  });
+  drawStatus();
+  drawSteps();
+  render(tail.show(board), element("log"));
+}
+
+let logDue = false;
+/** Draws the log at most once a frame, however many lines come. */
+function scheduleLog(): void {
+  if (!logDue) {
+    logDue = true;
+    requestAnimationFrame(() => {
+      logDue = false;
+      render(tail.show(board), element("log"));
+    });
+  }
+}
+
+function signOut(why = ""): void {
+  feed?.stop();
+  feed = undefined;
+  session.forget();
+  element("board").hidden = true;
+  element("sign-out").hidden = true;
+  element("sign-in").hidden = false;
+  element("sign-in-says").textContent = why;
+  element<HTMLInputElement>("token").focus();
+  drawStatus();
+}
+
+async function signIn(token: string): Promise<void> {
+  const says = element("sign-in-says");
+  const button = element<HTMLButtonElement>("sign-in-button");
+  says.textContent = "";
+  button.disabled = true;
+  try {
+    const why = await session.refusal(token);
+    if (why === undefined) {
+      session.keep(token);
+      element<HTMLInputElement>("token").value = "";
+      start(token);
+    } else {
+      says.textContent = `Refused: ${why}.`;
+    }
+  } catch {
+    says.textContent = "The gateway does not answer. Try again.";
+  } finally {
+    button.disabled = false;
+  }
+}
+
+element<HTMLFormElement>("sign-in-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void signIn(element<HTMLInputElement>("token").value.trim());
+});
+element("sign-out").addEventListener("click", () => signOut());
+element<HTMLFieldSetElement>("range").addEventListener("change", (event) => {
+  range = Number((event.target as HTMLInputElement).value);
+  drawSteps();
+});
+element<HTMLInputElement>("routes-seek").addEventListener("input", (event) => {
+  table.seek((event.target as HTMLInputElement).value);
+});
+element<HTMLInputElement>("log-seek").addEventListener("input", (event) => {
+  tail.seek((event.target as HTMLInputElement).value);
+});
+element<HTMLSelectElement>("log-level").addEventListener("change", (event) => {
+  tail.from((event.target as HTMLSelectElement).value);
+});
+element("log-hold").addEventListener("click", () => {
+  const held = tail.hold(board);
+  render(html`${held ? "Resume" : "Pause"}`, element("log-hold"));
+  element("log-hold").setAttribute("aria-pressed", String(held));
+});
+startTheme(element<HTMLButtonElement>("theme"), () => {
+  for (const chart of Object.values(charts)) {
+    chart.redraw();
+  }
+  heat.draw();
+});
+setInterval(drawStatus, 1000);
+
+const kept = session.token();
+if (kept === null) {
+  signOut();
+} else {
+  start(kept);
+}

@@ -1,0 +1,109 @@
+import { expect, test } from "vitest";
+import { Board, KEPT_SECONDS } from "../src/board.js";
+import { quantile, type Route, type Summary, stepsOf, summaryOf } from "../src/figures.js";
+
+const BOUNDS = [0.001, 0.01, 0.1];
+
+function route(total: number): Route {
+  const none = {
+    client_errors: 0,
+    server_errors: 0,
+    p50_seconds: 0,
+    p95_seconds: 0,
+    p99_seconds: 0,
+  };
+  return { route: "/a", method: "GET", total, ...none };
+}
+
+function told(uptime: number, total: number, more: Partial<Summary> = {}): Summary {
+  return {
+    uptime_seconds: uptime,
+    requests: { total, errors: 0, buckets: [0, total, 0, 0] },
+    statuses: { 200: total },
+    refusals: {},
+    bounds_seconds: BOUNDS,
+    routes: [route(total)],
+    limits: [],
+    subjects: [],
+    in_flight: 1,
+    connections_open: 2,
+    connections_total: 3,
+    python_calls: 0,
+    process: { resident_bytes: 1e6, cpu_seconds: uptime / 2, open_files: 9 },
+    ...more,
+  };
+}
+
+test("rates are differences of counters by the gateway's own clock", () => {
+  const board = new Board();
+  board.update(told(10, 100), 0);
+  board.update(told(12, 150, { statuses: { 200: 140, 404: 6, 503: 4 } }), 1);
+
+  expect(board.now).toMatchObject({ rate: 25, clientErrors: 3, serverErrors: 2, cpu: 0.5 });
+  expect(board.paces.get("GET /a")).toEqual({ rate: 25, spark: [25] });
+});
+
+test("a step takes a second, however often figures come", () => {
+  const board = new Board();
+  board.update(told(10, 0), 0);
+
+  expect(board.update(told(10.5, 5), 500)).toBe(false);
+  expect(board.update(told(11, 10), 1000)).toBe(true);
+  expect(board.steps.map(({ rate }) => rate)).toEqual([10]);
+});
+
+test("a gateway that was started anew gives no negative rates", () => {
+  const board = new Board();
+  board.update(told(100, 1000), 0);
+  board.update(told(1, 3), 1);
+  board.update(told(2, 7), 2);
+
+  expect(board.steps.map(({ rate }) => rate)).toEqual([4]);
+});
+
+test("what is kept is bounded", () => {
+  const board = new Board();
+  for (let second = 0; second < KEPT_SECONDS + 50; second += 1) {
+    board.update(told(second + 1, second), second * 1000);
+    board.append([{ level: "info" }, { level: "info" }]);
+  }
+
+  expect(board.steps.length).toBe(KEPT_SECONDS);
+  expect(board.log.length).toBe(1000);
+  expect(board.paces.get("GET /a")?.spark.length).toBe(60);
+  expect(board.last(60).length).toBe(60);
+});
+
+test("the steps before the page was opened come first, and none twice", () => {
+  const item = (second: number) => ({
+    timestamp: new Date(second * 1000).toISOString(),
+    seconds: 1,
+    requests: second,
+    buckets: [0, second, 0, 0],
+    p99_seconds: 0.009,
+  });
+  const board = new Board();
+  board.update(told(10, 0), 9000);
+  board.update(told(11, 8), 10_000);
+  board.precede(
+    stepsOf({ items: [item(8), item(9), item(10), { timestamp: "?" }, null].filter(Boolean) }),
+  );
+
+  expect(board.steps.map(({ at }) => at)).toEqual([8000, 9000, 10_000]);
+  expect(board.steps.map(({ rate }) => rate)).toEqual([8, 9, 8]);
+  expect(stepsOf("nonsense")).toEqual([]);
+});
+
+test("a quantile lies within its bucket, and is nothing where nothing was asked", () => {
+  expect(quantile(0.5, [0, 0, 0, 0], BOUNDS)).toBeNull();
+  expect(quantile(0.5, [0, 10, 0, 0], BOUNDS)).toBeCloseTo(0.0055);
+  expect(quantile(0.99, [90, 0, 10, 0], BOUNDS)).toBeGreaterThan(0.01);
+  expect(quantile(0.99, [0, 0, 0, 5], BOUNDS)).toBe(0.1);
+});
+
+test("what is not a summary is not believed", () => {
+  for (const wrong of [null, 7, "x", {}, { ...told(1, 1), routes: undefined }]) {
+    expect(summaryOf(wrong)).toBeUndefined();
+  }
+  expect(summaryOf(told(1, 1))).toBeDefined();
+});
