@@ -9,23 +9,42 @@ PYTHON = $(shell for name in python3.14 python3.13 python3.12 python3.11 python3
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$name; break; }; done)
 UV = $(shell command -v uv || echo $(BIN)/uv)
+# The dashboard and the TypeScript client need a Node that Vite runs on; all else goes without.
+NODE := $(shell node -e 'const [major, minor] = process.versions.node.split("."); \
+	process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)' 2>/dev/null \
+	&& command -v npm >/dev/null && echo yes)
+WITHOUT_NODE := Node 20.19 or newer with npm is missing:
+MODULES := node_modules/.package-lock.json
+PAGE := nexus_gateway/studio/dashboard/dist/index.html
+PAGE_SOURCES := $(shell find dashboard clients/typescript -not -path '*/node_modules/*' -type f 2>/dev/null)
 NATIVE := Cargo.toml Cargo.lock core/Cargo.toml bind/Cargo.toml \
 	$(shell find core/src bind/src -name '*.rs' 2>/dev/null)
 
-.PHONY: help setup run test test-python test-rust check format lint types imports stubs rust \
-	bench docs clean
+.PHONY: help setup run test test-python test-rust test-node check format lint types imports stubs \
+	rust node page bench docs clean
 
 help:
-	@echo 'setup   create .venv and build the native module, where something changed'
+	@echo 'setup   create .venv, build the native module and the dashboard, where something changed'
 	@echo 'run     set up and serve on NEXUS_HOST:NEXUS_PORT (127.0.0.1:8000)'
-	@echo 'test    run the tests of both languages, with coverage'
+	@echo 'test    run the tests of all three languages, with coverage'
 	@echo 'check   format, lint, types, imports'
 	@echo 'bench   measure the gateway and its peers; rewrites the table of README.md'
 	@echo 'docs    rewrite the reference pages that come from the code'
 	@echo 'clean   remove what was built, and .venv'
 
-setup: $(STAMP)
+setup: $(STAMP) page
 	@:
+
+# A page that cannot be built keeps nobody from serving: `/dashboard` says then what is missing.
+page: $(if $(NODE),$(PAGE))
+	@test -n '$(NODE)' || echo '$(WITHOUT_NODE) the dashboard is not built'
+
+$(PAGE): $(MODULES) $(PAGE_SOURCES)
+	@npm run --silent build --workspace dashboard -- --logLevel warn
+
+$(MODULES): package-lock.json
+	@npm ci --silent --no-fund --no-audit
+	@touch $@
 
 $(STAMP): pyproject.toml uv.lock $(NATIVE)
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust 1.90 or newer (rustup.rs)' >&2; exit 1; }
@@ -35,19 +54,24 @@ $(STAMP): pyproject.toml uv.lock $(NATIVE)
 	$(UV) sync --quiet --frozen --inexact --all-extras --reinstall-package nexus-gateway
 	@touch $@
 
-run: $(STAMP)
+run: $(STAMP) page
 	@exec $(GATEWAY) serve
 
-test: test-python test-rust
+test: test-python test-rust test-node
 
-test-python: $(STAMP)
+test-python: $(STAMP) page
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 test-rust:
 	cargo test --quiet --locked -p nexus-core
 
-check: format lint types imports stubs rust
+# Skipped where there is no Node, but never where a change is judged.
+test-node: $(if $(NODE),$(MODULES))
+	@if test -n '$(NODE)'; then npm test --silent; \
+	else echo '$(WITHOUT_NODE) the tests in TypeScript are skipped'; test -z "$$CI$$NEXUS_TEST_REQUIRE_SERVERS"; fi
+
+check: format lint types imports stubs rust node
 
 format: $(STAMP)
 	$(BIN)/ruff format --check
@@ -69,6 +93,10 @@ stubs: $(STAMP)
 rust:
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 
+node: $(if $(NODE),$(MODULES))
+	@if test -n '$(NODE)'; then npm run --silent check; \
+	else echo '$(WITHOUT_NODE) the TypeScript is not checked'; test -z "$$CI$$NEXUS_TEST_REQUIRE_SERVERS"; fi
+
 bench: $(STAMP)
 	$(BIN)/python bench/bench.py
 
@@ -77,5 +105,6 @@ docs: $(STAMP)
 
 clean:
 	rm -rf $(VENV) target .coverage .coverage.* coverage.xml htmlcov
+	rm -rf node_modules nexus_gateway/studio/dashboard/dist clients/typescript/dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find nexus_gateway -name '*.so' -delete
