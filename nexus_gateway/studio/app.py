@@ -31,6 +31,9 @@ from nexus_gateway.studio.dashboard import routes as dashboard
 from nexus_gateway.studio.intelligence import routes as intelligence
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
+from nexus_gateway.studio.knowledge_graph import routes as knowledge_graph
+from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
+from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
@@ -69,6 +72,7 @@ def compose(settings: Settings) -> Application:
     )
     graph = graph_of(settings)
     entities = Entities(entity_store(database))
+    nodes = GraphStore(graph)
     dependencies = {
         "database": health.Dependency(database.ping),
         "graph": health.Dependency(graph.ping, required=False),
@@ -79,6 +83,7 @@ def compose(settings: Settings) -> Application:
         health.routes(_core.__version__, dependencies)
         | metrics.routes()
         | intelligence.routes(entities, limited)
+        | knowledge_graph.routes(KnowledgeGraph(nodes), nodes, limited)
     )
     pages = contract_routes(
         rooms, title="NEXUS", version=_core.__version__, description=DESCRIPTION, layers=layers

@@ -10,10 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from typing import TypeVar
 
 import msgspec
 
+T = TypeVar("T")
+
 _DIGEST = 8
+_numbers = msgspec.json.Decoder(tuple[float | int, ...])
+_text = msgspec.json.Decoder(str)
 
 
 class BadCursor(ValueError):  # noqa: N818 - what is said, not what failed
@@ -26,8 +31,16 @@ def write(position: tuple[float | int, ...], query: object) -> str:
     >>> read(write((20,), ["list", "acme"]), ["list", "acme"])
     (20,)
     """
-    packed = msgspec.json.encode(position)
-    return base64.urlsafe_b64encode(_digest(packed, query) + packed).rstrip(b"=").decode()
+    return _write(msgspec.json.encode(position), query)
+
+
+def write_text(position: str, query: object) -> str:
+    """Write a cursor for a list in the order of texts.
+
+    >>> read_text(write_text("b", "names"), "names")
+    'b'
+    """
+    return _write(msgspec.json.encode(position), query)
 
 
 def read(cursor: str, query: object) -> tuple[float | int, ...]:
@@ -36,6 +49,23 @@ def read(cursor: str, query: object) -> tuple[float | int, ...]:
     Raises:
         BadCursor: it was not given out for this query.
     """
+    return _decoded(cursor, query, _numbers)
+
+
+def read_text(cursor: str, query: object) -> str:
+    """Read the position out of a cursor of a list in the order of texts.
+
+    Raises:
+        BadCursor: it was not given out for this query.
+    """
+    return _decoded(cursor, query, _text)
+
+
+def _write(packed: bytes, query: object) -> str:
+    return base64.urlsafe_b64encode(_digest(packed, query) + packed).rstrip(b"=").decode()
+
+
+def _decoded(cursor: str, query: object, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as exc:
@@ -43,7 +73,10 @@ def read(cursor: str, query: object) -> tuple[float | int, ...]:
     packed = raw[_DIGEST:]
     if raw[:_DIGEST] != _digest(packed, query):
         raise BadCursor("the cursor was not given out for this query")
-    return msgspec.json.decode(packed, type=tuple[float | int, ...])
+    try:
+        return decoder.decode(packed)
+    except msgspec.DecodeError as exc:
+        raise BadCursor("the cursor was not given out for this query") from exc
 
 
 def _digest(packed: bytes, query: object) -> bytes:

@@ -1,0 +1,1 @@
+"""The knowledge graph: nodes, edges, their history, and ways through them."""

@@ -1,0 +1,104 @@
+"""What is told of changes to who listens: an event for each, on channels of the hub.
+
+    graph:{tenant}:changes           every change; of a large load, one sum
+    graph:{tenant}:node:{entity_id}  changes of one node and of the edges at it
+
+Events are sent once the change is kept. A hub delivers at most once: who must not miss any reads
+the history, which is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from nexus_gateway.studio.knowledge_graph.models import Edge, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nexus_gateway.studio.knowledge_graph.edits import Change
+
+_logger = logging.getLogger(__name__)
+
+EVENTS = 200
+"""Changes that are told one by one; of more, how many they were."""
+
+Verb: TypeAlias = Literal["created", "updated", "deleted", "merged"]
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One change: the state after it, or, of what ended, the last one."""
+
+    change: Verb
+    node: Node | None = None
+    edge: Edge | None = None
+
+
+class Bulk(msgspec.Struct, frozen=True):
+    """Many changes at once."""
+
+    nodes: int
+    edges: int
+    change: Literal["bulk"] = "bulk"
+
+
+class Publisher(Protocol):
+    """Where events go; `channel` is named as above."""
+
+    async def publish(self, channel: str, value: object) -> object:
+        """Publish to whoever is subscribed."""
+        ...
+
+
+class Nobody:
+    """A publisher where there is no hub."""
+
+    async def publish(self, channel: str, value: object) -> None:
+        """Let it be."""
+
+
+class Live:
+    """Tells a tenant's listeners what was changed; what cannot be told is logged, never raised."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def tell(
+        self, tenant: str, nodes: Sequence[Change[Node]], edges: Sequence[Change[Edge]]
+    ) -> None:
+        """Publish changes that are kept."""
+        real_nodes = [change for change in nodes if change.before is not change.after]
+        real_edges = [change for change in edges if change.before is not change.after]
+        try:
+            if len(real_nodes) + len(real_edges) > EVENTS:
+                total = Bulk(len(real_nodes), len(real_edges))
+                await self._publisher.publish(f"graph:{tenant}:changes", total)
+                return
+            for channel, event in _events(tenant, real_nodes, real_edges):
+                await self._publisher.publish(channel, event)
+        except Exception:
+            # The change is kept: whoever made it must not be told otherwise.
+            _logger.exception("a change of the graph could not be published")
+
+
+def _events(
+    tenant: str, nodes: Iterable[Change[Node]], edges: Iterable[Change[Edge]]
+) -> Iterable[tuple[str, Event]]:
+    for node in nodes:
+        told = Event(_verb(node), node=node.kept)
+        yield f"graph:{tenant}:changes", told
+        yield f"graph:{tenant}:node:{node.kept.entity_id}", told
+    for edge in edges:
+        told = Event(_verb(edge), edge=edge.kept)
+        yield f"graph:{tenant}:changes", told
+        for end in dict.fromkeys((edge.kept.source, edge.kept.target)):
+            yield f"graph:{tenant}:node:{end}", told
+
+
+def _verb(change: Change[Node] | Change[Edge]) -> Verb:
+    if change.after is None:
+        return change.ended
+    return "created" if change.before is None else "updated"

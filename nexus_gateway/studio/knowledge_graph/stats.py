@@ -1,0 +1,114 @@
+"""How large a graph is and what it is made of, counted by the engine; kept for some seconds."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from nexus_gateway.studio.knowledge_graph.models import Count, EdgeKind, NodeKind, Schema, Stats
+from nexus_gateway.studio.knowledge_graph.rows import RESERVED
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from nexus_gateway.studio.knowledge_graph.store import GraphStore
+    from nexus_gateway.studio.storage.graph import Value
+
+T = TypeVar("T")
+
+_NODE_TYPES = "MATCH (n:Entity) RETURN n.entity_type AS type, count(n) AS total"
+_EDGE_TYPES = "MATCH (a:Entity)-[r]->(b:Entity) RETURN type(r) AS type, count(r) AS total"
+_ALIASES = "MATCH (x:Alias) RETURN count(x)"
+_VERSIONS = "MATCH (v:Version) RETURN count(v)"
+_PROPERTIES = (
+    "MATCH (n:Entity) UNWIND keys(n) AS property"
+    " RETURN n.entity_type AS type, property, count(*) AS total"
+)
+_KINDS = (
+    "MATCH (a:Entity)-[r]->(b:Entity)"
+    " RETURN type(r) AS type, a.entity_type AS source, b.entity_type AS target, count(r) AS total"
+)
+
+FRESH = 5.0
+"""Seconds that a schema is answered again without counting."""
+TENANTS = 64
+"""Tenants whose schema is kept."""
+
+
+class Statistics:
+    """Counts what one tenant has."""
+
+    def __init__(self, store: GraphStore) -> None:
+        self._store = store
+        self._schemas: Recent[Schema] = Recent()
+
+    async def stats(self, tenant: str) -> Stats:
+        """Count nodes, edges and what is kept of earlier times."""
+        node_types = _counts(await self._store.counted(_NODE_TYPES, tenant))
+        edge_types = _counts(await self._store.counted(_EDGE_TYPES, tenant))
+        return Stats(
+            nodes=sum(one.count for one in node_types),
+            edges=sum(one.count for one in edge_types),
+            aliases=_single(await self._store.counted(_ALIASES, tenant)),
+            versions=_single(await self._store.counted(_VERSIONS, tenant)),
+            node_types=node_types,
+            edge_types=edge_types,
+        )
+
+    async def schema(self, tenant: str) -> Schema:
+        """Tell the types, their attributes and how they hang together; up to `FRESH` old."""
+        return await self._schemas.get(tenant, lambda: self._schema(tenant))
+
+    async def _schema(self, tenant: str) -> Schema:
+        kinds = _counts(await self._store.counted(_NODE_TYPES, tenant))
+        properties: dict[str, list[Count]] = {}
+        for kind, name, total in await self._store.counted(_PROPERTIES, tenant):
+            if name not in RESERVED:
+                properties.setdefault(str(kind), []).append(Count(str(name), _int(total)))
+        edges = await self._store.counted(_KINDS, tenant)
+        return Schema(
+            tuple(
+                NodeKind(one.value, one.count, _largest(properties.get(one.value, [])))
+                for one in kinds
+            ),
+            tuple(
+                EdgeKind(str(row[0]), str(row[1]), str(row[2]), _int(row[3]))
+                for row in sorted(edges, key=lambda row: (-_int(row[3]), str(row[:3])))
+            ),
+        )
+
+
+class Recent(Generic[T]):
+    """Answers that are given again for a while; the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, tuple[float, T]] = OrderedDict()
+
+    async def get(self, key: str, make: Callable[[], Awaitable[T]]) -> T:
+        """Give what is kept, or make it."""
+        made, answer = self._kept.get(key, (0.0, None))
+        if answer is not None and time.monotonic() - made < FRESH:
+            return answer
+        answer = await make()
+        self._kept[key] = (time.monotonic(), answer)
+        self._kept.move_to_end(key)
+        while len(self._kept) > TENANTS:
+            self._kept.popitem(last=False)
+        return answer
+
+
+def _counts(rows: Sequence[tuple[Value, ...]]) -> tuple[Count, ...]:
+    return _largest([Count(str(row[0]), _int(row[1])) for row in rows])
+
+
+def _largest(counts: list[Count]) -> tuple[Count, ...]:
+    return tuple(sorted(counts, key=lambda one: (-one.count, one.value)))
+
+
+def _single(rows: Sequence[tuple[Value, ...]]) -> int:
+    return _int(rows[0][0]) if rows else 0
+
+
+def _int(value: Value) -> int:
+    return value if isinstance(value, int) else 0
