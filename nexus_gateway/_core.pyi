@@ -75,6 +75,20 @@ class Stream:
         """
 
 @final
+class Pattern:
+    """A regular expression that takes linear time, whatever its text: for patterns that come from clients.
+
+    Look-around and back-references do not exist.
+
+    Raises:
+        ValueError: the pattern is not one, or too large.
+    """
+
+    def __new__(cls, pattern: str) -> Pattern: ...
+    def occurs(self, text: str) -> bool:
+        """Whether the pattern occurs anywhere in the text."""
+
+@final
 class Core:
     """A compiled plan and the threads that execute it.
 

@@ -1,4 +1,4 @@
-"""The command line: `serve`, `check`, `routes`, `plan`, `token`, `migrate`, `demo load`.
+"""The command line: `serve`, `check`, `routes`, `plan`, `token`, `migrate`, `import`, `demo load`.
 
 Each command takes the studio where no application is named, or what `module:attribute` names: an
 application, routes, or a function that makes one of them. Exit codes: 0 done, 1 failed, 2 refused
@@ -208,6 +208,25 @@ def migrate(
         _refuse(str(error))
     for line in lines:
         typer.echo(line)
+
+
+@app.command("import")
+def import_entities(
+    file: Annotated[Path, typer.Argument(help="NDJSON: an entity in each line.")],
+    *,
+    url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8000",
+    bearer: Annotated[str | None, typer.Option("--token", help="Else one is made.")] = None,
+    config: Config = None,
+) -> None:
+    """Create or replace entities from a file through the HTTP API."""
+    from nexus_gateway.studio.demo import DemoError, import_file
+
+    try:
+        refused = import_file(file, url=url, token=bearer, settings=_settings(config))
+    except DemoError as error:
+        _fail(str(error))
+    if refused:
+        raise typer.Exit(1)
 
 
 @demo.command("load")

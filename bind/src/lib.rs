@@ -1,13 +1,15 @@
 //! `nexus_gateway._core`: the native core as a Python module. The only room that touches the interpreter.
 //!
 //! `core` (the file) owns a gateway and its asyncio loop's side of the hand-off; `call` starts and steps handlers;
-//! `task` makes asyncio's tasks of them; `values` turns what filters extract into Python's values; `reply` turns what handlers return into answers.
+//! `task` makes asyncio's tasks of them; `values` turns what filters extract into Python's values; `reply` turns what handlers return into answers;
+//! `pattern` matches what clients wrote as regular expressions.
 #![deny(clippy::undocumented_unsafe_blocks)]
 // What Python passes is converted for the call, so the function owns it anyway.
 #![allow(clippy::needless_pass_by_value)]
 
 mod call;
 mod core;
+mod pattern;
 mod reply;
 mod stream;
 mod task;
@@ -28,6 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<call::Bridge>()?;
     module.add_class::<call::Endpoint>()?;
     module.add_class::<stream::Stream>()?;
+    module.add_class::<pattern::Pattern>()?;
     module.add_function(wrap_pyfunction!(kinds, module)?)
 }
 

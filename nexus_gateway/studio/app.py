@@ -28,12 +28,19 @@ from nexus_gateway.server import Application
 from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.studio import health
 from nexus_gateway.studio.dashboard import routes as dashboard
+from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
-from nexus_gateway.studio.intelligence.service import Entities
+from nexus_gateway.studio.intelligence.importing import Imports
+from nexus_gateway.studio.intelligence.report import routes as report_routes
+from nexus_gateway.studio.intelligence.report.service import Reports
+from nexus_gateway.studio.intelligence.service import Entities, now
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.knowledge_graph import routes as knowledge_graph
 from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
+from nexus_gateway.studio.intelligence.types import routes as type_routes
+from nexus_gateway.studio.intelligence.types.service import Types
+from nexus_gateway.studio.intelligence.types.store import EngineTypes
 from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
@@ -71,7 +78,9 @@ def compose(settings: Settings) -> Application:
         timeout=settings.database_timeout,
     )
     graph = graph_of(settings)
-    entities = Entities(entity_store(database))
+    store = entity_store(database)
+    reports = Reports(store, now)
+    entities = Entities(store, changed=reports.forget)
     nodes = GraphStore(graph)
     dependencies = {
         "database": health.Dependency(database.ping),
@@ -84,6 +93,9 @@ def compose(settings: Settings) -> Application:
         | metrics.routes()
         | intelligence.routes(entities, limited)
         | knowledge_graph.routes(KnowledgeGraph(nodes), nodes, limited)
+        | import_routes.routes(Imports(store, now, changed=reports.forget), limited)
+        | report_routes.routes(reports, limited)
+        | type_routes.routes(Types(EngineTypes(database), now), limited)
     )
     pages = contract_routes(
         rooms, title="NEXUS", version=_core.__version__, description=DESCRIPTION, layers=layers

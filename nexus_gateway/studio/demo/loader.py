@@ -87,6 +87,7 @@ class Sender:
     Args:
         url: the gateway.
         token: a bearer token.
+        target: the path of what takes the content.
         sleep: waits some seconds.
 
     Raises:
@@ -94,7 +95,12 @@ class Sender:
     """
 
     def __init__(
-        self, url: str, token: str, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: str,
+        token: str,
+        *,
+        target: str = TARGET,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
@@ -103,8 +109,8 @@ class Sender:
             http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         )
         self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
-        self.target = parts.path.rstrip("/") + TARGET
-        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        self.target = parts.path.rstrip("/") + target
+        self._authorization = f"Bearer {token}"
         self._sleep = sleep
 
     def send(self, batch: list[Draft]) -> Imported:
@@ -114,10 +120,18 @@ class Sender:
             DemoError: the gateway cannot be reached, or refuses for good.
         """
         content = msgspec.json.encode({"items": batch})
+        return msgspec.json.decode(self.deliver(content, "application/json"), type=Imported)
+
+    def deliver(self, content: bytes, content_type: str) -> bytes:
+        """Send any content until it is taken; the answer.
+
+        Raises:
+            DemoError: the gateway cannot be reached, or refuses for good.
+        """
         problem = ""
         for attempt in range(TRIES):
             try:
-                status, wait, answer = self._post(content)
+                status, wait, answer = self._post(content, content_type)
             except (OSError, http.client.HTTPException) as exc:
                 self._connection.close()
                 problem = f"{type(exc).__name__}: {exc}"
@@ -126,7 +140,7 @@ class Sender:
                 self._sleep(min(0.1 * 2**attempt, 5.0))
                 continue
             if status < 300:
-                return msgspec.json.decode(answer, type=Imported)
+                return answer
             problem = f"{status} {answer.decode(errors='replace')[:500]}"
             if status not in (429, 503):
                 raise DemoError(f"the gateway refuses: {problem}")
@@ -137,8 +151,9 @@ class Sender:
         """Close the connection."""
         self._connection.close()
 
-    def _post(self, content: bytes) -> tuple[int, float, bytes]:
-        self._connection.request("POST", self.target, body=content, headers=self._headers)
+    def _post(self, content: bytes, content_type: str) -> tuple[int, float, bytes]:
+        headers = {"authorization": self._authorization, "content-type": content_type}
+        self._connection.request("POST", self.target, body=content, headers=headers)
         response = self._connection.getresponse()
         asked = response.getheader("retry-after") or ""
         wait = float(asked) if asked.isdecimal() else 1.0

@@ -13,17 +13,15 @@ from msgspec import UNSET, structs
 
 from nexus_gateway.studio.fields import merge_patch
 from nexus_gateway.studio.intelligence.errors import NotFound, RevisionMismatch
-from nexus_gateway.studio.intelligence.models import Entity, Outcome
+from nexus_gateway.studio.intelligence.models import Entity, Outcome, Stamp
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from nexus_gateway.studio.conditions import Condition
     from nexus_gateway.studio.intelligence.models import Content, Patch
     from nexus_gateway.studio.intelligence.store import Edit
 
 
-def made(entity_id: str, content: Content, moment: datetime) -> Entity:
+def made(entity_id: str, content: Content, stamp: Stamp) -> Entity:
     """Make an entity as a client gave it."""
     return Entity(
         entity_id=entity_id,
@@ -31,9 +29,13 @@ def made(entity_id: str, content: Content, moment: datetime) -> Entity:
         name=content.name,
         tags=tuple(dict.fromkeys(content.tags)),
         attributes=msgspec.Raw(msgspec.json.encode(content.attributes)),
-        created_at=moment,
-        updated_at=moment,
+        created_at=stamp.at,
+        updated_at=stamp.at,
         revision=1,
+        aliases=_aliases(entity_id, content.aliases),
+        source=content.source,
+        created_by=stamp.by,
+        updated_by=stamp.by,
     )
 
 
@@ -41,7 +43,9 @@ def replacing(entity: Entity) -> Edit:
     """Put an entity in the place of whatever there is."""
 
     def edit(current: Entity | None) -> Entity:
-        return entity if current is None else changed(current, entity, entity.updated_at)
+        if current is None:
+            return entity
+        return changed(current, entity, Stamp(entity.updated_at, entity.updated_by))
 
     return edit
 
@@ -74,20 +78,39 @@ def merged(current: Entity, patch: Patch) -> Entity:
             {} if patch.attributes is None else merge_patch(before, patch.attributes)
         )
         after = structs.replace(after, attributes=msgspec.Raw(msgspec.json.encode(attributes)))
+    if patch.aliases is not UNSET:
+        aliases = _aliases(current.entity_id, patch.aliases or ())
+        after = structs.replace(after, aliases=aliases)
+    if patch.source is not UNSET:
+        after = structs.replace(after, source=patch.source)
     return after
 
 
-def changed(current: Entity, wanted: Entity, moment: datetime) -> Entity:
+def _aliases(entity_id: str, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Name each alias once; an entity's own id is none."""
+    return tuple(alias for alias in dict.fromkeys(given) if alias != entity_id)
+
+
+def changed(current: Entity, wanted: Entity, stamp: Stamp) -> Entity:
     """Give the wanted state its revision; the same object where nothing differs."""
     after = structs.replace(
         wanted,
         created_at=current.created_at,
         updated_at=current.updated_at,
         revision=current.revision,
+        created_by=current.created_by,
+        updated_by=current.updated_by,
     )
     if after == current:
         return current
-    return structs.replace(after, updated_at=moment, revision=current.revision + 1)
+    return following(after, stamp)
+
+
+def following(entity: Entity, stamp: Stamp) -> Entity:
+    """Give a state the next revision."""
+    return structs.replace(
+        entity, updated_at=stamp.at, updated_by=stamp.by, revision=entity.revision + 1
+    )
 
 
 def outcome(before: Entity | None, after: Entity | None) -> Outcome:

@@ -6,9 +6,10 @@ and `If-None-Match` make a change depend on it (RFC 9110, section 13).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from nexus_gateway import (
+    Chunks,
     Claims,
     Code,
     Detail,
@@ -27,6 +28,7 @@ from nexus_gateway import (
     query,
     query_method,
 )
+from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.etags import etag, expected, known
 from nexus_gateway.studio.fields import EntityId
 from nexus_gateway.studio.intelligence import errors
@@ -35,18 +37,20 @@ from nexus_gateway.studio.intelligence.models import (
     Draft,
     Entity,
     Found,
+    History,
     Imported,
     Page,
+    Past,
     Patch,
     Recommendations,
+    Removal,
     Replacement,
-    Report,
     Search,
     Selection,
     Wanted,
-    Window,
     version_of,
 )
+from nexus_gateway.studio.ndjson import NDJSON, lines, takes
 from nexus_gateway.studio.refusals import refuse_storage
 
 if TYPE_CHECKING:
@@ -54,6 +58,9 @@ if TYPE_CHECKING:
     from nexus_gateway.studio.intelligence.service import Entities
 
 BATCH_BYTES = 8 << 20
+
+ADMIN = "intelligence:admin"
+PLACE = "/api/intelligence/entities"
 
 ID = param("entity_id", EntityId)
 room = path("api") / "intelligence"
@@ -67,36 +74,47 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
     write = auth(scope="intelligence:write") & limited
     if_match = header("if-match").optional()
     if_none_match = header("if-none-match").optional()
+    accept = header("accept").optional()
     down: Code = "database_error"
+    wrong: list[Code] = ["validation_error"]
     return (
         (entities & post() & write & body(Draft)).then(
-            on.create, status=201, raises=["conflict", down]
+            on.create, status=201, also=[200], raises=["conflict", *wrong, down]
         )
-        | (entities & get() & read & query(Selection)).then(on.page, raises=[down])
+        | (entities & get() & read & accept & query(Selection)).then(
+            on.page, streams=[NDJSON], raises=[down]
+        )
         | (room / "entities:batch" & post() & write & body(Batch, max_bytes=BATCH_BYTES)).then(
-            on.put_all, raises=[down]
+            on.put_all, raises=["conflict", *wrong, down]
         )
         | (entities / "search" & get() & read & query(Search)).then(on.search, raises=[down])
         | (entities / "search" & query_method() & read & body(Search)).then(
             on.search, name="Intelligence.search_by_body", raises=[down]
         )
         | (entities / ID & get() & read & if_none_match).then(
-            on.show, also=[304], raises=["not_found", down]
+            on.show, also=[304, 308], raises=["not_found", down]
         )
         | (entities / ID & put() & write & if_match & if_none_match & body(Replacement)).then(
-            on.put, also=[201], raises=["precondition_failed", down]
+            on.put, also=[201, 308], raises=["conflict", "precondition_failed", *wrong, down]
         )
         | (entities / ID & patch() & write & if_match & body(Patch)).then(
-            on.patch, raises=["not_found", "precondition_failed", down]
+            on.patch,
+            also=[308],
+            raises=["not_found", "conflict", "precondition_failed", *wrong, down],
         )
-        | (entities / ID & delete() & write & if_match).then(
-            on.remove, raises=["not_found", "precondition_failed", down]
+        | (entities / ID & delete() & write & if_match & query(Removal)).then(
+            on.remove,
+            also=[308],
+            raises=["permission_denied", "not_found", "precondition_failed", down],
+        )
+        | (entities / ID / "restore" & post() & write).then(
+            on.restore, raises=["not_found", "conflict", down]
+        )
+        | (entities / ID / "history" & get() & read & query(Past)).then(
+            on.history, also=[308], raises=["not_found", down]
         )
         | (room / "recommendations" / ID & get() & read & query(Wanted)).then(
             on.recommend, raises=["not_found", down]
-        )
-        | (room / "comprehensive-report" & get() & read & query(Window)).then(
-            on.report, raises=[down]
         )
     ).recover(refuse)
 
@@ -108,27 +126,43 @@ class Intelligence:
         self._service = service
 
     async def create(self, claims: Claims, draft: Draft) -> Response[Entity]:
-        """Create an entity."""
-        entity = await self._service.create(_tenant(claims), draft)
-        return _created(entity)
+        """Create an entity; under a key of its source, create or replace it.
 
-    async def page(self, claims: Claims, selection: Selection) -> Page:
-        """List entities in the order in which they were made."""
-        return await self._service.page(_tenant(claims), selection)
+        A draft with a `key` instead of an `entity_id` gets the same id each time: repeated, it
+        answers 200 with what is there.
+        """
+        tenant, by = tenant_of(claims), claims.subject
+        if draft.key is None:
+            return _created(await self._service.create(tenant, draft, by=by))
+        entity, new = await self._service.put(tenant, draft.entity_id, draft, Condition(), by=by)
+        return _created(entity) if new else Response(entity, 200, _etag(entity))
+
+    async def page(
+        self, claims: Claims, accept: str | None, selection: Selection
+    ) -> Response[Page | Chunks]:
+        """List entities in the order in which they were made.
+
+        As `application/x-ndjson` the whole list is streamed, an entity in each line, from the
+        cursor on; `limit` then says how many are read at once.
+        """
+        if not takes(accept, NDJSON):
+            return Response(await self._service.page(tenant_of(claims), selection))
+        pages = self._service.pages(tenant_of(claims), selection)
+        return Response(await lines(pages), content_type=NDJSON)
 
     async def put_all(self, claims: Claims, batch: Batch) -> Imported:
         """Create or replace up to 1,000 entities, all or none."""
-        return await self._service.put_all(_tenant(claims), batch.items)
+        return await self._service.put_all(tenant_of(claims), batch.items, by=claims.subject)
 
     async def search(self, claims: Claims, search: Search) -> Found:
         """Search entities by words, type and tags."""
-        return await self._service.search(_tenant(claims), search)
+        return await self._service.search(tenant_of(claims), search)
 
     async def show(
         self, entity_id: str, claims: Claims, if_none_match: str | None
     ) -> Response[Entity | None]:
-        """Get an entity."""
-        entity = await self._service.get(_tenant(claims), entity_id)
+        """Get an entity; an alias leads to it with 308."""
+        entity = await self._service.get(tenant_of(claims), entity_id)
         if known(if_none_match, version_of(entity)):
             return Response(None, 304, _etag(entity))
         return Response(entity, 200, _etag(entity))
@@ -145,7 +179,9 @@ class Intelligence:
         if content.entity_id not in (None, entity_id):
             raise _other_id(entity_id)
         found = expected(if_match, if_none_match)
-        entity, new = await self._service.put(_tenant(claims), entity_id, content, found)
+        entity, new = await self._service.put(
+            tenant_of(claims), entity_id, content, found, by=claims.subject
+        )
         return _created(entity) if new else Response(entity, 200, _etag(entity))
 
     async def patch(
@@ -153,25 +189,46 @@ class Intelligence:
     ) -> Response[Entity]:
         """Change parts of an entity with a merge patch (RFC 7396)."""
         found = expected(if_match)
-        entity = await self._service.patch(_tenant(claims), entity_id, patch, found)
+        entity = await self._service.patch(
+            tenant_of(claims), entity_id, patch, found, by=claims.subject
+        )
         return Response(entity, 200, _etag(entity))
 
-    async def remove(self, entity_id: str, claims: Claims, if_match: str | None) -> None:
-        """Delete an entity."""
-        await self._service.remove(_tenant(claims), entity_id, expected(if_match))
+    async def remove(
+        self, entity_id: str, claims: Claims, if_match: str | None, removal: Removal
+    ) -> None:
+        """Delete an entity; its history is kept, and it can be restored.
+
+        With `purge` nothing is kept, also of one that is deleted already. That needs the scope
+        `intelligence:admin`.
+        """
+        if removal.purge and not claims.allows(ADMIN):
+            raise Reject("permission_denied", f"to purge takes the scope {ADMIN}")
+        remove = self._service.purge if removal.purge else self._service.remove
+        await remove(tenant_of(claims), entity_id, expected(if_match), by=claims.subject)
+
+    async def restore(self, entity_id: str, claims: Claims) -> Response[Entity]:
+        """Bring a deleted entity back as it was."""
+        entity = await self._service.restore(tenant_of(claims), entity_id, by=claims.subject)
+        return Response(entity, 200, _etag(entity))
+
+    async def history(self, entity_id: str, claims: Claims, past: Past) -> History:
+        """List an entity's revisions, the newest first: who changed what, and when."""
+        return await self._service.history(tenant_of(claims), entity_id, past)
 
     async def recommend(self, entity_id: str, claims: Claims, wanted: Wanted) -> Recommendations:
         """Recommend entities that share tags with one, and say why."""
-        return await self._service.recommend(_tenant(claims), entity_id, wanted.limit)
-
-    async def report(self, claims: Claims, window: Window) -> Report:
-        """Sum up everything: totals, types, tags, growth, the newest."""
-        return await self._service.report(_tenant(claims), window)
+        return await self._service.recommend(tenant_of(claims), entity_id, wanted.limit)
 
 
-async def refuse(error: Exception) -> NoReturn:
+async def refuse(error: Exception) -> Response[None]:
     """Turn what the service refuses into what HTTP says."""
     match error:
+        case errors.Moved():
+            place = f"{PLACE}/{error.entity_id}"
+            return Response(None, 308, (("location", place),))
+        case errors.AttributesRefused() | errors.BadSchema():
+            raise Reject("validation_error", str(error), details=details_of(error)) from error
         case errors.NotFound():
             raise Reject("not_found", str(error)) from error
         case errors.AlreadyExists():
@@ -182,7 +239,12 @@ async def refuse(error: Exception) -> NoReturn:
             detail = Detail("query", error.field, "str", str(error))
             raise Reject("validation_error", str(error), status=400, details=[detail]) from error
         case _:
-            await refuse_storage(error)
+            return await refuse_storage(error)
+
+
+def details_of(error: errors.AttributesRefused | errors.BadSchema) -> list[Detail]:
+    """Tell what is wrong with a body beyond its shape."""
+    return [Detail("body", one.path, one.kind, one.message) for one in error.problems[:100]]
 
 
 def _other_id(entity_id: str) -> Reject:
@@ -192,7 +254,7 @@ def _other_id(entity_id: str) -> Reject:
 
 
 def _created(entity: Entity) -> Response[Entity]:
-    location = f"/api/intelligence/entities/{entity.entity_id}"
+    location = f"{PLACE}/{entity.entity_id}"
     return Response(entity, 201, (("location", location), *_etag(entity)))
 
 
@@ -200,5 +262,6 @@ def _etag(entity: Entity) -> tuple[tuple[str, str], ...]:
     return etag(version_of(entity))
 
 
-def _tenant(claims: Claims) -> str:
+def tenant_of(claims: Claims) -> str:
+    """Tell whose entities a caller's are."""
     return claims.tenant or ""

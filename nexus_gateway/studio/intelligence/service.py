@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from nexus_gateway.studio.intelligence.edits import (
     changed,
@@ -17,33 +18,40 @@ from nexus_gateway.studio.intelligence.edits import (
     outcome,
     replacing,
 )
-from nexus_gateway.studio.intelligence.errors import AlreadyExists, BadQuery
-from nexus_gateway.studio.intelligence.growth import fill, since
+from nexus_gateway.studio.intelligence.errors import (
+    AlreadyExists,
+    AttributesRefused,
+    BadQuery,
+    Moved,
+    NotFound,
+)
+from nexus_gateway.studio.intelligence.history import revisions
 from nexus_gateway.studio.intelligence.models import (
     Content,
     Draft,
     Entity,
     Found,
+    History,
     Imported,
     Page,
+    Past,
     Patch,
     Recommendations,
-    Report,
     Search,
     Selection,
-    Window,
+    Stamp,
 )
 from nexus_gateway.studio.intelligence.recommend import explain, weigh
 from nexus_gateway.studio.intelligence.store import Place
 from nexus_gateway.studio.storage import cursor
-from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from nexus_gateway.studio.conditions import Condition
     from nexus_gateway.studio.intelligence.store import Edit, EntityStore
 
-T = TypeVar("T")
 Clock: TypeAlias = Callable[[], datetime]
+Changed: TypeAlias = Callable[[str], None]
+"""Is told the tenant whose entities were changed."""
 
 SEARCH_TAGS = 16
 """Tags that one search may ask for."""
@@ -57,54 +65,86 @@ def now() -> datetime:
 class Entities:
     """The entities of every tenant; each call is one tenant's."""
 
-    def __init__(self, store: EntityStore, *, clock: Clock = now) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(
+        self, store: EntityStore, *, clock: Clock = now, changed: Changed = lambda _: None
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self._changed = changed
 
-    async def create(self, tenant: str, draft: Draft) -> Entity:
+    async def create(self, tenant: str, draft: Draft, *, by: str = "") -> Entity:
         """Keep a new entity.
 
         Raises:
-            AlreadyExists: the id is taken.
+            AlreadyExists: the id or an alias is taken.
+            AttributesRefused: they are not what the type asks for.
         """
-        entity = made(draft.entity_id, draft, self._clock())
+        stamp = Stamp(self.clock(), by)
+        entity = made(draft.entity_id, draft, stamp)
 
         def edit(current: Entity | None) -> Entity:
             if current is not None:
                 raise AlreadyExists(f"entity {draft.entity_id!r} exists already")
             return entity
 
-        return kept(await self._edit(tenant, draft.entity_id, edit))
+        try:
+            return kept(await self._edit(tenant, draft.entity_id, edit, stamp))
+        except Moved as moved:
+            raise AlreadyExists(str(moved)) from moved
 
     async def get(self, tenant: str, entity_id: str) -> Entity:
         """Load an entity.
 
         Raises:
             NotFound: there is none.
+            Moved: the id is an alias.
         """
-        entity = await self._store.get(tenant, entity_id)
+        entity = await self.store.get(tenant, entity_id)
         if entity is None:
-            raise missing(entity_id)
+            canonical = await self.store.resolve(tenant, entity_id)
+            raise missing(entity_id) if canonical is None else Moved(entity_id, canonical)
         return entity
 
     async def put(
-        self, tenant: str, entity_id: str, content: Content, condition: Condition
+        self,
+        tenant: str,
+        entity_id: str,
+        content: Content,
+        condition: Condition,
+        *,
+        by: str = "",
     ) -> tuple[Entity, bool]:
         """Keep an entity as given, replacing what was there; and whether it is new.
 
         Raises:
             RevisionMismatch: the condition does not hold.
+            AttributesRefused: they are not what the type asks for.
+            AlreadyExists: an alias is taken.
+            Moved: the id is an alias.
         """
-        edit = guarded(entity_id, condition, replacing(made(entity_id, content, self._clock())))
-        before, after = await self._edit(tenant, entity_id, edit)
+        stamp = Stamp(self.clock(), by)
+        edit = guarded(entity_id, condition, replacing(made(entity_id, content, stamp)))
+        before, after = await self._edit(tenant, entity_id, edit, stamp)
         return kept((before, after)), before is None
 
-    async def put_all(self, tenant: str, drafts: tuple[Draft, ...]) -> Imported:
-        """Keep many entities as given, all or none."""
-        moment = self._clock()
-        entities = [made(draft.entity_id, draft, moment) for draft in drafts]
+    async def put_all(self, tenant: str, drafts: tuple[Draft, ...], *, by: str = "") -> Imported:
+        """Keep many entities as given, all or none.
+
+        Raises:
+            AttributesRefused: with what is wrong in all of them.
+            AlreadyExists: an id or an alias is taken.
+        """
+        stamp = Stamp(self.clock(), by)
+        entities = [made(draft.entity_id, draft, stamp) for draft in drafts]
         edits = [(entity.entity_id, replacing(entity)) for entity in entities]
-        outcomes = tuple(outcome(*change) for change in await self._store.change(tenant, edits))
+        try:
+            changes = await self.store.change(tenant, edits, stamp)
+        except Moved as moved:
+            raise AlreadyExists(str(moved)) from moved
+        except AttributesRefused as refused:
+            raise refused.within("items") from refused
+        self._changed(tenant)
+        outcomes = tuple(outcome(*change) for change in changes)
         results = [outcome.result for outcome in outcomes]
         return Imported(
             created=results.count("created"),
@@ -114,36 +154,107 @@ class Entities:
         )
 
     async def patch(
-        self, tenant: str, entity_id: str, patch: Patch, condition: Condition
+        self, tenant: str, entity_id: str, patch: Patch, condition: Condition, *, by: str = ""
     ) -> Entity:
         """Change the named parts of an entity.
 
         Raises:
             NotFound: there is none.
             RevisionMismatch: the condition does not hold.
+            AttributesRefused: they are not what the type asks for.
+            AlreadyExists: an alias is taken.
+            Moved: the id is an alias.
         """
-        moment = self._clock()
+        stamp = Stamp(self.clock(), by)
 
         def edit(current: Entity | None) -> Entity:
             if current is None:
                 raise missing(entity_id)
-            return changed(current, merged(current, patch), moment)
+            return changed(current, merged(current, patch), stamp)
 
-        return kept(await self._edit(tenant, entity_id, guarded(entity_id, condition, edit)))
+        guard = guarded(entity_id, condition, edit)
+        return kept(await self._edit(tenant, entity_id, guard, stamp))
 
-    async def remove(self, tenant: str, entity_id: str, condition: Condition) -> None:
-        """Forget an entity.
+    async def remove(
+        self, tenant: str, entity_id: str, condition: Condition, *, by: str = ""
+    ) -> None:
+        """Delete an entity; its history is kept, and it can be restored.
 
         Raises:
             NotFound: there is none.
             RevisionMismatch: the condition does not hold.
+            Moved: the id is an alias.
         """
+        stamp = Stamp(self.clock(), by)
 
         def edit(current: Entity | None) -> None:
             if current is None:
                 raise missing(entity_id)
 
-        await self._edit(tenant, entity_id, guarded(entity_id, condition, edit))
+        await self._edit(tenant, entity_id, guarded(entity_id, condition, edit), stamp)
+
+    async def purge(
+        self, tenant: str, entity_id: str, condition: Condition, *, by: str = ""
+    ) -> None:
+        """Forget an entity, deleted or not, and its history.
+
+        Raises:
+            NotFound: there is none and never was.
+            RevisionMismatch: the condition does not hold.
+            Moved: the id is an alias.
+        """
+        guard = guarded(entity_id, condition, lambda current: current)
+        if not await self.store.purge(tenant, entity_id, guard, Stamp(self.clock(), by)):
+            raise missing(entity_id)
+        self._changed(tenant)
+
+    async def restore(self, tenant: str, entity_id: str, *, by: str = "") -> Entity:
+        """Bring a deleted entity back.
+
+        Raises:
+            NotFound: nothing was deleted under the id.
+            AlreadyExists: it is not deleted, or one of its aliases was taken meanwhile.
+        """
+        restored = await self.store.restore(tenant, entity_id, Stamp(self.clock(), by))
+        self._changed(tenant)
+        return restored
+
+    async def history(self, tenant: str, entity_id: str, wanted: Past) -> History:
+        """List what an entity was, the newest first, deletions too.
+
+        Raises:
+            NotFound: there is none and never was, or not the revision.
+            Moved: the id is an alias.
+            BadQuery: the cursor was not given out for this history.
+        """
+        asked = ("history", tenant, entity_id)
+        start: tuple[int, int] | None = None
+        if wanted.cursor is not None:
+            number, revision = _position(wanted.cursor, asked)
+            start = (int(number), int(revision))
+        elif wanted.revision is not None:
+            start = await self._start(tenant, entity_id, wanted.revision)
+        limit = wanted.limit if wanted.revision is None else 1
+        states = await self.store.history(tenant, entity_id, start, limit + 1)
+        if not states:
+            canonical = await self.store.resolve(tenant, entity_id)
+            raise missing(entity_id) if canonical is None else Moved(entity_id, canonical)
+        more = len(states) > limit and wanted.revision is None
+        place = (states[limit].number, states[limit].entity.revision) if more else None
+        return History(
+            items=revisions(states)[:limit],
+            next_cursor=None if place is None else cursor.write(place, asked),
+        )
+
+    async def _start(self, tenant: str, entity_id: str, revision: int) -> tuple[int, int]:
+        """Find a revision of the entity that had the id last."""
+        newest = await self.store.history(tenant, entity_id, None, 1)
+        if newest:
+            number = newest[0].number
+            found = await self.store.history(tenant, entity_id, (number, revision), 1)
+            if found and (found[0].number, found[0].entity.revision) == (number, revision):
+                return number, revision
+        raise NotFound(f"there is no revision {revision} of entity {entity_id!r}")
 
     async def page(self, tenant: str, selection: Selection) -> Page:
         """List entities in the order in which they were made.
@@ -155,13 +266,29 @@ class Entities:
         after = 0
         if selection.cursor is not None:
             after = int(_position(selection.cursor, asked)[0])
-        rows = await self._store.page(tenant, selection, after, selection.limit + 1)
+        rows = await self.store.page(tenant, selection, after, selection.limit + 1)
         more = len(rows) > selection.limit
         rows = rows[: selection.limit]
         return Page(
             items=tuple(entity for _, entity in rows),
             next_cursor=cursor.write((rows[-1][0],), asked) if more else None,
         )
+
+    async def pages(
+        self, tenant: str, selection: Selection
+    ) -> AsyncGenerator[tuple[Entity, ...], None]:
+        """List all entities of a selection, from its cursor on, a page at a time.
+
+        Raises:
+            BadQuery: the cursor was not given out for this list.
+        """
+        following: str | None = selection.cursor
+        while True:
+            page = await self.page(tenant, msgspec.structs.replace(selection, cursor=following))
+            yield page.items
+            following = page.next_cursor
+            if following is None:
+                return
 
     async def search(self, tenant: str, search: Search) -> Found:
         """Find entities by words, type and tags, the best first.
@@ -175,11 +302,11 @@ class Entities:
             raise BadQuery("tag", f"at most {SEARCH_TAGS} tags can be searched for at once")
         asked = ("search", tenant, search.q, search.type, search.tag)
         if search.cursor is None:
-            ceiling, after = await self._store.last_number(tenant), None
+            ceiling, after = await self.store.last_number(tenant), None
         else:
             score, number, newest = _position(search.cursor, asked)
             ceiling, after = int(newest), Place(score, int(number))
-        matches = await self._store.search(tenant, search, ceiling, after)
+        matches = await self.store.search(tenant, search, ceiling, after)
         items = matches.items[: search.limit]
         more = len(matches.items) > search.limit
         last = items[-1][0] if more else None
@@ -196,52 +323,22 @@ class Entities:
         Raises:
             NotFound: there is no such entity.
         """
-        entity = await self.get(tenant, entity_id)
-        count = (await self._store.totals(tenant)).entities
-        weights = weigh(await self._store.tag_totals(tenant, entity.tags), count)
-        others = await self._store.sharing(tenant, weights, entity_id, limit)
+        try:
+            entity = await self.get(tenant, entity_id)
+        except Moved as moved:
+            entity = await self.get(tenant, moved.entity_id)
+        entity_id = entity.entity_id
+        count = (await self.store.totals(tenant)).entities
+        weights = weigh(await self.store.tag_totals(tenant, entity.tags), count)
+        others = await self.store.sharing(tenant, weights, entity_id, limit)
         return Recommendations(entity_id, tuple(explain(other, weights) for other in others))
 
-    async def report(self, tenant: str, window: Window) -> Report:
-        """Sum up everything; a section whose storage does not answer is left out and named.
-
-        Raises:
-            StorageUnavailable: not one section could be made.
-        """
-        moment = self._clock()
-        start, width = since(moment, window.bucket)
-        degraded: list[str] = []
-        totals, by_type, by_tag, growth, newest = await asyncio.gather(
-            _section("totals", degraded, self._store.totals(tenant)),
-            _section("by_type", degraded, self._store.by_type(tenant, window.top)),
-            _section("by_tag", degraded, self._store.by_tag(tenant, window.top)),
-            _section("growth", degraded, self._store.growth(tenant, start, width)),
-            _section("newest", degraded, self._store.newest(tenant, window.top)),
-        )
-        if len(degraded) == 5:
-            raise StorageUnavailable("no section of the report could be made")
-        return Report(
-            generated_at=moment,
-            totals=totals,
-            by_type=None if by_type is None else tuple(by_type),
-            by_tag=None if by_tag is None else tuple(by_tag),
-            growth=None if growth is None else fill(*growth, start, width, moment),
-            newest=None if newest is None else tuple(newest),
-            degraded=tuple(sorted(degraded)),
-        )
-
     async def _edit(
-        self, tenant: str, entity_id: str, edit: Edit
+        self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp
     ) -> tuple[Entity | None, Entity | None]:
-        return (await self._store.change(tenant, [(entity_id, edit)]))[0]
-
-
-async def _section(name: str, degraded: list[str], work: Awaitable[T]) -> T | None:
-    try:
-        return await work
-    except StorageUnavailable:
-        degraded.append(name)
-        return None
+        change = (await self.store.change(tenant, [(entity_id, edit)], stamp))[0]
+        self._changed(tenant)
+        return change
 
 
 def _position(text: str, asked: object) -> tuple[float | int, ...]:

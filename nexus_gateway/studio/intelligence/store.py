@@ -12,7 +12,15 @@ from nexus_gateway.studio.intelligence.models import Entity, Facets
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nexus_gateway.studio.intelligence.models import Count, Search, Selection, Totals
+    from nexus_gateway.studio.intelligence.errors import EntityError
+    from nexus_gateway.studio.intelligence.models import (
+        Count,
+        Outcome,
+        Search,
+        Selection,
+        Stamp,
+        Totals,
+    )
 
 Edit: TypeAlias = Callable[[Entity | None], Entity | None]
 """Makes of what is stored what shall be stored; None is no entity, the same object is no change.
@@ -36,13 +44,56 @@ class Matches(msgspec.Struct, frozen=True):
     facets: Facets | None
 
 
+class Archived(msgspec.Struct, frozen=True):
+    """A state of an entity, now or once; `number` tells entities of one id after another apart."""
+
+    number: int
+    entity: Entity
+    deleted: bool
+
+
 class EntityStore(Protocol):
     """Keeps entities. Each method raises `StorageUnavailable` where storage does not answer."""
 
     async def change(
-        self, tenant: str, edits: Sequence[tuple[str, Edit]]
+        self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
     ) -> list[tuple[Entity | None, Entity | None]]:
-        """Apply each edit to the entity with its id, in order, all or none; before and after."""
+        """Apply each edit to the entity with its id, in order, all or none; before and after.
+
+        Raises:
+            AttributesRefused: of a declared type, with what is wrong in all of them.
+            AlreadyExists: an alias is taken.
+            Moved: an id is an alias.
+        """
+        ...
+
+    async def take(
+        self, tenant: str, entities: Sequence[Entity], stamp: Stamp
+    ) -> list[Outcome | EntityError]:
+        """Create or replace entities in one transaction, each for itself; what became of each."""
+        ...
+
+    async def restore(self, tenant: str, entity_id: str, stamp: Stamp) -> Entity:
+        """Bring back what was deleted last under an id.
+
+        Raises:
+            AlreadyExists: it is not deleted, or one of its aliases was taken meanwhile.
+            NotFound: nothing was deleted under it.
+        """
+        ...
+
+    async def purge(self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp) -> bool:
+        """Forget an entity and its history, once `edit` has seen it; whether there was anything."""
+        ...
+
+    async def history(
+        self, tenant: str, entity_id: str, start: tuple[int, int] | None, limit: int
+    ) -> list[Archived]:
+        """Load states of an id, the newest first, from a number and revision on."""
+        ...
+
+    async def resolve(self, tenant: str, alias: str) -> str | None:
+        """Tell which entity an alias leads to."""
         ...
 
     async def get(self, tenant: str, entity_id: str) -> Entity | None:

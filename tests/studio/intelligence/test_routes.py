@@ -9,62 +9,11 @@ import pytest
 
 from nexus_gateway.settings import Settings
 from nexus_gateway.studio.app import compose
-from nexus_gateway.testing import Answer, Client, Request, request
-from nexus_gateway.tokens import mint
+from nexus_gateway.testing import Client, request
+from tests.studio.intelligence.caller import ENTITIES, ROOM, Caller, document, fields, ids, tool
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-ROOM = "/api/intelligence"
-ENTITIES = f"{ROOM}/entities"
-
-
-class Caller:
-    """Sends requests with a token of its own."""
-
-    def __init__(self, client: Client, settings: Settings, scopes: str, tenant: str | None) -> None:
-        secret = settings.secret()
-        assert secret is not None
-        self._client = client
-        self._token = mint(secret, "alice", scopes.split(), 600, tenant=tenant)
-
-    def send(self, what: Request) -> Answer:
-        return what.bearer(self._token).reply(self._client)
-
-    def get(self, target: str) -> Answer:
-        return self.send(request(f"GET {target}"))
-
-    def post(self, target: str, value: object) -> Answer:
-        return self.send(request(f"POST {target}").json(value))
-
-    def put(self, entity_id: str, value: object, **headers: str) -> Answer:
-        asked = request(f"PUT {ENTITIES}/{entity_id}").json(value)
-        for name, text in headers.items():
-            asked = asked.header(name.replace("_", "-"), text)
-        return self.send(asked)
-
-
-@pytest.fixture
-def alice(client: Client, settings: Settings) -> Caller:
-    return Caller(client, settings, "intelligence:read intelligence:write", None)
-
-
-def document(answer: Answer) -> dict[str, object]:
-    return msgspec.json.decode(answer.body, type=dict[str, object])
-
-
-def ids(answer: Answer) -> list[object]:
-    items = msgspec.convert(document(answer)["items"], list[dict[str, object]])
-    return [item["entity_id"] for item in items]
-
-
-def fields(answer: Answer) -> list[object]:
-    details = msgspec.convert(document(answer)["details"], list[dict[str, object]])
-    return [detail["field"] for detail in details]
-
-
-def tool(entity_id: str, **more: object) -> dict[str, object]:
-    return {"entity_id": entity_id, "entity_type": "tool", **more}
 
 
 def test_create_answers_201_with_its_place(alice: Caller) -> None:

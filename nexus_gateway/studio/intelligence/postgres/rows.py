@@ -1,29 +1,26 @@
-"""Entities as rows of PostgreSQL: how many are changed with few statements.
-
-All that edits touch is loaded and locked at once, in the order of the ids, so that no two batches
-wait for each other; edits run upon it in memory; what is left at the end is written by one
-statement a table, however many entities there are.
-"""
+"""Entities as rows of PostgreSQL: what is loaded, locked and written with one statement a table."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from nexus_gateway.studio.intelligence.postgres.words import vector
-from nexus_gateway.studio.intelligence.sqlite.rows import SELECT, entity_of, micros
+from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of, micros
 from nexus_gateway.studio.storage.postgres import Raced
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
-    from nexus_gateway.studio.intelligence.store import Edit
     from nexus_gateway.studio.storage.postgres import Session
 
 _encode = msgspec.json.Encoder().encode
+
+Past: TypeAlias = "tuple[int, Entity, bool]"
+"""A state for the history: the number, what it was, and whether it says that it was deleted."""
 
 GET = " ".join((SELECT, "WHERE tenant = $1 AND entity_id = $2"))
 _LOCK = " ".join(
@@ -38,28 +35,52 @@ _NUMBERED = " ".join(
 )
 _INSERT = """
     INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,
-        updated_at, revision, words)
+        updated_at, revision, aliases, source, created_by, updated_by, words)
     SELECT $1, entity_id, entity_type, name, tags, attributes, created_at, updated_at, revision,
-        words::tsvector
+        aliases, source, created_by, updated_by, words::tsvector
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::text[]) WITH ORDINALITY AS given(entity_id, entity_type,
-        name, tags, attributes, created_at, updated_at, revision, words, place)
+        $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[],
+        $14::text[])
+        WITH ORDINALITY AS given(entity_id, entity_type, name, tags, attributes, created_at,
+        updated_at, revision, aliases, source, created_by, updated_by, words, place)
     ORDER BY place
     ON CONFLICT (tenant, entity_id) DO NOTHING
     RETURNING number, entity_id
 """
+_RESTORE = """
+    INSERT INTO entity (number, tenant, entity_id, entity_type, name, tags, attributes, created_at,
+        updated_at, revision, aliases, source, created_by, updated_by, words)
+    OVERRIDING SYSTEM VALUE
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::tsvector)
+    ON CONFLICT (tenant, entity_id) DO NOTHING
+    RETURNING number
+"""
 _UPDATE = """
     UPDATE entity SET entity_type = given.entity_type, name = given.name, tags = given.tags,
         attributes = given.attributes, updated_at = given.updated_at, revision = given.revision,
+        aliases = given.aliases, source = given.source, updated_by = given.updated_by,
         words = given.words::tsvector
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-        $7::bigint[], $8::text[]) AS given(number, entity_type, name, tags, attributes,
-        updated_at, revision, words)
+        $7::bigint[], $8::text[], $9::text[], $10::text[], $11::text[]) AS given(number,
+        entity_type, name, tags, attributes, updated_at, revision, aliases, source, updated_by,
+        words)
     WHERE entity.number = given.number
+"""
+_ARCHIVE = """
+    INSERT INTO entity_history (tenant, number, entity_id, entity_type, name, tags, attributes,
+        created_at, updated_at, revision, aliases, source, created_by, updated_by, deleted)
+    SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::text[], $8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[],
+        $13::text[], $14::text[], $15::int[])
 """
 _INSERT_TAGS = """
     INSERT INTO entity_tag (tenant, tag, number)
     SELECT $1, tag, number FROM unnest($2::text[], $3::bigint[]) AS given(tag, number)
+"""
+_INSERT_ALIASES = """
+    INSERT INTO entity_alias (tenant, alias, number)
+    SELECT $1, alias, number FROM unnest($2::text[], $3::bigint[]) AS given(alias, number)
+    ON CONFLICT DO NOTHING RETURNING alias
 """
 _ADD_TOTALS = """
     INSERT INTO tag_total (tenant, tag, total)
@@ -67,6 +88,22 @@ _ADD_TOTALS = """
     ON CONFLICT (tenant, tag) DO UPDATE SET total = tag_total.total + excluded.total
 """
 _DELETE_TOTALS = "DELETE FROM tag_total WHERE tenant = $1 AND tag = ANY($2) AND total = 0"
+_HISTORY = " ".join(
+    (
+        "SELECT * FROM (SELECT",
+        COLUMNS,
+        ", 0 AS deleted FROM entity WHERE tenant = $1 AND entity_id = $2",
+        "UNION ALL SELECT",
+        COLUMNS.replace("entity.", "entity_history."),
+        ", deleted FROM entity_history WHERE tenant = $1 AND entity_id = $2) AS state",
+    )
+)
+HISTORY = " ".join(
+    (
+        _HISTORY,
+        "WHERE (number, revision) <= ($3, $4) ORDER BY number DESC, revision DESC LIMIT $5",
+    )
+)
 
 
 async def numbered(session: Session, numbers: Iterable[int]) -> list[tuple[int, Entity]]:
@@ -75,60 +112,97 @@ async def numbered(session: Session, numbers: Iterable[int]) -> list[tuple[int, 
     return [(row[0], entity_of(tuple(row))) for row in rows]
 
 
-async def change(
-    session: Session, tenant: str, edits: Sequence[tuple[str, Edit]]
-) -> list[tuple[Entity | None, Entity | None]]:
-    """Apply edits in order: read, edit, and write back where it is another; before and after.
+async def lock(session: Session, tenant: str, ids: Iterable[str]) -> dict[str, tuple[int, Entity]]:
+    """Load entities with their numbers, and keep others from changing them.
+
+    In the order of the ids, so that no two batches wait for each other.
+    """
+    rows = await session.fetch(_LOCK, tenant, sorted(set(ids)))
+    return {row[1]: (row[0], entity_of(tuple(row))) for row in rows}
+
+
+async def insert(session: Session, tenant: str, entities: Sequence[Entity]) -> dict[str, int]:
+    """Write new entities; their numbers.
 
     Raises:
-        Raced: another transaction made one of the entities meanwhile.
+        Raced: another transaction made one of them meanwhile.
     """
-    rows = await session.fetch(_LOCK, tenant, sorted({entity_id for entity_id, _ in edits}))
-    numbers = {row[1]: row[0] for row in rows}
-    stored = {row[1]: entity_of(tuple(row)) for row in rows}
-    current: dict[str, Entity | None] = dict(stored)
-    changes: list[tuple[Entity | None, Entity | None]] = []
-    for entity_id, edit in edits:
-        before = current.get(entity_id)
-        current[entity_id] = after = edit(before)
-        changes.append((before, after))
-    await _write(session, tenant, numbers, stored, current)
-    return changes
+    columns = _columns(entities)
+    rows = await session.fetch(_INSERT, tenant, *columns, [vector(one) for one in entities])
+    if len(rows) < len(entities):
+        raise Raced
+    return {row[1]: row[0] for row in rows}
 
 
-async def _write(
-    session: Session,
-    tenant: str,
-    numbers: dict[str, int],
-    stored: dict[str, Entity],
-    wanted: dict[str, Entity | None],
+async def insert_numbered(session: Session, tenant: str, number: int, entity: Entity) -> None:
+    """Write an entity under the number that it had.
+
+    Raises:
+        Raced: another transaction made one of its id meanwhile.
+    """
+    values = [column[0] for column in _columns([entity])]
+    if not await session.fetch(_RESTORE, number, tenant, *values, vector(entity)):
+        raise Raced
+
+
+async def update(session: Session, numbers: dict[str, int], entities: Sequence[Entity]) -> None:
+    """Put states in the place of others."""
+    _, types, names, tags, attributes, _, updated, revisions, aliases, sources, _, by = _columns(
+        entities
+    )
+    owners = [numbers[entity.entity_id] for entity in entities]
+    words = [vector(entity) for entity in entities]
+    await session.execute(
+        _UPDATE, owners, types, names, tags, attributes, updated, revisions, aliases, sources, by,
+        words,
+    )  # fmt: skip
+
+
+async def archive(session: Session, tenant: str, states: Sequence[Past]) -> None:
+    """Write states into the history."""
+    columns = _columns([entity for _, entity, _ in states])
+    numbers = [number for number, _, _ in states]
+    deleted = [int(buried) for _, _, buried in states]
+    await session.execute(_ARCHIVE, tenant, numbers, *columns, deleted)
+
+
+async def unindex(session: Session, numbers: Sequence[int]) -> None:
+    """Forget the tags and aliases of entities."""
+    await session.execute("DELETE FROM entity_tag WHERE number = ANY($1)", numbers)
+    await session.execute("DELETE FROM entity_alias WHERE number = ANY($1)", numbers)
+
+
+async def index(
+    session: Session, tenant: str, numbers: dict[str, int], entities: Sequence[Entity]
 ) -> None:
-    """Write what differs from what is stored."""
-    changed = {key: entity for key, entity in wanted.items() if entity is not stored.get(key)}
-    made = [entity for key, entity in changed.items() if entity and key not in stored]
-    kept = [entity for key, entity in changed.items() if entity and key in stored]
-    old = [key for key in changed if key in stored]
-    if old:
-        await session.execute(
-            "DELETE FROM entity_tag WHERE number = ANY($1)", [numbers[key] for key in old]
-        )
-    if made:
-        numbers = numbers | await _insert(session, tenant, made)
-    if kept:
-        await _update(session, numbers, kept)
-    gone = [numbers[key] for key in old if changed[key] is None]
-    if gone:
-        await session.execute("DELETE FROM entity WHERE number = ANY($1)", gone)
-    await _tag(session, tenant, numbers, [*made, *kept])
-    totals = Counter(tag for entity in (*made, *kept) for tag in entity.tags)
-    totals.subtract(tag for key in old for tag in stored[key].tags)
-    await _count(session, tenant, totals)
+    """Let entities be found by their tags and aliases.
+
+    Raises:
+        Raced: another transaction took one of the aliases meanwhile.
+    """
+    pairs = [(tag, numbers[one.entity_id]) for one in entities for tag in one.tags]
+    if pairs:
+        await session.execute(_INSERT_TAGS, tenant, *zip(*pairs, strict=True))
+    pairs = [(alias, numbers[one.entity_id]) for one in entities for alias in one.aliases]
+    if pairs:
+        kept = await session.fetch(_INSERT_ALIASES, tenant, *zip(*pairs, strict=True))
+        if len(kept) < len(pairs):
+            raise Raced
 
 
-async def _insert(session: Session, tenant: str, entities: list[Entity]) -> dict[str, int]:
-    rows = await session.fetch(
-        _INSERT,
-        tenant,
+async def count(session: Session, tenant: str, totals: Counter[str]) -> None:
+    """Keep the totals of tags; last, since other transactions with these tags wait from here on."""
+    changed = {tag: more for tag, more in totals.items() if more}
+    if changed:
+        await session.execute(_ADD_TOTALS, tenant, list(changed), list(changed.values()))
+    fewer = [tag for tag, more in changed.items() if more < 0]
+    if fewer:
+        await session.execute(_DELETE_TOTALS, tenant, fewer)
+
+
+def _columns(entities: Sequence[Entity]) -> tuple[list[object], ...]:
+    """Turn entities into columns, in the order of `_INSERT`."""
+    return (
         [entity.entity_id for entity in entities],
         [entity.entity_type for entity in entities],
         [entity.name for entity in entities],
@@ -137,41 +211,8 @@ async def _insert(session: Session, tenant: str, entities: list[Entity]) -> dict
         [micros(entity.created_at) for entity in entities],
         [micros(entity.updated_at) for entity in entities],
         [entity.revision for entity in entities],
-        [vector(entity) for entity in entities],
+        [_encode(entity.aliases).decode() for entity in entities],
+        [entity.source for entity in entities],
+        [entity.created_by for entity in entities],
+        [entity.updated_by for entity in entities],
     )
-    if len(rows) < len(entities):
-        raise Raced
-    return {row[1]: row[0] for row in rows}
-
-
-async def _update(session: Session, numbers: dict[str, int], entities: list[Entity]) -> None:
-    await session.execute(
-        _UPDATE,
-        [numbers[entity.entity_id] for entity in entities],
-        [entity.entity_type for entity in entities],
-        [entity.name for entity in entities],
-        [_encode(entity.tags).decode() for entity in entities],
-        [bytes(entity.attributes).decode() for entity in entities],
-        [micros(entity.updated_at) for entity in entities],
-        [entity.revision for entity in entities],
-        [vector(entity) for entity in entities],
-    )
-
-
-async def _tag(
-    session: Session, tenant: str, numbers: dict[str, int], entities: list[Entity]
-) -> None:
-    pairs = [(tag, numbers[entity.entity_id]) for entity in entities for tag in entity.tags]
-    if pairs:
-        tags, owners = zip(*pairs, strict=True)
-        await session.execute(_INSERT_TAGS, tenant, tags, owners)
-
-
-async def _count(session: Session, tenant: str, totals: Counter[str]) -> None:
-    """Keep the totals of tags; last, since other transactions with these tags wait from here on."""
-    changed = {tag: more for tag, more in totals.items() if more}
-    if changed:
-        await session.execute(_ADD_TOTALS, tenant, list(changed), list(changed.values()))
-    fewer = [tag for tag, more in changed.items() if more < 0]
-    if fewer:
-        await session.execute(_DELETE_TOTALS, tenant, fewer)

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from nexus_gateway.studio.intelligence.models import Count, Totals
-from nexus_gateway.studio.intelligence.postgres.rows import GET, change, numbered
+from nexus_gateway.studio.intelligence.postgres.changes import Job
+from nexus_gateway.studio.intelligence.postgres.rows import GET, HISTORY, numbered
 from nexus_gateway.studio.intelligence.postgres.search import find, plain
+from nexus_gateway.studio.intelligence.sqlite.history import ENDLESS
 from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of
+from nexus_gateway.studio.intelligence.store import Archived
+from nexus_gateway.studio.intelligence.types.schema import Schemas
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from nexus_gateway.studio.intelligence.models import Entity, Search, Selection
+    from nexus_gateway.studio.intelligence.errors import EntityError
+    from nexus_gateway.studio.intelligence.models import (
+        Entity,
+        Outcome,
+        Search,
+        Selection,
+        Stamp,
+    )
     from nexus_gateway.studio.intelligence.store import Edit, Matches, Place
     from nexus_gateway.studio.storage.postgres import Postgres, Session
+
+T = TypeVar("T")
 
 CANDIDATES = 20_000
 """Shared tags that recommendations look at, the rarest first."""
@@ -29,6 +42,10 @@ _PAGE_BY_TAG = " ".join(
             " WHERE entity_tag.tenant = $1 AND entity_tag.number > $2 AND entity_tag.tag = $4"
         ),
     )
+)
+_OWNER = (
+    "SELECT entity.entity_id FROM entity_alias JOIN entity USING (number)"
+    " WHERE entity_alias.tenant = $1 AND entity_alias.alias = $2"
 )
 _NEWEST = " ".join((SELECT, "WHERE tenant = $1 ORDER BY number DESC LIMIT $2"))
 _SHARING = f"""
@@ -68,12 +85,45 @@ class PostgresEntities:
 
     def __init__(self, database: Postgres) -> None:
         self._database = database
+        self._schemas = Schemas()
 
     async def change(
-        self, tenant: str, edits: Sequence[tuple[str, Edit]]
+        self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
     ) -> list[tuple[Entity | None, Entity | None]]:
         """Apply each edit to the entity with its id, in order, all or none; before and after."""
-        return await self._database.write(lambda session: change(session, tenant, edits))
+        return await self._write(tenant, stamp, lambda job: job.change(edits))
+
+    async def take(
+        self, tenant: str, entities: Sequence[Entity], stamp: Stamp
+    ) -> list[Outcome | EntityError]:
+        """Create or replace entities in one transaction, each for itself; what became of each."""
+        return await self._write(tenant, stamp, lambda job: job.take(entities))
+
+    async def restore(self, tenant: str, entity_id: str, stamp: Stamp) -> Entity:
+        """Bring back what was deleted last under an id."""
+        return await self._write(tenant, stamp, lambda job: job.restore(plain(entity_id)))
+
+    async def purge(self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp) -> bool:
+        """Forget an entity and its history, once `edit` has seen it; whether there was anything."""
+        return await self._write(tenant, stamp, lambda job: job.purge(plain(entity_id), edit))
+
+    async def history(
+        self, tenant: str, entity_id: str, start: tuple[int, int] | None, limit: int
+    ) -> list[Archived]:
+        """Load states of an id, the newest first, from a number and revision on."""
+        place = (ENDLESS, ENDLESS) if start is None else start
+        rows = await self._database.fetch(HISTORY, tenant, plain(entity_id), *place, limit)
+        return [Archived(row[0], entity_of(tuple(row)), bool(row[13])) for row in rows]
+
+    async def resolve(self, tenant: str, alias: str) -> str | None:
+        """Tell which entity an alias leads to."""
+        rows = await self._database.fetch(_OWNER, tenant, plain(alias))
+        return rows[0][0] if rows else None
+
+    async def _write(self, tenant: str, stamp: Stamp, work: Callable[[Job], Awaitable[T]]) -> T:
+        return await self._database.write(
+            lambda session: work(Job(session, tenant, stamp, self._schemas))
+        )
 
     async def get(self, tenant: str, entity_id: str) -> Entity | None:
         """Load one entity."""

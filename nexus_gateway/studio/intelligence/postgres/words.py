@@ -38,7 +38,7 @@ def vector(entity: Entity) -> str:
     position = 0
     attributes = " ".join(_texts(_attributes_of.decode(entity.attributes)))[:BODY]
     fields = (
-        (entity.entity_id, "A"),
+        (" ".join((entity.entity_id, *entity.aliases)), "A"),
         (entity.name or "", "A"),
         (" ".join(entity.tags), "B"),
         (attributes, ""),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from nexus_gateway.studio.intelligence.models import Count, Entity, Facets, Totals
+from nexus_gateway.studio.intelligence.sqlite.changes import Job, resolve
+from nexus_gateway.studio.intelligence.sqlite.history import past
 from nexus_gateway.studio.intelligence.sqlite.rows import (
     COLUMNS,
     GET,
     SELECT,
-    change,
     entity_of,
     numbered,
 )
@@ -22,15 +23,19 @@ from nexus_gateway.studio.intelligence.sqlite.search import (
     match_expression,
     search_statement,
 )
-from nexus_gateway.studio.intelligence.store import Matches
+from nexus_gateway.studio.intelligence.store import Archived, Matches
+from nexus_gateway.studio.intelligence.types.schema import Schemas
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from nexus_gateway.studio.intelligence.models import Search, Selection
+    from nexus_gateway.studio.intelligence.errors import EntityError
+    from nexus_gateway.studio.intelligence.models import Outcome, Search, Selection, Stamp
     from nexus_gateway.studio.intelligence.store import Edit, Place
     from nexus_gateway.studio.storage.sqlite import Database
+
+T = TypeVar("T")
 
 CANDIDATES = 20_000
 """Shared tags that recommendations look at, the rarest first."""
@@ -71,12 +76,44 @@ class SqliteEntities:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._schemas = Schemas()
 
     async def change(
-        self, tenant: str, edits: Sequence[tuple[str, Edit]]
+        self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
     ) -> list[tuple[Entity | None, Entity | None]]:
         """Apply each edit to the entity with its id, in order, all or none; before and after."""
-        return await self._database.write(lambda connection: change(connection, tenant, edits))
+        return await self._write(tenant, stamp, lambda job: job.change(edits))
+
+    async def take(
+        self, tenant: str, entities: Sequence[Entity], stamp: Stamp
+    ) -> list[Outcome | EntityError]:
+        """Create or replace entities in one transaction, each for itself; what became of each."""
+        return await self._write(tenant, stamp, lambda job: job.take(entities))
+
+    async def restore(self, tenant: str, entity_id: str, stamp: Stamp) -> Entity:
+        """Bring back what was deleted last under an id."""
+        return await self._write(tenant, stamp, lambda job: job.restore(entity_id))
+
+    async def purge(self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp) -> bool:
+        """Forget an entity and its history, once `edit` has seen it; whether there was anything."""
+        return await self._write(tenant, stamp, lambda job: job.purge(entity_id, edit))
+
+    async def history(
+        self, tenant: str, entity_id: str, start: tuple[int, int] | None, limit: int
+    ) -> list[Archived]:
+        """Load states of an id, the newest first, from a number and revision on."""
+        return await self._database.read(
+            lambda connection: past(connection, tenant, entity_id, start, limit)
+        )
+
+    async def resolve(self, tenant: str, alias: str) -> str | None:
+        """Tell which entity an alias leads to."""
+        return await self._database.read(lambda connection: resolve(connection, tenant, alias))
+
+    async def _write(self, tenant: str, stamp: Stamp, work: Callable[[Job], T]) -> T:
+        return await self._database.write(
+            lambda connection: work(Job(connection, tenant, stamp, self._schemas))
+        )
 
     async def get(self, tenant: str, entity_id: str) -> Entity | None:
         """Load one entity."""

@@ -1,0 +1,204 @@
+"""Imports: entities as NDJSON, each line kept or refused for itself.
+
+Lines are read in chunks on a thread and kept a transaction each, the next chunk being read while
+the last is kept: what an import takes in memory is its text and two chunks, however long it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal, cast
+
+import msgspec
+
+from nexus_gateway.reject import Detail
+from nexus_gateway.studio.intelligence.edits import made
+from nexus_gateway.studio.intelligence.errors import AttributesRefused, EntityError
+from nexus_gateway.studio.intelligence.models import Draft, Entity, Outcome, Stamp
+from nexus_gateway.validation import explain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime
+
+    from nexus_gateway.studio.intelligence.store import EntityStore
+
+CHUNK = 1000
+"""Lines in a transaction: others that write wait for one at most."""
+LINE = 1 << 20
+"""Bytes of a line."""
+CHUNK_BYTES = 4 << 20
+"""Bytes of a chunk: few long lines make one, too."""
+TOLD = 100
+"""Refused lines that a summary tells of."""
+
+# What reading JSON raises when it is not JSON: `{`, a byte that is not UTF-8, 10,000 times `[`.
+_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_read = msgspec.json.Decoder(Draft).decode
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one line; the first is number 1."""
+
+    line: int
+    result: Literal["created", "updated", "unchanged", "refused"]
+    entity_id: str | None = None
+    revision: int | None = None
+    error: str | None = None
+    details: tuple[Detail, ...] = ()
+
+
+class ImportSummary(msgspec.Struct, frozen=True):
+    """What became of all lines.
+
+    refusals: the first that were refused, at most 100.
+    """
+
+    lines: int
+    created: int
+    updated: int
+    unchanged: int
+    refused: int
+    refusals: tuple[Line, ...]
+
+
+class Chunk(msgspec.Struct):
+    """Lines that were read: the good ones as entities, the refused ones with what is wrong."""
+
+    end: int
+    last: int
+    numbers: list[int]
+    entities: list[Entity]
+    refused: list[Line]
+
+
+class Imports:
+    """Imports of every tenant."""
+
+    def __init__(
+        self,
+        store: EntityStore,
+        clock: Callable[[], datetime],
+        *,
+        changed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._changed = changed
+
+    async def run(self, tenant: str, text: bytes, by: str) -> AsyncGenerator[list[Line], None]:
+        """Keep entities, and say what became of each line, chunk by chunk.
+
+        Raises:
+            StorageUnavailable: this chunk and what follows was not kept; to repeat all is right.
+
+        Cancelled: what was kept stays.
+        """
+        stamp = Stamp(self._clock(), by)
+        reading = asyncio.create_task(asyncio.to_thread(read, text, 0, 0, stamp))
+        try:
+            while True:
+                chunk = await reading
+                if chunk.end < len(text):
+                    reading = asyncio.create_task(
+                        asyncio.to_thread(read, text, chunk.end, chunk.last, stamp)
+                    )
+                yield await self._keep(tenant, chunk, stamp)
+                if chunk.end >= len(text):
+                    return
+        finally:
+            reading.cancel()
+
+    async def _keep(self, tenant: str, chunk: Chunk, stamp: Stamp) -> list[Line]:
+        outcomes: list[Outcome | EntityError] = []
+        if chunk.entities:
+            outcomes = await self._store.take(tenant, chunk.entities, stamp)
+            self._changed(tenant)
+        told = map(_told, chunk.numbers, chunk.entities, outcomes)
+        if not chunk.refused:
+            return list(told)
+        return sorted((*told, *chunk.refused), key=lambda line: line.line)
+
+
+class Counting:
+    """Sums up lines as they come."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(("created", "updated", "unchanged", "refused"), 0)
+        self._refusals: list[Line] = []
+
+    def add(self, lines: list[Line]) -> None:
+        """Count a chunk."""
+        for line in lines:
+            self._counts[line.result] += 1
+            if line.result == "refused" and len(self._refusals) < TOLD:
+                self._refusals.append(line)
+
+    def summary(self) -> ImportSummary:
+        """Tell what was counted."""
+        return ImportSummary(
+            lines=sum(self._counts.values()),
+            refusals=tuple(self._refusals),
+            **self._counts,
+        )
+
+
+def read(text: bytes, start: int, line: int, stamp: Stamp) -> Chunk:
+    """Read a chunk of lines from a place on; `line` is the number of the last one before."""
+    chunk = Chunk(start, line, [], [], [])
+    while len(chunk.entities) + len(chunk.refused) < CHUNK and chunk.end - start < CHUNK_BYTES:
+        found = text.find(b"\n", chunk.end)
+        end = len(text) if found < 0 else found
+        chunk.last += 1
+        _read_line(text[chunk.end : end], chunk, stamp)
+        chunk.end = end + 1
+        if chunk.end >= len(text):
+            break
+    return chunk
+
+
+def _read_line(raw: bytes, chunk: Chunk, stamp: Stamp) -> None:
+    if not raw or raw.isspace():
+        return
+    try:
+        if len(raw) > LINE:
+            message = f"a line has at most {LINE} bytes, this one {len(raw)}"
+            chunk.refused.append(Line(chunk.last, "refused", error=message))
+            return
+        draft = _read(raw)
+    except msgspec.ValidationError:
+        chunk.refused.append(_wrong(chunk.last, raw))
+    except _MALFORMED as error:
+        chunk.refused.append(_malformed(chunk.last, error))
+    else:
+        chunk.numbers.append(chunk.last)
+        chunk.entities.append(made(draft.entity_id, draft, stamp))
+
+
+def _wrong(line: int, raw: bytes) -> Line:
+    try:
+        value: object = msgspec.json.decode(raw)
+    except _MALFORMED as error:
+        return _malformed(line, error)
+    details = tuple(explain(value, Draft))
+    message = "; ".join(f"{one.field}: {one.message}" for one in details[:3])
+    return Line(line, "refused", _id_of(value), error=message, details=details)
+
+
+def _malformed(line: int, error: Exception) -> Line:
+    return Line(line, "refused", error=f"not JSON: {error}")
+
+
+def _id_of(value: object) -> str | None:
+    named = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    entity_id = named.get("entity_id")
+    return entity_id if isinstance(entity_id, str) and len(entity_id) <= 128 else None
+
+
+def _told(line: int, entity: Entity, outcome: Outcome | EntityError) -> Line:
+    if isinstance(outcome, Outcome):
+        return Line(line, outcome.result, outcome.entity_id, outcome.revision)
+    details: tuple[Detail, ...] = ()
+    if isinstance(outcome, AttributesRefused):
+        details = tuple(Detail("body", one.path, one.kind, one.message) for one in outcome.problems)
+    return Line(line, "refused", entity.entity_id, error=str(outcome), details=details)

@@ -1,0 +1,1 @@
+"""The comprehensive report: what is known at a glance, made section by section."""

@@ -1,0 +1,109 @@
+"""`/api/intelligence/comprehensive-report`: at once, as events while it is made, or later."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from nexus_gateway import (
+    Chunks,
+    Claims,
+    Code,
+    Detail,
+    Reject,
+    Response,
+    Routes,
+    auth,
+    get,
+    header,
+    query,
+)
+from nexus_gateway.studio.intelligence.models import Report, Window
+from nexus_gateway.studio.intelligence.report.service import REPORT_SECONDS, SectionDone
+from nexus_gateway.studio.intelligence.routes import refuse, room, tenant_of
+from nexus_gateway.studio.ndjson import takes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nexus_gateway import Filter
+    from nexus_gateway.studio.intelligence.report.service import Reports
+
+EVENTS = "text/event-stream"
+report = room / "comprehensive-report"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What a report shall be.
+
+    deadline: seconds that it may take; what is not done then is left out, and named.
+    required: sections without which there is no answer but 503.
+    """
+
+    bucket: Literal["day", "hour"] = "day"
+    top: Annotated[int, Meta(ge=1, le=100)] = 20
+    deadline: Annotated[float, Meta(gt=0, le=25)] = REPORT_SECONDS
+    required: list[Annotated[str, Meta(min_length=1, max_length=64)]] = []
+
+
+def routes(reports: Reports, limited: Filter[()]) -> Routes:
+    """List the routes of the report; `limited` is asked of every caller once it is known."""
+    on = Reporting(reports)
+    read = auth(scope="intelligence:read") & limited
+    down: Code = "database_error"
+    asked = header("accept").optional() & header("cache-control").optional()
+    return Routes(
+        (report & get() & read & asked & query(Wish)).then(
+            on.report, streams=[EVENTS], raises=["service_unavailable", down]
+        )
+    ).recover(refuse)
+
+
+class Reporting:
+    """The handlers: what HTTP says, as the service takes it, and back."""
+
+    def __init__(self, reports: Reports) -> None:
+        self._reports = reports
+
+    async def report(
+        self, claims: Claims, accept: str | None, cache_control: str | None, wish: Wish
+    ) -> Response[Report | Chunks]:
+        """Sum up everything: totals, types, tags, growth, the newest, the graph.
+
+        Sections are made side by side; one that fails or is late is null, and named in
+        `degraded`. The same report is given again for some seconds while nothing changes; `Age`
+        says how old it is, and `Cache-Control: no-cache` asks for a new one. As
+        `text/event-stream`, each section is told as it is done, and the report last.
+        """
+        self._check(wish)
+        tenant, window = tenant_of(claims), Window(wish.bucket, wish.top)
+        if takes(accept, EVENTS):
+            steps = self._reports.steps(tenant, window, seconds=wish.deadline)
+            return Response(_events(steps), content_type=EVENTS)
+        anew = "no-cache" in (cache_control or "").lower()
+        kept = await self._reports.report(tenant, window, seconds=wish.deadline, anew=anew)
+        missing = [name for name in wish.required if name in kept.report.degraded]
+        if missing:
+            message = f"required sections are missing: {', '.join(missing)}"
+            raise Reject("service_unavailable", message, retry_after=1)
+        lifetime = 0 if kept.report.degraded else int(self._reports.fresh)
+        headers = (("age", str(int(kept.age))), ("cache-control", f"private, max-age={lifetime}"))
+        return Response(kept.report, headers=headers)
+
+    def _check(self, wish: Wish) -> None:
+        unknown = [name for name in wish.required if name not in self._reports.names]
+        if unknown:
+            known = ", ".join(self._reports.names)
+            message = f"expected sections out of {known}, found {unknown[0]!r}"
+            detail = Detail("query", "required", "str", message)
+            raise Reject("validation_error", message, status=400, details=[detail])
+
+
+async def _events(steps: AsyncIterator[SectionDone | Report]) -> Chunks:
+    async for step in steps:
+        name = "report" if isinstance(step, Report) else "section"
+        yield b"event: %s\ndata: %s\n\n" % (name.encode(), _encode(step))

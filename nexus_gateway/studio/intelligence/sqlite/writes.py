@@ -1,0 +1,177 @@
+"""Entities as rows: how they are written, and indexed by their tags, aliases and words.
+
+Each function writes many rows at once: one statement for all of them costs a fraction of one each.
+These are parts of jobs: they run on the writer's thread, within its transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import msgspec
+
+from nexus_gateway.studio.intelligence.sqlite.rows import micros
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections import Counter
+    from collections.abc import Iterable, Sequence
+
+    from nexus_gateway.studio.intelligence.models import Entity, Stamp
+
+Numbered: TypeAlias = "tuple[int, Entity]"
+
+BODY = 4096
+"""Characters of an entity's attributes that search sees."""
+
+_attributes_of = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+
+_INSERT = (
+    "INSERT INTO entity (number, tenant, entity_id, entity_type, name, tags, attributes,"
+    " created_at, updated_at, revision, aliases, source, created_by, updated_by)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE = (
+    "UPDATE entity SET entity_type = ?, name = ?, tags = ?, attributes = ?, updated_at = ?,"
+    " revision = ?, aliases = ?, source = ?, updated_by = ? WHERE number = ?"
+)
+_INSERT_TAG = "INSERT INTO entity_tag (tenant, tag, number) VALUES (?, ?, ?)"
+_INSERT_ALIAS = "INSERT INTO entity_alias (tenant, alias, number) VALUES (?, ?, ?)"
+_ADD_TOTAL = (
+    "INSERT INTO tag_total (tenant, tag, total) VALUES (?, ?, ?)"
+    " ON CONFLICT DO UPDATE SET total = total + excluded.total"
+)
+_DELETE_TOTAL = "DELETE FROM tag_total WHERE tenant = ? AND tag = ? AND total = 0"
+_INSERT_TEXT = "INSERT INTO entity_text (rowid, entity_id, name, tags, body) VALUES (?, ?, ?, ?, ?)"
+_UNINDEX = (
+    "DELETE FROM entity_text WHERE rowid = ?",
+    "DELETE FROM entity_tag WHERE number = ?",
+    "DELETE FROM entity_alias WHERE number = ?",
+)
+_ARCHIVE = """
+    INSERT INTO entity_history (number, revision, tenant, entity_id, entity_type, name, tags,
+        attributes, created_at, updated_at, aliases, source, created_by, updated_by, deleted)
+    SELECT number, revision, tenant, entity_id, entity_type, name, tags,
+        attributes, created_at, updated_at, aliases, source, created_by, updated_by, 0
+    FROM entity WHERE number = ?
+"""
+_BURY = """
+    INSERT INTO entity_history (number, revision, tenant, entity_id, entity_type, name, tags,
+        attributes, created_at, updated_at, aliases, source, created_by, updated_by, deleted)
+    SELECT number, revision + 1, tenant, entity_id, entity_type, name, tags,
+        attributes, created_at, ?, aliases, source, created_by, ?, 1
+    FROM entity WHERE number = ?
+"""
+
+
+def next_number(connection: sqlite3.Connection) -> int:
+    """Tell the number of the next entity; only the transaction that asks uses it."""
+    statement = "SELECT seq FROM sqlite_sequence WHERE name = 'entity'"
+    row = connection.execute(statement).fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def insert(connection: sqlite3.Connection, tenant: str, entities: Sequence[Numbered]) -> None:
+    """Write entities that are not there yet, and index them."""
+    connection.executemany(_INSERT, [_inserted(tenant, *entity) for entity in entities])
+    index(connection, tenant, entities)
+
+
+def update(connection: sqlite3.Connection, tenant: str, number: int, entity: Entity) -> None:
+    """Put a state in the place of another, which goes to the history."""
+    connection.execute(_ARCHIVE, (number,))
+    values = (
+        entity.entity_type,
+        entity.name,
+        _encode(entity.tags).decode(),
+        bytes(entity.attributes).decode(),
+        micros(entity.updated_at),
+        entity.revision,
+        _encode(entity.aliases).decode(),
+        entity.source,
+        entity.updated_by,
+        number,
+    )
+    connection.execute(_UPDATE, values)
+    _unindex(connection, number)
+    index(connection, tenant, [(number, entity)])
+
+
+def bury(connection: sqlite3.Connection, number: int, stamp: Stamp) -> None:
+    """Delete an entity; the history keeps what it was, and that it was deleted."""
+    connection.execute(_ARCHIVE, (number,))
+    connection.execute(_BURY, (micros(stamp.at), stamp.by, number))
+    erase(connection, number)
+
+
+def erase(connection: sqlite3.Connection, number: int) -> None:
+    """Delete an entity, whatever the history has."""
+    _unindex(connection, number)
+    connection.execute("DELETE FROM entity WHERE number = ?", (number,))
+
+
+def index(connection: sqlite3.Connection, tenant: str, entities: Sequence[Numbered]) -> None:
+    """Let entities be found by their tags, aliases and words."""
+    # In the order of the index: neighbours are written together.
+    tags = sorted((tenant, tag, number) for number, entity in entities for tag in entity.tags)
+    connection.executemany(_INSERT_TAG, tags)
+    aliases = [(tenant, alias, number) for number, entity in entities for alias in entity.aliases]
+    if aliases:
+        connection.executemany(_INSERT_ALIAS, aliases)
+    connection.executemany(_INSERT_TEXT, [_text(*entity) for entity in entities])
+
+
+def count(connection: sqlite3.Connection, tenant: str, tags: Counter[str]) -> None:
+    """Keep the totals of tags, once for all changes: a batch names most tags many times."""
+    connection.executemany(_ADD_TOTAL, [(tenant, tag, more) for tag, more in tags.items() if more])
+    fewer = [(tenant, tag) for tag, more in tags.items() if more < 0]
+    connection.executemany(_DELETE_TOTAL, fewer)
+
+
+def _unindex(connection: sqlite3.Connection, number: int) -> None:
+    for statement in _UNINDEX:
+        connection.execute(statement, (number,))
+
+
+def _inserted(tenant: str, number: int, entity: Entity) -> tuple[object, ...]:
+    created = micros(entity.created_at)
+    same = entity.updated_at is entity.created_at
+    return (
+        number,
+        tenant,
+        entity.entity_id,
+        entity.entity_type,
+        entity.name,
+        _encode(entity.tags).decode(),
+        bytes(entity.attributes).decode(),
+        created,
+        created if same else micros(entity.updated_at),
+        entity.revision,
+        _encode(entity.aliases).decode() if entity.aliases else "[]",
+        entity.source,
+        entity.created_by,
+        entity.updated_by,
+    )
+
+
+def _text(number: int, entity: Entity) -> tuple[object, ...]:
+    names = " ".join((entity.entity_id, *entity.aliases))
+    words: list[str] = []
+    _collect(_attributes_of.decode(entity.attributes), words)
+    return (number, names, entity.name, " ".join(entity.tags), " ".join(words)[:BODY])
+
+
+def _collect(value: object, words: list[str]) -> None:
+    """Collect the texts within a JSON value; numbers and keys are not searched."""
+    if isinstance(value, str):
+        words.append(value)
+    elif isinstance(value, dict):
+        _collect_each(cast("dict[str, object]", value).values(), words)
+    elif isinstance(value, list):
+        _collect_each(cast("list[object]", value), words)
+
+
+def _collect_each(values: Iterable[object], words: list[str]) -> None:
+    for value in values:
+        _collect(value, words)

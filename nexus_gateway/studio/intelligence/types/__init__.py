@@ -1,0 +1,1 @@
+"""Types of entities whose attributes are declared: their schemas, kept and checked."""

@@ -1,0 +1,78 @@
+"""`nexus-gateway import`: a file through a real gateway, refused lines named as in the file."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from nexus_gateway.cli import app
+from nexus_gateway.server import Server
+from nexus_gateway.studio.app import compose
+from nexus_gateway.studio.demo import DemoError, import_file, upload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nexus_gateway.settings import Settings
+
+
+def lines(count: int) -> bytes:
+    rows = ({"entity_id": f"e{number}", "entity_type": "tool"} for number in range(count))
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+async def test_a_file_is_imported_piece_by_piece_and_refused_lines_are_named(
+    tmp_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(upload, "PIECE", 1000)
+    file = tmp_path / "entities.ndjson"
+    file.write_bytes(lines(200) + b"wrong\n" + lines(3).rstrip())
+
+    async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
+        host, port = server.addresses[0]
+
+        def run() -> int:
+            return import_file(file, url=f"http://{host}:{port}", token=None, settings=settings)
+
+        refused = await asyncio.to_thread(run)
+
+    told = capsys.readouterr().out
+    assert refused == 1
+    assert "entities.ndjson:201: not JSON" in told
+    assert "204 entities in" in told
+    assert "200 created, 0 updated, 3 unchanged, 1 refused" in told
+
+
+def test_pieces_are_whole_lines_with_the_number_of_those_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload, "PIECE", 4)
+
+    cut = list(upload.pieces(io.BytesIO(b"a\nb\ncccccc\nd\ne")))
+
+    assert cut == [(0, b"a\nb\n"), (2, b"cccccc\n"), (3, b"d\ne")]
+
+
+def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "PIECE", 4)
+    monkeypatch.setattr(upload, "LINE", 10)
+
+    with pytest.raises(DemoError, match="line 2 is far too long"):
+        list(upload.pieces(io.BytesIO(b"a\nbb" + b"x" * 50)))
+
+
+def test_a_file_that_is_missing_is_told_in_a_sentence(tmp_path: Path) -> None:
+    environment = {"NEXUS_DATA_DIR": str(tmp_path)}
+
+    result = CliRunner().invoke(app, ["import", str(tmp_path / "none")], env=environment)
+
+    assert result.exit_code == 1
+    assert "cannot be read" in result.output
