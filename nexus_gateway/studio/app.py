@@ -32,6 +32,8 @@ from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
 from nexus_gateway.studio.intelligence.importing import Imports
 from nexus_gateway.studio.intelligence.report import routes as report_routes
+from nexus_gateway.studio.intelligence.report.later import KIND as REPORT_JOBS
+from nexus_gateway.studio.intelligence.report.later import LaterReports
 from nexus_gateway.studio.intelligence.report.service import Reports
 from nexus_gateway.studio.intelligence.service import Entities, now
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
@@ -45,8 +47,10 @@ from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
+from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.studio.storage.relational import location, migrated, relational
 from nexus_gateway.studio.storage.sqlite import Database
+from nexus_gateway.studio.storage.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -80,6 +84,9 @@ def compose(settings: Settings) -> Application:
     graph = graph_of(settings)
     store = entity_store(database)
     reports = Reports(store, now)
+    jobs = Jobs(database)
+    later = LaterReports(reports, jobs)
+    worker = Worker(jobs, {REPORT_JOBS: later.make})
     entities = Entities(store, changed=reports.forget)
     nodes = GraphStore(graph)
     dependencies = {
@@ -94,7 +101,7 @@ def compose(settings: Settings) -> Application:
         | intelligence.routes(entities, limited)
         | knowledge_graph.routes(KnowledgeGraph(nodes), nodes, limited)
         | import_routes.routes(Imports(store, now, changed=reports.forget), limited)
-        | report_routes.routes(reports, limited)
+        | report_routes.routes(reports, later, limited)
         | type_routes.routes(Types(EngineTypes(database), now), limited)
     )
     pages = contract_routes(
@@ -106,7 +113,7 @@ def compose(settings: Settings) -> Application:
         tokens=ring.tokens,
         secrets=ring.secrets,
         bounds=settings.bounds(),
-        lifespan=partial(_opened, where, database, graph),
+        lifespan=partial(_opened, where, database, graph, worker),
     )
 
 
@@ -162,9 +169,9 @@ def migrate_database(settings: Settings, direction: str, to: int | None) -> list
 
 @asynccontextmanager
 async def _opened(
-    where: Path | str, database: Database | Postgres, graph: Graph
+    where: Path | str, database: Database | Postgres, graph: Graph, worker: Worker
 ) -> AsyncGenerator[None]:
-    async with migrated(where, database), graph:
+    async with migrated(where, database), graph, worker:
         yield
 
 

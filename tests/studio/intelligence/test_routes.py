@@ -256,12 +256,15 @@ def test_the_rate_limit_counts_each_subject(tmp_path: Path) -> None:
     assert health.status == 200
 
 
-def test_a_database_that_fails_answers_503(client: Client, alice: Caller, tmp_path: Path) -> None:
-    alice.post(ENTITIES, tool("a"))
-    (tmp_path / "nexus.db").write_bytes(b"x" * 8192)
-    (tmp_path / "nexus.db-wal").write_bytes(b"")
+def test_a_database_that_fails_answers_503(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "own", log_level="error")
+    with Client(compose(settings)) as opened:
+        caller = Caller(opened, settings, "*", None)
+        caller.post(ENTITIES, tool("a"))
+        (settings.data_dir / "nexus.db").write_bytes(b"x" * 8192)
+        (settings.data_dir / "nexus.db-wal").write_bytes(b"")
 
-    answer = alice.get(f"{ROOM}/comprehensive-report?bucket=hour")
+        answer = caller.get(f"{ROOM}/comprehensive-report?bucket=hour")
 
     assert (answer.status, document(answer)["code"]) == (503, "database_error")
     assert answer.header("retry-after") == "1"

@@ -355,7 +355,7 @@ async def test_a_section_that_fails_is_named_and_the_others_are_given(
 async def test_a_report_without_any_section_is_refused(
     entities: Entities, engine: Database | Postgres
 ) -> None:
-    for table in ("entity_tag", "tag_total", "entity"):
+    for table in ("entity_tag", "entity_alias", "tag_total", "entity"):
         await engine.command(f"DROP TABLE {table}")
 
     with pytest.raises(StorageUnavailable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,10 +14,12 @@ from nexus_gateway.server import Application, Server
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.intelligence.models import Report, Window
 from nexus_gateway.studio.intelligence.report import routes as report_routes
+from nexus_gateway.studio.intelligence.report.later import LaterReports
 from nexus_gateway.studio.intelligence.report.service import Reports, SectionDone
 from nexus_gateway.studio.intelligence.service import now
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.testing import Answer, request
 from nexus_gateway.tokens import mint
 from tests.studio.intelligence.caller import ENTITIES, ROOM, Caller, document, fields, tool
@@ -24,6 +27,7 @@ from tests.studio.intelligence.caller import ENTITIES, ROOM, Caller, document, f
 if TYPE_CHECKING:
     from nexus_gateway.settings import Settings
     from nexus_gateway.studio.storage.sqlite import Database
+    from nexus_gateway.testing import Client
 
 REPORT = f"{ROOM}/comprehensive-report"
 SECTIONS = ["totals", "by_type", "by_tag", "growth", "newest"]
@@ -179,8 +183,9 @@ async def test_a_required_section_that_is_missing_answers_503(
 ) -> None:
     reports = Reports(SqliteEntities(database), now, sections={"graph": down})
     studio = compose(settings)
+    later = LaterReports(reports, Jobs(database))
     application = Application(
-        routes=report_routes.routes(reports, path("")),
+        routes=report_routes.routes(reports, later, path("")),
         tokens=studio.tokens,
         secrets=studio.secrets,
     )
@@ -211,3 +216,27 @@ async def test_reports_are_kept_in_bounded_number(
 
     assert again[0] is made[2]
     assert again[1] is not made[0]
+
+
+# --- later ---
+
+
+def test_a_report_may_be_made_later(alice: Caller, client: Client, settings: Settings) -> None:
+    alice.post(ENTITIES, tool("a"))
+
+    accepted = alice.get(f"{REPORT}?top=3", prefer="wait=5, respond-async")
+    place = accepted.header("location") or ""
+    until = time.monotonic() + 20
+    answer = alice.get(place)
+    while document(answer)["state"] != "done" and time.monotonic() < until:
+        assert answer.header("retry-after") == "1"
+        answer = alice.get(place)
+
+    found = document(answer)
+    report = msgspec.convert(found["report"], dict[str, object])
+    assert (accepted.status, accepted.header("preference-applied")) == (202, "respond-async")
+    assert (answer.status, answer.header("retry-after"), found["error"]) == (200, None, None)
+    assert msgspec.convert(report["totals"], dict[str, object])["entities"] == 1
+    assert sorted(msgspec.convert(found["done"], list[str])) == sorted(SECTIONS)
+    assert Caller(client, settings, "*", "other").get(place).status == 404
+    assert alice.get(f"{REPORT}/jobs/none").status == 404
