@@ -37,12 +37,13 @@ from nexus_gateway.studio.intelligence.report.later import LaterReports
 from nexus_gateway.studio.intelligence.report.service import Reports
 from nexus_gateway.studio.intelligence.service import Entities, now
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
-from nexus_gateway.studio.knowledge_graph import routes as knowledge_graph
-from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
-from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.intelligence.types import routes as type_routes
 from nexus_gateway.studio.intelligence.types.service import Types
 from nexus_gateway.studio.intelligence.types.store import EngineTypes
+from nexus_gateway.studio.knowledge_graph import routes as knowledge_graph
+from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
+from nexus_gateway.studio.knowledge_graph.stats import Statistics
+from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
@@ -83,12 +84,12 @@ def compose(settings: Settings) -> Application:
     )
     graph = graph_of(settings)
     store = entity_store(database)
-    reports = Reports(store, now)
+    nodes = GraphStore(graph)
+    reports = Reports(store, now, sections={"graph": Statistics(nodes).stats})
     jobs = Jobs(database)
     later = LaterReports(reports, jobs)
     worker = Worker(jobs, {REPORT_JOBS: later.make})
     entities = Entities(store, changed=reports.forget)
-    nodes = GraphStore(graph)
     dependencies = {
         "database": health.Dependency(database.ping),
         "graph": health.Dependency(graph.ping, required=False),

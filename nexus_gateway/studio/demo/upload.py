@@ -59,7 +59,9 @@ def import_file(file: Path, *, url: str, token: str | None, settings: Settings) 
         DownloadColumn(),
         TimeRemainingColumn(),
     )
-    totals = dict.fromkeys(("lines", "created", "updated", "unchanged", "refused"), 0)
+    totals: dict[str, int] = dict.fromkeys(
+        ("lines", "created", "updated", "unchanged", "refused"), 0
+    )
     started = time.perf_counter()
     try:
         with file.open("rb") as opened, Progress(*columns, console=console) as bar:

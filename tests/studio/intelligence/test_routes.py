@@ -264,7 +264,7 @@ def test_a_database_that_fails_answers_503(tmp_path: Path) -> None:
         (settings.data_dir / "nexus.db").write_bytes(b"x" * 8192)
         (settings.data_dir / "nexus.db-wal").write_bytes(b"")
 
-        answer = caller.get(f"{ROOM}/comprehensive-report?bucket=hour")
+        answer = caller.get(f"{ENTITIES}/search?q=word")
 
     assert (answer.status, document(answer)["code"]) == (503, "database_error")
     assert answer.header("retry-after") == "1"

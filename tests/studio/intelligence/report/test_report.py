@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nexus_gateway.testing import Client
 
 REPORT = f"{ROOM}/comprehensive-report"
-SECTIONS = ["totals", "by_type", "by_tag", "growth", "newest"]
+SECTIONS = ["totals", "by_type", "by_tag", "growth", "newest", "graph"]
 
 
 def entities(answer: Answer) -> object:
@@ -75,7 +75,7 @@ def test_progress_is_told_as_events(alice: Caller) -> None:
     names = [event[0] for event in events]
     last = msgspec.json.decode(events[-1][1].removeprefix("data: "), type=dict[str, object])
     assert answer.header("content-type") == "text/event-stream"
-    assert names == ["event: section"] * 5 + ["event: report"]
+    assert names == ["event: section"] * 6 + ["event: report"]
     assert last["degraded"] == []
 
 
@@ -89,7 +89,7 @@ async def down(tenant: str) -> object:
 
 
 async def graph(tenant: str) -> object:
-    return msgspec.Raw(b'{"nodes":3}')
+    return {"nodes": 3}
 
 
 async def test_a_section_that_is_late_is_named_and_the_others_are_given(
