@@ -11,8 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 /// A server with its data in a folder of its own; it dies with this value.
-pub struct Server {
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     folder: PathBuf,
     arguments: Vec<String>,
     process: Child,
@@ -21,7 +21,7 @@ pub struct Server {
 impl Server {
     /// Starts one with more arguments. `None`, with the reason printed, where none is installed, unless servers are
     /// required.
-    pub fn start(arguments: &[&str]) -> Option<Self> {
+    pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         let installed = Command::new("redis-server").arg("--version").output().is_ok();
         if !installed {
             let required = ["CI", "NEXUS_TEST_REQUIRE_SERVERS"]
@@ -41,21 +41,28 @@ impl Server {
     }
 
     /// Ends the process as a power cut does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("a process to kill");
         self.process.wait().expect("its end");
     }
 
+    /// Stops the process where it is, or lets it go on: its connections stay open and nobody answers.
+    pub(crate) fn hang(&self, hang: bool) {
+        let signal = if hang { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").arg(signal).arg(self.process.id().to_string()).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
     /// Starts it again on the same port and folder.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.process = launch(self.port, &self.folder, &self.arguments);
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
-    pub async fn client(&self) -> redis::aio::MultiplexedConnection {
+    pub(crate) async fn client(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("a URL");
         client.get_multiplexed_async_connection().await.expect("a connection")
     }
@@ -93,14 +100,14 @@ fn free_port() -> u16 {
 }
 
 /// A way to a server that can be cut and mended.
-pub struct Way {
-    pub port: u16,
+pub(crate) struct Way {
+    pub(crate) port: u16,
     open: Arc<AtomicBool>,
     cut: Arc<Notify>,
 }
 
 impl Way {
-    pub async fn to(port: u16) -> Self {
+    pub(crate) async fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let own = listener.local_addr().expect("its address").port();
         let (open, cut) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));
@@ -109,16 +116,16 @@ impl Way {
     }
 
     /// Breaks all connections; new ones are refused until it is mended.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.open.store(false, Ordering::SeqCst);
         self.cut.notify_waiters();
     }
 
-    pub fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.open.store(true, Ordering::SeqCst);
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 }
