@@ -1,4 +1,5 @@
 //! The broker over a real Redis: two replicas, one server, and what goes wrong between them.
+#![allow(missing_docs, clippy::expect_used)]
 
 mod redis_server;
 

@@ -346,13 +346,13 @@ impl Session {
         let count = outgoing.len();
         let commands: Vec<_> = outgoing
             .into_iter()
-            .map(|one| match one.kept {
-                Some((kept, expires)) => scripts.revoke(&one.published, &kept, expires),
-                None => {
-                    let mut publish = redis::cmd("PUBLISH");
-                    publish.arg(scripts.keys.control()).arg(&*one.published);
-                    publish
+            .map(|one| {
+                if let Some((kept, expires)) = one.kept {
+                    return scripts.revoke(&one.published, &kept, expires);
                 }
+                let mut publish = redis::cmd("PUBLISH");
+                publish.arg(scripts.keys.control()).arg(&*one.published);
+                publish
             })
             .collect();
         self.ask_all(&commands).await?;

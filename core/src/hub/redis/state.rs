@@ -15,6 +15,7 @@ const OUTGOING: usize = 10_000;
 
 /// One channel, as long as something is wanted or there.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
 struct Channel {
     wanted: bool,
     /// Whether events flow: the server has confirmed, and the place from which they follow is known.
