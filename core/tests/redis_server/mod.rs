@@ -24,7 +24,7 @@ impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         let installed = Command::new("redis-server").arg("--version").output().is_ok();
         if !installed {
-            let required = ["CI", "NEXUS_TEST_REQUIRE_SERVERS"]
+            let required = ["CI", "TEST_SERVERS_REQUIRED"]
                 .iter()
                 .any(|name| std::env::var_os(name).is_some());
             assert!(!required, "redis-server is required and not installed");
