@@ -40,6 +40,13 @@ def test_importing_the_kernel_imports_neither_the_studio_nor_a_heavy_library() -
     assert "nexus_gateway._core" not in modules
 
 
+def test_importing_the_client_imports_nothing_of_a_server() -> None:
+    modules = modules_after("import nexus_gateway.client")
+
+    assert not [name for name in modules if name.startswith("nexus_gateway.studio")]
+    assert modules.isdisjoint({"nexus_gateway._core", "nexus_gateway.server"})
+
+
 @pytest.mark.parametrize("module", ["server", "settings", "testing", "tokens"])
 def test_serving_imports_neither_the_studio_nor_a_database(module: str) -> None:
     modules = modules_after(f"import nexus_gateway.{module}")

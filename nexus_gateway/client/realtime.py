@@ -1,0 +1,343 @@
+"""The client: connections one after another, the channels listened to, and the requests.
+
+One task makes the connections; all else waits for what it tells. It ends when the client is closed,
+or when the hub says that coming back is of no use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Self
+
+from websockets.exceptions import ConnectionClosed
+
+from nexus_gateway import frames
+from nexus_gateway.client.backoff import Backoff
+from nexus_gateway.client.codec import JSON, Codec
+from nexus_gateway.client.connection import Connection
+from nexus_gateway.client.errors import RealtimeError
+from nexus_gateway.client.options import Bringing, Options, Status, TokenSource
+from nexus_gateway.client.requests import Requests
+from nexus_gateway.client.subscription import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from nexus_gateway.client.endings import Ending
+    from nexus_gateway.frames import Ack, History, Member, Position, SentByServer
+
+_TOKENS = 3
+"""Fresh tokens that are tried one after another before the client gives up."""
+_logger = logging.getLogger(__name__)
+
+
+class Realtime:
+    """A connection to the hub, as an async context manager; leaving it ends it for good."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: TokenSource = None,
+        auth: Bringing = "header",
+        codec: Codec = JSON,
+        backoff: Backoff | None = None,
+        on_status: Callable[[Status], None] | None = None,
+        options: Options | None = None,
+    ) -> None:
+        """Say where the hub is; nothing is opened yet.
+
+        Args:
+            url: of the hub; `http` is read as `ws`.
+            token: the token, or what gives a fresh one: asked for each connection, and when one
+                expires.
+            auth: how the token is brought: by `header`, or as a browser does, by `subprotocol` or
+                by the first `message`.
+            codec: `JSON` or `MSGPACK`.
+            backoff: when to try again.
+            on_status: called at each change.
+            options: times and bounds.
+        """
+        self.url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
+        self.token = token
+        self.auth: Bringing = auth
+        self.codec = codec
+        self.backoff = backoff or Backoff()
+        self.options = options or Options()
+        self._on_status = on_status
+        self._requests = Requests(self.options.max_requests)
+        self._subscriptions: dict[str, Subscription] = {}
+        self._asking: dict[int, Subscription] = {}
+        self._connection: Connection | None = None
+        self._changed = asyncio.Event()
+        self._status = Status("connecting")
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def status(self) -> Status:
+        """How the connection stands."""
+        return self._status
+
+    async def __aenter__(self) -> Self:
+        """Begin to connect; what needs the connection waits for it."""
+        self._running = asyncio.create_task(self._run(), name="nexus-realtime")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connection for good; what waits for an answer is refused with `closed`."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection for good; iterators end."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await asyncio.wait([running])
+        self._finish(1000, "closed by this client", failed=False)
+
+    async def connected(self) -> None:
+        """Wait until the hub has welcomed this client.
+
+        Raises:
+            RealtimeError: `closed`, and why.
+        """
+        await self._welcomed()
+
+    async def wait_closed(self) -> Status:
+        """Wait until the connection is closed for good, and say why."""
+        while self._status.state != "closed":
+            self._changed.clear()
+            await self._changed.wait()
+        return self._status
+
+    def subscribe(
+        self,
+        channel: str,
+        *,
+        presence: bool = False,
+        position: Position | None = None,
+        buffer: int = 1024,
+    ) -> Subscription:
+        """Listen to a channel, now and after each reconnection, until it is unsubscribed.
+
+        Args:
+            channel: its name.
+            presence: also hear who comes and leaves.
+            position: where to go on; without it with what is published from now on.
+            buffer: events that may wait to be taken.
+
+        Raises:
+            RealtimeError: `already_subscribed`, a socket has each channel once; or `closed`.
+        """
+        if channel in self._subscriptions:
+            message = f"the channel {channel!r} has a subscription"
+            raise RealtimeError("already_subscribed", message)
+        if self._status.state == "closed":
+            raise self._closed()
+        made = Subscription(
+            channel, presence=presence, position=position, buffer=buffer, end=self._forget
+        )
+        self._subscriptions[channel] = made
+        if self._connection is not None:
+            self._connection.spawn(self._ask(made, self._connection))
+        return made
+
+    async def publish(
+        self, channel: str, data: object, *, key: str | None = None, traceparent: str | None = None
+    ) -> Ack:
+        """Publish, and wait until the hub has taken it; without a connection wait for one.
+
+        Raises:
+            RealtimeError: it was refused, or nobody knows: `connection_lost`, `timeout`.
+            TypeError: `data` cannot be written.
+        """
+        number = self._requests.number()
+        frame = frames.Publish(channel, data, number, key, traceparent)
+        return await self._request(number, frame, frames.Ack)
+
+    async def history(
+        self, channel: str, *, position: Position | None = None, limit: int | None = None
+    ) -> History:
+        """Read what a channel has kept after a position, oldest first.
+
+        Raises:
+            RealtimeError: it was refused, or no answer came.
+        """
+        number = self._requests.number()
+        epoch, offset = (None, None) if position is None else (position.epoch, position.offset)
+        frame = frames.HistoryRequest(channel, number, epoch, offset, limit)
+        return await self._request(number, frame, frames.History)
+
+    async def presence(self, channel: str) -> Sequence[Member]:
+        """Ask who is subscribed to a channel.
+
+        Raises:
+            RealtimeError: it was refused, or no answer came.
+        """
+        number = self._requests.number()
+        frame = frames.PresenceRequest(channel, number)
+        return (await self._request(number, frame, frames.Presence)).members
+
+    async def _request(
+        self, number: int, frame: frames.ClientFrame, kind: type[frames.T]
+    ) -> frames.T:
+        content = self.codec.encode(frame)
+        try:
+            with self._requests.place():
+                async with asyncio.timeout(self.options.request_timeout):
+                    connection = await self._welcomed()
+                    with self._requests.sent(number) as answer:
+                        await connection.deliver(content)
+                        found = await answer
+        except TimeoutError:
+            seconds = self.options.request_timeout
+            why = f"; {self._status.reason}" if self._status.state == "waiting" else ""
+            raise RealtimeError("timeout", f"no answer came within {seconds:g} s{why}") from None
+        except ConnectionClosed as error:
+            raise RealtimeError("connection_lost", f"while it was sent: {error}") from error
+        if not isinstance(found, kind):
+            raise RealtimeError("internal_error", f"expected {kind.__name__}, found {found!r}")
+        return found
+
+    async def _welcomed(self) -> Connection:
+        while self._connection is None:
+            if self._status.state == "closed":
+                raise self._closed()
+            self._changed.clear()
+            await self._changed.wait()
+        return self._connection
+
+    # --- from connection to connection ---
+
+    async def _run(self) -> None:
+        try:
+            ending = await self._until_useless()
+        except Exception as error:
+            _logger.exception("the client of the hub has failed")
+            self._finish(1011, repr(error))
+        else:
+            self._finish(ending.code, ending.reason)
+
+    async def _until_useless(self) -> Ending:
+        refused_tokens = 0
+        while True:
+            self._tell(Status("connecting"))
+            connection = Connection(self, self)
+            try:
+                ending = await connection.run()
+            finally:
+                self._leave(connection)
+            if connection.lasted:
+                refused_tokens = 0
+            if ending.verdict == "fresh-token":
+                refused_tokens += 1
+                if not callable(self.token) or refused_tokens > _TOKENS:
+                    return ending
+            if ending.verdict == "stop":
+                return ending
+            await self._pause(connection, ending)
+
+    async def _pause(self, connection: Connection, ending: Ending) -> None:
+        if connection.come_back_at is not None:
+            seconds = max(0.0, connection.come_back_at - time.monotonic())
+        else:
+            seconds = ending.pause + self.backoff.next()
+        self._tell(Status("waiting", code=ending.code, reason=ending.reason, retry_in=seconds))
+        await asyncio.sleep(seconds)
+
+    def _leave(self, connection: Connection) -> None:
+        """Leave a connection behind; what was on its way with it is told."""
+        self.backoff.lasted(connection.lasted)
+        self._connection = None
+        self._asking.clear()
+        self._requests.lost()
+
+    def _finish(self, code: int, reason: str, *, failed: bool = True) -> None:
+        if self._status.state == "closed":
+            return
+        self._tell(Status("closed", code=code, reason=reason))
+        error = self._closed() if failed else None
+        for subscription in self._subscriptions.values():
+            subscription.finish(error)
+        self._subscriptions.clear()
+
+    def _closed(self) -> RealtimeError:
+        code, reason = self._status.code, self._status.reason
+        return RealtimeError("closed", f"the connection is closed: {code} {reason}")
+
+    def _tell(self, status: Status) -> None:
+        self._status = status
+        self._changed.set()
+        if self._on_status is not None:
+            self._on_status(status)
+
+    # --- what the connection says ---
+
+    async def welcomed(self, connection: Connection, name: str) -> None:
+        """Ask for every channel again, then let requests through."""
+        self._connection = connection
+        for subscription in list(self._subscriptions.values()):
+            await self._ask(subscription, connection)
+        self._tell(Status("connected", connection=name))
+
+    def take(self, frame: SentByServer) -> None:
+        """Give a frame to whom it is for."""
+        match frame:
+            case frames.Message(channel=channel):
+                if channel in self._subscriptions:
+                    self._subscriptions[channel].received(frame)
+            case frames.Dropped(channel=channel):
+                if channel in self._subscriptions:
+                    self._subscriptions[channel].dropped(frame)
+            case frames.Join(channel=channel) | frames.Leave(channel=channel):
+                if channel in self._subscriptions:
+                    self._subscriptions[channel].moved(frame)
+            case frames.Ack() | frames.History() | frames.Presence():
+                self._answered(frame.id, frame)
+            case frames.Error(code=code, error=error, retry_after=after):
+                self._answered(frame.id, RealtimeError(code, error, after))
+            case _:
+                pass
+
+    def _answered(self, number: frames.Id | None, outcome: SentByServer | RealtimeError) -> None:
+        asked = self._asking.pop(number, None) if isinstance(number, int) else None
+        if asked is None:
+            if not self._requests.answer(number, outcome) and isinstance(outcome, RealtimeError):
+                _logger.warning("the hub says: %s", outcome)
+        elif isinstance(outcome, RealtimeError):
+            self._refused(asked, outcome)
+        elif isinstance(outcome, frames.Ack):
+            asked.acknowledged(outcome)
+
+    def _refused(self, subscription: Subscription, error: RealtimeError) -> None:
+        """Ask again where the hub says when, or end the subscription with its error."""
+        connection = self._connection
+        if error.retry_after is not None and connection is not None:
+            connection.spawn(self._ask(subscription, connection, after=error.retry_after))
+        else:
+            self._subscriptions.pop(subscription.channel, None)
+            subscription.finish(error)
+
+    async def _ask(
+        self, subscription: Subscription, connection: Connection, *, after: float = 0.0
+    ) -> None:
+        if after:
+            await asyncio.sleep(after)
+        if self._subscriptions.get(subscription.channel) is subscription:
+            number = self._requests.number()
+            self._asking[number] = subscription
+            await connection.send(subscription.request(number))
+
+    async def _forget(self, subscription: Subscription) -> None:
+        if self._subscriptions.get(subscription.channel) is subscription:
+            del self._subscriptions[subscription.channel]
+            if self._connection is not None:
+                await self._connection.send(frames.Unsubscribe(subscription.channel))
