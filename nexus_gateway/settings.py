@@ -61,6 +61,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         database_pool: connections to PostgreSQL at most.
         database_wait: seconds that a call may wait for one of them.
         database_timeout: seconds that a statement may take.
+        redis_url: `redis://user:password@host:port/db`, for what replicas share; by default each
+            process is for itself.
+        redis_prefix: of every key there.
         neo4j_url: `bolt://host:port` or `neo4j://...`; by default an embedded graph in `data_dir`.
         neo4j_user: who asks Neo4j.
         neo4j_password: of that user.
@@ -91,6 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_pool: Annotated[int, Meta(ge=1, le=1000)] = 10
     database_wait: Positive = 2.0
     database_timeout: Positive = 5.0
+    redis_url: str | None = None
+    redis_prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] = "nexus"
     neo4j_url: str | None = None
     neo4j_user: str = "neo4j"
     neo4j_password: Secret | None = None
@@ -118,8 +123,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "host", host)
 
     def __repr__(self) -> str:
-        # The URL of a database has its password in it.
-        shown = {"jwt_secret": self.jwt_secret, "database_url": self.database_url and "..."}
+        # A URL has its password in it.
+        shown = {name: "..." for name in ("database_url", "redis_url") if getattr(self, name)}
         fields = ((name, shown.get(name, getattr(self, name))) for name in self.__struct_fields__)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
@@ -248,6 +253,9 @@ def _check_value(key: str, value: object) -> None:
         case "neo4j_url", str(text) if not text.startswith(("bolt", "neo4j")):
             scheme = text.split("://", 1)[0]
             raise ValueError(f"expected bolt://host:port or neo4j://..., found {scheme!r}")
+        case "redis_url", str(text) if not text.startswith(("redis://", "rediss://")):
+            scheme = text.split("://", 1)[0]
+            raise ValueError(f"expected redis://host:port or rediss://..., found {scheme!r}")
         case "cors_origins", _:
             check_origins(_texts(value))
         case "jwt_secret", Secret():

@@ -203,13 +203,17 @@ class PostgresServer(Server):
 
 
 class RedisServer(Server):
-    """A Redis without persistence."""
+    """A Redis without persistence; `options` are those of its command line."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        super().__init__(folder, None)
+        self._options = options
 
     def command(self) -> Sequence[str | Path]:
         """Listen on this machine only."""
         return [
             "redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
-            "--save", "", "--appendonly", "no",
+            "--save", "", "--appendonly", "no", *self._options,
         ]  # fmt: skip
 
     def answers(self) -> bool:
@@ -257,12 +261,12 @@ def running_postgres() -> Generator[PostgresServer]:
 
 
 @contextlib.contextmanager
-def running_redis() -> Generator[RedisServer]:
+def running_redis(*options: str) -> Generator[RedisServer]:
     """Start a Redis of its own: for a test that kills it."""
     if shutil.which("redis-server") is None:
         lacking("redis-server")
     with folder_of(None) as folder:
-        server = RedisServer(folder, None)
+        server = RedisServer(folder, *options)
         try:
             server.start()
             yield server

@@ -182,7 +182,9 @@ def test_a_secret_of_the_wrong_type_is_not_shown(config: Path) -> None:
 
 def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
     url = "postgresql://nexus:hunter2@db/nexus"
-    settings = load(None, {"NEXUS_JWT_SECRET": SECRET, "NEXUS_DATABASE_URL": url})
+    redis = "redis://nexus:hunter2@cache"
+    given = {"NEXUS_JWT_SECRET": SECRET, "NEXUS_DATABASE_URL": url, "NEXUS_REDIS_URL": redis}
+    settings = load(None, given)
 
     assert settings.database_url == url
     for shown in (repr(settings), str(settings), repr(key_ring(settings)), repr(Secret(SECRET))):

@@ -46,6 +46,7 @@ from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.storage import migrations
+from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from nexus_gateway.studio.storage.jobs import Jobs
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from nexus_gateway import Filter
     from nexus_gateway.studio.intelligence.store import EntityStore
+    from nexus_gateway.studio.storage.cache import Cache
     from nexus_gateway.studio.storage.graph import Graph
     from nexus_gateway.studio.storage.postgres import Postgres
 
@@ -83,9 +85,10 @@ def compose(settings: Settings) -> Application:
         timeout=settings.database_timeout,
     )
     graph = graph_of(settings)
+    cache = cache_of(settings)
     store = entity_store(database)
     nodes = GraphStore(graph)
-    reports = Reports(store, now, sections={"graph": Statistics(nodes).stats})
+    reports = Reports(store, now, sections={"graph": Statistics(nodes).stats}, cache=cache)
     jobs = Jobs(database)
     later = LaterReports(reports, jobs)
     worker = Worker(jobs, {REPORT_JOBS: later.make})
@@ -93,6 +96,7 @@ def compose(settings: Settings) -> Application:
     dependencies = {
         "database": health.Dependency(database.ping),
         "graph": health.Dependency(graph.ping, required=False),
+        "cache": health.Dependency(cache.ping, required=False),
     }
     limited = _limited(settings)
     layers = _layers(settings)
@@ -114,7 +118,7 @@ def compose(settings: Settings) -> Application:
         tokens=ring.tokens,
         secrets=ring.secrets,
         bounds=settings.bounds(),
-        lifespan=partial(_opened, where, database, graph, worker),
+        lifespan=partial(_opened, where, database, graph, cache, worker),
     )
 
 
@@ -139,6 +143,16 @@ def graph_of(settings: Settings) -> Graph:
         user=settings.neo4j_user,
         password=settings.neo4j_password.reveal(),
     )
+
+
+def cache_of(settings: Settings) -> Cache:
+    """Choose the cache: in the Redis that replicas share, or in this process; not yet opened."""
+    if settings.redis_url is None:
+        return LocalCache()
+    from nexus_gateway.studio.storage.cache_redis import RedisCache
+    from nexus_gateway.studio.storage.cache_shared import SharedCache
+
+    return SharedCache(RedisCache(settings.redis_url, prefix=settings.redis_prefix))
 
 
 def entity_store(database: Database | Postgres) -> EntityStore:
@@ -170,9 +184,9 @@ def migrate_database(settings: Settings, direction: str, to: int | None) -> list
 
 @asynccontextmanager
 async def _opened(
-    where: Path | str, database: Database | Postgres, graph: Graph, worker: Worker
+    where: Path | str, database: Database | Postgres, graph: Graph, cache: Cache, worker: Worker
 ) -> AsyncGenerator[None]:
-    async with migrated(where, database), graph, worker:
+    async with migrated(where, database), graph, cache, worker:
         yield
 
 

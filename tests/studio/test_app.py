@@ -12,6 +12,7 @@ from nexus_gateway.studio.app import compose, graph_of, migrate_database
 from nexus_gateway.studio.storage.errors import SchemaMismatch
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +128,14 @@ def test_readiness_names_the_graph(client: Client) -> None:
     answer = request("GET /health/ready").reply(client)
 
     assert b'"graph":{"status":"ok"' in answer.body
+
+
+def test_readiness_names_the_cache_and_why_it_is_away(tmp_path: Path) -> None:
+    url = f"redis://127.0.0.1:{free_port()}"
+    settings = Settings(data_dir=tmp_path, log_level="error", redis_url=url)
+    with Client(compose(settings)) as client:
+        answer = request("GET /health/ready").reply(client)
+
+    assert answer.status == 200
+    assert b'"status":"degraded"' in answer.body
+    assert b'"cache":{"status":"failed"' in answer.body

@@ -15,12 +15,14 @@ from nexus_gateway.reject import Detail
 from nexus_gateway.studio.intelligence.edits import made
 from nexus_gateway.studio.intelligence.errors import AttributesRefused, EntityError
 from nexus_gateway.studio.intelligence.models import Draft, Entity, Outcome, Stamp
+from nexus_gateway.studio.intelligence.service import nobody
 from nexus_gateway.validation import explain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from datetime import datetime
 
+    from nexus_gateway.studio.intelligence.service import Changed
     from nexus_gateway.studio.intelligence.store import EntityStore
 
 CHUNK = 1000
@@ -80,7 +82,7 @@ class Imports:
         store: EntityStore,
         clock: Callable[[], datetime],
         *,
-        changed: Callable[[str], None] = lambda _: None,
+        changed: Changed = nobody,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -113,7 +115,7 @@ class Imports:
         outcomes: list[Outcome | EntityError] = []
         if chunk.entities:
             outcomes = await self._store.take(tenant, chunk.entities, stamp)
-            self._changed(tenant)
+            await self._changed(tenant)
         told = map(_told, chunk.numbers, chunk.entities, outcomes)
         if not chunk.refused:
             return list(told)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -50,11 +50,15 @@ if TYPE_CHECKING:
     from nexus_gateway.studio.intelligence.store import Edit, EntityStore
 
 Clock: TypeAlias = Callable[[], datetime]
-Changed: TypeAlias = Callable[[str], None]
+Changed: TypeAlias = Callable[[str], Awaitable[None]]
 """Is told the tenant whose entities were changed."""
 
 SEARCH_TAGS = 16
 """Tags that one search may ask for."""
+
+
+async def nobody(tenant: str) -> None:
+    """Be told of changes, and do nothing."""
 
 
 def now() -> datetime:
@@ -66,7 +70,7 @@ class Entities:
     """The entities of every tenant; each call is one tenant's."""
 
     def __init__(
-        self, store: EntityStore, *, clock: Clock = now, changed: Changed = lambda _: None
+        self, store: EntityStore, *, clock: Clock = now, changed: Changed = nobody
     ) -> None:
         self.store = store
         self.clock = clock
@@ -143,7 +147,7 @@ class Entities:
             raise AlreadyExists(str(moved)) from moved
         except AttributesRefused as refused:
             raise refused.within("items") from refused
-        self._changed(tenant)
+        await self._changed(tenant)
         outcomes = tuple(outcome(*change) for change in changes)
         results = [outcome.result for outcome in outcomes]
         return Imported(
@@ -206,7 +210,7 @@ class Entities:
         guard = guarded(entity_id, condition, lambda current: current)
         if not await self.store.purge(tenant, entity_id, guard, Stamp(self.clock(), by)):
             raise missing(entity_id)
-        self._changed(tenant)
+        await self._changed(tenant)
 
     async def restore(self, tenant: str, entity_id: str, *, by: str = "") -> Entity:
         """Bring a deleted entity back.
@@ -216,7 +220,7 @@ class Entities:
             AlreadyExists: it is not deleted, or one of its aliases was taken meanwhile.
         """
         restored = await self.store.restore(tenant, entity_id, Stamp(self.clock(), by))
-        self._changed(tenant)
+        await self._changed(tenant)
         return restored
 
     async def history(self, tenant: str, entity_id: str, wanted: Past) -> History:
@@ -337,7 +341,7 @@ class Entities:
         self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp
     ) -> tuple[Entity | None, Entity | None]:
         change = (await self.store.change(tenant, [(entity_id, edit)], stamp))[0]
-        self._changed(tenant)
+        await self._changed(tenant)
         return change
 
 

@@ -1,14 +1,13 @@
 """The report: its sections side by side under one deadline, each with its time, and kept a while.
 
 A section that fails or is late is left out and named; the others are given. Who asks for the same
-at the same moment gets the same report, made once.
+at the same moment gets the same report, made once. Replicas share what is kept.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -16,6 +15,7 @@ import msgspec
 
 from nexus_gateway.studio.intelligence.growth import fill, since
 from nexus_gateway.studio.intelligence.models import Part, Report
+from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
     from nexus_gateway.studio.intelligence.models import Growth, Window
     from nexus_gateway.studio.intelligence.store import EntityStore
+    from nexus_gateway.studio.storage.cache import Cache
 
 Section: TypeAlias = Callable[[str], Awaitable[object]]
 """Makes a further section of a tenant's report; what it raises as `StorageUnavailable` is told."""
 
-KEPT = 256
-"""Reports that are kept, of all tenants together."""
 REPORT_SECONDS = 5.0
 """Time for all sections, unless a caller asks for another."""
 FRESH_SECONDS = 5.0
@@ -52,6 +51,18 @@ class Kept(msgspec.Struct, frozen=True):
     age: float
 
 
+class _Stored(msgspec.Struct, frozen=True):
+    """A report as it is kept, what another room told apart: `Raw` or null cannot be read."""
+
+    report: Report
+    graph: msgspec.Raw
+
+
+_NONE = msgspec.Raw(b"null")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Stored).decode
+
+
 class Reports:
     """The reports of every tenant.
 
@@ -60,6 +71,7 @@ class Reports:
         clock: tells when a report is made.
         sections: further sections by their names in `Report`.
         fresh: seconds that a report is kept; 0 makes a new one each time.
+        cache: where they are kept; by default in this process.
     """
 
     def __init__(
@@ -69,12 +81,13 @@ class Reports:
         *,
         sections: Mapping[str, Section] | None = None,
         fresh: float = FRESH_SECONDS,
+        cache: Cache | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._sections = dict(sections or {})
         self.fresh = fresh
-        self._kept: OrderedDict[_Key, tuple[float, Report]] = OrderedDict()
+        self._cache: Cache = LocalCache() if cache is None else cache
         self._making: dict[_Key, asyncio.Task[Report]] = {}
 
     @property
@@ -82,12 +95,12 @@ class Reports:
         """The names of all sections."""
         return ("totals", "by_type", "by_tag", "growth", "newest", *self._sections)
 
-    def forget(self, tenant: str) -> None:
+    async def forget(self, tenant: str) -> None:
         """Make a tenant's next report anew: something changed."""
-        for key in [key for key in (*self._kept, *self._making) if key[0] == tenant]:
-            self._kept.pop(key, None)
+        for key in [key for key in self._making if key[0] == tenant]:
             # Whoever waits for it gets it; it is not kept, and nobody joins any more.
-            self._making.pop(key, None)
+            del self._making[key]
+        await self._cache.forget(_group(tenant))
 
     async def report(
         self,
@@ -109,16 +122,30 @@ class Reports:
             StorageUnavailable: not one section could be made.
         """
         key = (tenant, window.bucket, window.top)
-        kept = None if anew else self._kept.get(key)
-        if kept is not None and (age := time.monotonic() - kept[0]) < self.fresh:
-            return Kept(kept[1], age)
         making = self._making.get(key)
         if making is None or anew:
-            making = asyncio.create_task(self._make(key, window, seconds))
-            self._making[key] = making
-            making.add_done_callback(lambda done: self._made(key, done))
+            found = await self._cache.look(_group(tenant), _name(key))
+            kept = None if anew or found.value is None else self._kept(found.value)
+            if kept is not None:
+                return kept
+            making = self._making.get(key)  # begun while we looked
+            if making is None or anew:
+                making = asyncio.create_task(self._make(key, window, seconds, found.state))
+                self._making[key] = making
+                making.add_done_callback(lambda done: self._made(key, done))
         # One that no longer waits must not end the making for the others; its deadline does.
         return Kept(await asyncio.shield(making), 0)
+
+    def _kept(self, value: bytes) -> Kept | None:
+        try:
+            stored = _decode(value)
+        except msgspec.DecodeError:
+            return None  # of a replica of another version
+        graph = None if stored.graph == _NONE else stored.graph
+        report = msgspec.structs.replace(stored.report, graph=graph)
+        # Replicas' clocks differ a little.
+        age = max(0.0, (self._clock() - report.generated_at).total_seconds())
+        return Kept(report, age) if age < self.fresh else None
 
     async def steps(
         self, tenant: str, window: Window, *, seconds: float = REPORT_SECONDS
@@ -154,27 +181,25 @@ class Reports:
             await asyncio.gather(*tasks, return_exceptions=True)
         yield self._report(moment, done)
 
-    async def _make(self, key: _Key, window: Window, seconds: float) -> Report:
+    async def _make(self, key: _Key, window: Window, seconds: float, state: str) -> Report:
         found: Report | None = None
         async for step in self.steps(key[0], window, seconds=seconds):
             if isinstance(step, Report):
                 found = step
         assert found is not None  # noqa: S101 - the last step is the report
+        # One with a hole is asked for again; one that a change overtook is old already.
+        if not found.degraded and self.fresh > 0:
+            apart = msgspec.structs.replace(found, graph=None)
+            kept = _encode(_Stored(apart, found.graph or _NONE))
+            group, name = _group(key[0]), _name(key)
+            await self._cache.keep(group, name, kept, ttl=self.fresh, state=state)
         return found
 
     def _made(self, key: _Key, done: asyncio.Task[Report]) -> None:
-        current = self._making.get(key) is done
-        if current:
+        if self._making.get(key) is done:
             del self._making[key]
-        if done.cancelled() or done.exception() is not None:
-            return
-        report = done.result()
-        # One with a hole is asked for again; one that a change overtook is old already.
-        if current and not report.degraded and self.fresh > 0:
-            self._kept[key] = (time.monotonic(), report)
-            self._kept.move_to_end(key)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+        if not done.cancelled():
+            done.exception()  # whoever waits is told; where nobody does, nobody needs to be
 
     def _works(self, tenant: str, window: Window, moment: datetime) -> dict[str, Awaitable[object]]:
         store = self._store
@@ -201,6 +226,14 @@ class Reports:
         values = {one.part.name: _frozen(one.value) for one in done}
         report = Report(generated_at=moment, degraded=tuple(degraded), parts=tuple(parts))
         return msgspec.structs.replace(report, **values)
+
+
+def _group(tenant: str) -> str:
+    return f"report {tenant}"
+
+
+def _name(key: _Key) -> str:
+    return f"{key[1]} {key[2]}"
 
 
 async def _as_json(work: Awaitable[object]) -> msgspec.Raw:

@@ -12,12 +12,14 @@ import pytest
 from nexus_gateway import path
 from nexus_gateway.server import Application, Server
 from nexus_gateway.studio.app import compose
-from nexus_gateway.studio.intelligence.models import Report, Window
+from nexus_gateway.studio.intelligence.models import Window
 from nexus_gateway.studio.intelligence.report import routes as report_routes
 from nexus_gateway.studio.intelligence.report.later import LaterReports
 from nexus_gateway.studio.intelligence.report.service import Reports, SectionDone
 from nexus_gateway.studio.intelligence.service import now
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
+from nexus_gateway.studio.storage.cache_local import LocalCache
+from nexus_gateway.studio.storage.cache_redis import RedisCache
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.testing import Answer, request
@@ -145,7 +147,7 @@ async def test_a_change_while_a_report_is_made_is_not_overlooked(database: Datab
     reports = Reports(SqliteEntities(database), now, sections={"graph": slow})
     making = asyncio.create_task(reports.report("", Window()))
     await begun.wait()
-    reports.forget("")
+    await reports.forget("")
     go.set()
 
     old = await making
@@ -203,19 +205,29 @@ async def test_a_required_section_that_is_missing_answers_503(
     assert partial.header("cache-control") == "private, max-age=0"
 
 
-async def test_reports_are_kept_in_bounded_number(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+async def test_replicas_share_what_is_kept_and_what_is_forgotten(
+    database: Database, redis_url: str
 ) -> None:
-    monkeypatch.setattr("nexus_gateway.studio.intelligence.report.service.KEPT", 2)
-    reports = Reports(SqliteEntities(database), now)
-    made: list[Report] = [
-        (await reports.report(tenant, Window())).report for tenant in ("a", "b", "c")
-    ]
+    async with RedisCache(redis_url) as one, RedisCache(redis_url) as two:
+        here = Reports(SqliteEntities(database), now, cache=one)
+        there = Reports(SqliteEntities(database), now, cache=two)
+        first = await here.report("", Window())
+        shared = await there.report("", Window())
+        await here.forget("")
+        anew = await there.report("", Window())
 
-    again = [(await reports.report(tenant, Window())).report for tenant in ("c", "a")]
+    assert (shared.report, shared.age > 0) == (first.report, True)
+    assert anew.report.generated_at > first.report.generated_at
 
-    assert again[0] is made[2]
-    assert again[1] is not made[0]
+
+async def test_what_another_version_kept_is_made_anew(database: Database) -> None:
+    cache = LocalCache()
+    state = (await cache.look("report ", "day 20")).state
+    await cache.keep("report ", "day 20", b'{"generated_at":1}', ttl=60, state=state)
+
+    kept = await Reports(SqliteEntities(database), now, cache=cache).report("", Window())
+
+    assert kept.age == 0
 
 
 # --- later ---
