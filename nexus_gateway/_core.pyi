@@ -88,6 +88,11 @@ class Pattern:
     def occurs(self, text: str) -> bool:
         """Whether the pattern occurs anywhere in the text."""
 
+class HubError(Exception):
+    """The hub refuses: a code and a sentence."""
+
+    args: tuple[str, str]
+
 @final
 class Core:
     """A compiled plan and the threads that execute it.
@@ -118,6 +123,22 @@ class Core:
         self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> asyncio.Future[tuple[int, list[tuple[str, str]], bytes]]:
         """Send a request through the same connection code as a socket's, without a socket."""
+
+    def publish(
+        self, channel: str, data: bytes, key: str | None, traceparent: str | None
+    ) -> asyncio.Future[tuple[str, int]]:
+        """Publish JSON to a channel of the hub; its epoch and offset.
+
+        Raises:
+            HubError: by the future.
+        """
+
+    def control(self, operation: str, arguments: bytes) -> asyncio.Future[bytes]:
+        """Ask the hub for one of its controls; arguments and answer are JSON.
+
+        Raises:
+            HubError: by the future.
+        """
 
     def stop(self, grace: float) -> asyncio.Future[bool]:
         """Stop accepting, let requests finish for `grace` seconds; whether all of them did."""

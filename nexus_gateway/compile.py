@@ -36,6 +36,7 @@ def compile_routes(
     layers: plan.Layers | None = None,
     tokens: plan.Tokens | None = None,
     bounds: plan.Bounds | None = None,
+    hub: plan.Hub | None = None,
     state: Mapping[object, object] | None = None,
     strict: bool = False,
 ) -> Compiled:
@@ -46,6 +47,7 @@ def compile_routes(
         layers: wrapped around every route, beside those of `routes`.
         tokens: how bearer tokens are verified; needed where a chain has `auth`.
         bounds: what a request may be at most.
+        hub: the channels; needed where a chain ends in `hub`.
         state: the object for each type that a chain names by `state(type)`.
         strict: take warnings for errors.
 
@@ -63,6 +65,7 @@ def compile_routes(
         layers=join_layers(routes.layers if isinstance(routes, Routes) else (), layers),
         tokens=tokens,
         bounds=bounds or plan.Bounds(),
+        hub=hub,
     )
     return Compiled(whole, tuple(endpoints), tuple(route for route, _ in ordered), checked.lints)
 

@@ -56,5 +56,7 @@ def _terminal(route: plan.Route) -> str:
             return f"metrics({written})"
         case plan.Echo(max_bytes=most):
             return f"echo({most} bytes)"
+        case plan.HubTerminal(operation=operation):
+            return f"hub({operation})"
         case plan.Python(stream=stream):
             return f"stream {route.name}" if stream else route.name

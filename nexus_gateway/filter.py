@@ -22,6 +22,7 @@ from nexus_gateway.node import (
     Both,
     Either,
     Everything,
+    Json,
     Mapped,
     Maybe,
     Native,
@@ -34,6 +35,7 @@ from nexus_gateway.route import Route, Routes
 from nexus_gateway.terminals.answer import answer
 from nexus_gateway.terminals.echo import MAX_BYTES, echo
 from nexus_gateway.terminals.files import files
+from nexus_gateway.terminals.hub import BODIES, hub
 from nexus_gateway.terminals.metrics import metrics
 
 if TYPE_CHECKING:
@@ -251,6 +253,29 @@ class Filter(Generic[*Ts]):
     def echo(self, *, max_bytes: int = MAX_BYTES, name: str | None = None) -> Route:
         """End the chain in the core: a WebSocket that sends back each message."""
         return Route(self.node, self.slots, None, terminal=echo(max_bytes=max_bytes), name=name)
+
+    def hub(self, operation: plan.HubOperation, *, name: str | None = None) -> Route:
+        """End the chain in the core: channels over a WebSocket (`socket`), or what is around them.
+
+        A channel is the chain's one path parameter: `path("ws") / param("channel", str)`. The
+        body that an operation needs (`publish`, `disconnect`, `revoke`) is asked for by itself.
+
+        Args:
+            operation: `socket`, `events` (a channel's messages as server-sent events), or one that
+                is answered as JSON: `publish`, `channels`, `presence`, `history`, `disconnect`,
+                `revoke`, `revocations`.
+            name: of the route, `hub-{operation}` without it.
+
+        Raises:
+            TypeError: the chain does not extract the one channel that the operation needs.
+        """
+        terminal = hub(operation, sum(slot.type is str for slot in self.slots))
+        kind = BODIES.get(operation)
+        node = self.node
+        if kind is not None:
+            body = Native(plan.Body(content="json"), kind, Json((kind,)))
+            node = Both(node, body)
+        return Route(node, self.slots, None, terminal=terminal, name=name or f"hub-{operation}")
 
     def __bool__(self) -> NoReturn:
         raise TypeError("filters combine with & and |, not with 'and' and 'or'")

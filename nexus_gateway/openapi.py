@@ -20,6 +20,7 @@ from nexus_gateway.node import Default, Native, Record
 from nexus_gateway.operation import Asked, Operation, flat, is_described, kinds, read, refusals, tag
 from nexus_gateway.route import Route, Routes
 from nexus_gateway.schema import Schema, Schemas, without_none
+from nexus_gateway.terminals.hub import PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,6 +118,10 @@ class _Writer:
                 if key not in seen:
                     seen.add(key)
                     yield parameter
+        terminal = operation.route.terminal
+        if isinstance(terminal, plan.HubTerminal):
+            for name, kind in PARAMETERS.get(terminal.operation, {}).items():
+                yield self.parameter("query", name, kind, required=False)
 
     def parameters_of(self, asked: Asked) -> Iterator[Schema]:
         leaf = asked.leaf

@@ -27,6 +27,7 @@ from nexus_gateway.reject import BY_CODE
 from nexus_gateway.reply import Response
 from nexus_gateway.route import Route
 from nexus_gateway.schema import without_none
+from nexus_gateway.terminals.hub import ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,8 +96,12 @@ def _answers(route: Route) -> Iterator[tuple[int, str, object]]:
             yield 200, "text/plain", str
         case plan.Metrics():
             yield 200, "application/json", object
-        case plan.Echo():
+        case plan.Echo() | plan.HubTerminal(operation="socket"):
             yield 101, "", None
+        case plan.HubTerminal(operation="events"):
+            yield 200, "text/event-stream", str
+        case plan.HubTerminal(operation=operation):
+            yield 200, "application/json", ANSWERS[operation]
         case _ if route.stream is not None:
             yield 200, route.stream, str
         case _ if route.handler is not None:
@@ -184,8 +189,23 @@ def refusals(operation: Operation, *, limited: bool) -> list[int]:
         found |= {503, 504}
         found |= {404} if any(isinstance(step, plan.Param) for step in steps) else set()
     found |= {BY_CODE[code].status for code in operation.route.raises}
-    found |= {426} if isinstance(operation.route.terminal, plan.Echo) else set()
-    return sorted(found)
+    return sorted(found | _of_terminal(operation.route.terminal))
+
+
+def _of_terminal(terminal: plan.Terminal | None) -> set[int]:
+    match terminal:
+        case plan.Echo():
+            return {426}
+        case plan.HubTerminal(operation="socket"):
+            return {403, 404, 426, 429, 503}
+        case plan.HubTerminal(operation="events"):
+            return {403, 404, 429, 503}
+        case plan.HubTerminal(operation="publish"):
+            return {403, 404, 413, 429, 503, 504}
+        case plan.HubTerminal(operation="presence" | "history"):
+            return {403, 404, 503, 504}
+        case _:
+            return set()
 
 
 def flat(steps: Sequence[plan.Step]) -> Iterator[plan.Step]:

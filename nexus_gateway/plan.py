@@ -18,6 +18,18 @@ LimitBy: TypeAlias = Literal["subject", "address", "api"]
 Content: TypeAlias = Literal["json", "bytes", "text"]
 MetricsFormat: TypeAlias = Literal["prometheus", "summary", "routes", "subjects", "timeseries"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+Overflow: TypeAlias = Literal["drop_oldest", "conflate", "disconnect"]
+HubOperation: TypeAlias = Literal[
+    "socket",
+    "events",
+    "publish",
+    "channels",
+    "presence",
+    "history",
+    "disconnect",
+    "revoke",
+    "revocations",
+]
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -204,7 +216,17 @@ class Echo(_Part, frozen=True, tag_field="op", tag="echo"):
     max_bytes: int
 
 
-Terminal: TypeAlias = Python | Answer | Metrics | Files | Echo
+class HubTerminal(_Part, frozen=True, tag_field="op", tag="hub"):
+    """The plan's hub: a socket, a stream of events, or one of its controls, answered as JSON.
+
+    `socket` takes at most one text of the chain, the channel to begin with; `events`, `publish`,
+    `presence` and `history` need one. `publish`, `disconnect` and `revoke` need a JSON body.
+    """
+
+    operation: HubOperation
+
+
+Terminal: TypeAlias = Python | Answer | Metrics | Files | Echo | HubTerminal
 
 # --- layers: what wraps every route ---
 
@@ -249,6 +271,78 @@ class Layers(_Part, frozen=True):
     cors: Cors | None = None
     compress: Compress | None = None
     limit: AddressLimit | None = None
+
+
+# --- the hub ---
+
+
+class Rate(_Part, frozen=True):
+    """`amount` (messages, or bytes) per `period_ms`, of which `burst` pass at once."""
+
+    amount: int
+    period_ms: int
+    burst: int
+
+
+class Access(_Part, frozen=True):
+    """Who may: bearers of all of `scopes`; where `anonymous`, also those without a token."""
+
+    scopes: tuple[str, ...] = ()
+    anonymous: bool = False
+
+
+class Namespace(_Part, frozen=True):
+    """The rules of the channels that `name` matches; of several, of the one that says most.
+
+    `name` is a channel's own, or ends in `*`; a segment between colons may be `{tenant}` or
+    `{sub}`: it must be the caller's claim. Without `subscribe` or `publish` nobody may from
+    outside. `queue` and `queue_bytes` are what a subscriber may lag behind before `overflow`.
+    Channels that are not `shared` stay with one replica.
+    """
+
+    name: str
+    history: int
+    history_ms: int
+    max_bytes: int
+    overflow: Overflow
+    queue: int
+    queue_bytes: int
+    subscribe: Access | None = None
+    publish: Access | None = None
+    presence: bool = False
+    rate: Rate | None = None
+    shared: bool = True
+
+
+class HubRedis(_Part, frozen=True):
+    """The Redis that replicas share channels through: the name of the secret that is its URL."""
+
+    secret: str
+    prefix: str
+
+
+class Hub(_Part, frozen=True):
+    """Channels and what sockets may do.
+
+    `messages` counts frames of clients, together with all limits of its name; `tenant_messages`,
+    `bytes` and `tenant_bytes` are the hub's own. `sockets` are of one subject (or address),
+    `subscriptions` of one socket, `max_bytes` of one frame. `operator` is the scope that may all.
+    """
+
+    namespaces: tuple[Namespace, ...]
+    heartbeat_ms: int
+    sockets: int
+    subscriptions: int
+    channels: int
+    max_bytes: int
+    history_bytes: int
+    metrics_ms: int
+    operator: str
+    messages: Limit | None = None
+    tenant_messages: Rate | None = None
+    bytes: Rate | None = None
+    tenant_bytes: Rate | None = None
+    redis: HubRedis | None = None
 
 
 # --- the whole ---
@@ -303,6 +397,7 @@ class Plan(_Part, frozen=True):
     layers: Layers = Layers()
     tokens: Tokens | None = None
     bounds: Bounds = Bounds()
+    hub: Hub | None = None
 
     def to_json(self) -> bytes:
         """Write the plan for people and for `diff`: indented, the same bytes for the same plan."""

@@ -25,6 +25,7 @@ Code: TypeAlias = Literal[
     "token_algorithm_refused",
     "token_audience_mismatch",
     "token_issuer_mismatch",
+    "token_revoked",
     "permission_denied",
     "rate_limit_exceeded",
     "not_found",
@@ -133,6 +134,14 @@ KINDS: tuple[Kind, ...] = (
         "the token comes from another issuer",
         "changed",
         "The token's iss claim is not the issuer that this gateway trusts. Get a token there.",
+    ),
+    Kind(
+        "token_revoked",
+        401,
+        "the token has been revoked",
+        "changed",
+        "An operator has taken the token, or all tokens of its subject, out of use before their"
+        " time. Sign in again; if that is refused too, ask the operator.",
     ),
     Kind(
         "permission_denied",

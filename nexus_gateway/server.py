@@ -21,6 +21,7 @@ from nexus_gateway import _core, plan
 from nexus_gateway.compile import Compiled, compile_routes
 from nexus_gateway.filters.auth import Claims
 from nexus_gateway.filters.trace import Trace
+from nexus_gateway.hub import Hub
 from nexus_gateway.log_handler import CoreHandler
 from nexus_gateway.refuse import refuse
 from nexus_gateway.reply import Response
@@ -28,6 +29,8 @@ from nexus_gateway.route import Route, Routes
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from nexus_gateway.terminals.hub import Position, Revocation
 
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -48,6 +51,7 @@ class Application(msgspec.Struct, frozen=True):
         tokens: how bearer tokens are verified; needed where a route has `auth`.
         secrets: the keys that `tokens` names.
         bounds: what a request may be at most.
+        hub: the channels that chains ending in `hub` are about.
         state: the objects that `state(T)` filters extract, by their type.
         lifespan: opens what the handlers use before the first request, and closes it at the end.
     """
@@ -57,6 +61,7 @@ class Application(msgspec.Struct, frozen=True):
     tokens: plan.Tokens | None = None
     secrets: Mapping[str, bytes] = {}
     bounds: plan.Bounds = plan.Bounds()
+    hub: Hub | None = None
     state: Mapping[object, object] = {}
     lifespan: Lifespan | None = None
 
@@ -72,6 +77,7 @@ class Application(msgspec.Struct, frozen=True):
             layers=self.layers,
             tokens=self.tokens,
             bounds=self.bounds,
+            hub=None if self.hub is None else self.hub.plan,
             state=self.state,
         )
 
@@ -116,7 +122,9 @@ class Server:
             for endpoint in compiled.endpoints
         ]
         encoded = msgspec.json.encode(compiled.plan)
-        self._core = _core.Core(encoded, self._application.secrets, endpoints, _bridge())
+        self._hub = self._application.hub or Hub()
+        secrets = {**self._application.secrets, **self._hub.secrets}
+        self._core = _core.Core(encoded, secrets, endpoints, _bridge())
         options = {"listen": listen, "threads": threads, "tls": tls, "eager": eager}
         self._options = msgspec.json.encode(options, enc_hook=str)  # the paths of `tls`
         self._grace = grace
@@ -131,6 +139,7 @@ class Server:
             opening.enter_context(CoreHandler(self._core))
             loop = asyncio.get_running_loop()
             self.addresses = self._core.start(self._options, loop)
+            self._hub.attach(self._core)
             self._opened = opening.pop_all()
         return self
 
@@ -142,12 +151,32 @@ class Server:
     ) -> None:
         """Drain: accept nothing, let requests finish, then close what the handlers used."""
         try:
-            if not await self._core.stop(self._grace):
+            stopped = await self._core.stop(self._grace)
+            self._hub.attach(None)
+            if not stopped:
                 logging.getLogger(__name__).warning(
                     "requests were cut after %s s of grace", self._grace
                 )
         finally:
             await self._opened.aclose()
+
+    async def publish(self, channel: str, value: object, *, key: str | None = None) -> Position:
+        """Publish a value to whoever is subscribed to a channel of the application's hub.
+
+        Raises:
+            HubError: it was not published, or nobody knows whether it was.
+        """
+        return await self._hub.publish(channel, value, key=key)
+
+    async def revoke(
+        self, *, jti: str | None = None, sub: str | None = None, expires: int | None = None
+    ) -> Revocation:
+        """Make a token, or all of a subject, worthless at once, for requests and open sockets.
+
+        Raises:
+            HubError: neither `jti` nor `sub` is given, or the application has no hub.
+        """
+        return await self._hub.revoke(jti=jti, sub=sub, expires=expires)
 
     async def request(
         self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes

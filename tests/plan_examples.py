@@ -25,6 +25,7 @@ def _plan(
     layers: plan.Layers | None = None,
     tokens: plan.Tokens | None = None,
     bounds: plan.Bounds | None = None,
+    hub: plan.Hub | None = None,
 ) -> plan.Plan:
     return plan.Plan(
         version=plan.PLAN_VERSION,
@@ -32,6 +33,7 @@ def _plan(
         layers=layers or plan.Layers(),
         tokens=tokens,
         bounds=bounds or plan.Bounds(),
+        hub=hub,
     )
 
 
@@ -39,6 +41,49 @@ def _header(name: str, kind: plan.Scalar) -> plan.Plan:
     return _plan(_route(plan.Header(name=name, kind=kind)))
 
 
+_RATE = plan.Rate(amount=1000, period_ms=1000, burst=2000)
+_HUB = plan.Hub(
+    namespaces=(
+        plan.Namespace(
+            name="graph:{tenant}:*",
+            history=100,
+            history_ms=60_000,
+            max_bytes=65_536,
+            overflow="drop_oldest",
+            queue=256,
+            queue_bytes=1 << 20,
+            subscribe=plan.Access(scopes=("graph:read",)),
+            publish=plan.Access(),
+            presence=True,
+            rate=plan.Rate(amount=10, period_ms=1000, burst=20),
+        ),
+        plan.Namespace(
+            name="metrics",
+            history=1,
+            history_ms=60_000,
+            max_bytes=1 << 20,
+            overflow="conflate",
+            queue=16,
+            queue_bytes=1 << 20,
+            subscribe=plan.Access(anonymous=True),
+            shared=False,
+        ),
+    ),
+    heartbeat_ms=25_000,
+    sockets=100,
+    subscriptions=256,
+    channels=10_000,
+    max_bytes=65_536,
+    history_bytes=64 << 20,
+    metrics_ms=500,
+    operator="realtime:admin",
+    messages=plan.Limit(
+        name="subject", requests=100, period_ms=1000, burst=200, by="subject", shared=True
+    ),
+    tenant_messages=_RATE,
+    bytes=plan.Rate(amount=1 << 20, period_ms=1000, burst=4 << 20),
+    tenant_bytes=plan.Rate(amount=8 << 20, period_ms=1000, burst=16 << 20),
+)
 _HEADERS = (
     plan.Header(name="x-a", kind=plan.Str()),
     plan.Header(name="x-b", kind=plan.Str()),
@@ -125,6 +170,16 @@ TERMINALS: dict[str, plan.Plan] = {
         )
     ),
     "echo": _plan(_route(terminal=plan.Echo(max_bytes=65_536))),
+    "hub": _plan(
+        _route(
+            plan.Auth(scopes=("realtime:read",), extract=False),
+            plan.Param(name="channel", kind=plan.Str()),
+            path="/ws/{channel}",
+            terminal=plan.HubTerminal(operation="socket"),
+        ),
+        tokens=_TOKENS,
+        hub=_HUB,
+    ),
 }
 LAYERS: dict[str, plan.Plan] = {
     "log": _plan(_route(), layers=plan.Layers(log=plan.Log(level="warning"))),

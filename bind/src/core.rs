@@ -13,7 +13,8 @@ use nexus_core::plan::Level;
 use nexus_core::program::{Program, Secrets};
 use nexus_core::server::{self, Gateway, LocalResponse, Resolved, Server};
 use parking_lot::Mutex;
-use pyo3::exceptions::{PyConnectionError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::create_exception;
+use pyo3::exceptions::{PyConnectionError, PyException, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList};
@@ -23,6 +24,13 @@ use serde::Deserialize;
 
 use crate::call::{Bridge, Endpoint, Running, start};
 use crate::task::{Batch, Eager, Task};
+
+create_exception!(
+    nexus_gateway._core,
+    HubError,
+    PyException,
+    "The hub refuses: a code and a sentence."
+);
 
 pub(crate) type Queue = handler::Queue<Resolved>;
 
@@ -120,6 +128,30 @@ impl Core {
         let (token, future) = link.promise(py)?;
         link.server.request(token, request);
         Ok(future)
+    }
+
+    /// Publishes JSON to a channel of the hub; its epoch and offset.
+    fn publish<'py>(
+        &self,
+        py: Python<'py>,
+        channel: &str,
+        data: &[u8],
+        key: Option<&str>,
+        traceparent: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (py, channel, data, key, traceparent);
+        Err(HubError::new_err(("service_unavailable", "there is no hub")))
+    }
+
+    /// Asks the hub for one of its controls.
+    fn control<'py>(
+        &self,
+        py: Python<'py>,
+        operation: &str,
+        arguments: &[u8],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _ = (py, operation, arguments);
+        Err(HubError::new_err(("service_unavailable", "there is no hub")))
     }
 
     /// Stops accepting and lets requests finish for `grace` seconds.

@@ -26,6 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     std::panic::set_hook(Box::new(|panic| eprintln!("{}", describe(panic))));
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("HubError", module.py().get_type::<core::HubError>())?;
     module.add_class::<core::Core>()?;
     module.add_class::<call::Bridge>()?;
     module.add_class::<call::Endpoint>()?;

@@ -26,6 +26,9 @@ pub struct Plan {
     /// What a request may be at most.
     #[serde(default)]
     pub bounds: Bounds,
+    /// The hub's channels; a plan with a terminal `hub` must have it.
+    #[serde(default)]
+    pub hub: Option<Hub>,
 }
 
 /// One path, its methods, what is asked of a request, and what answers it.
@@ -272,6 +275,35 @@ pub enum Terminal {
         /// Bytes of a message, inflated: closed with 1009 beyond.
         max_bytes: u64,
     },
+    /// The hub.
+    Hub {
+        /// What of it.
+        operation: HubOperation,
+    },
+}
+
+/// What is asked of the hub. A channel is the first text that the chain extracts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HubOperation {
+    /// A WebSocket; with a channel it is subscribed to it from the start.
+    Socket,
+    /// A channel's messages as server-sent events.
+    Events,
+    /// Publishes a JSON body's `data`.
+    Publish,
+    /// The channels that are in use.
+    Channels,
+    /// Who is in a channel.
+    Presence,
+    /// What a channel has kept.
+    History,
+    /// Closes the sockets of a subject, or one.
+    Disconnect,
+    /// Makes tokens worthless.
+    Revoke,
+    /// Which are.
+    Revocations,
 }
 
 /// How counters are written.
@@ -406,6 +438,133 @@ pub struct Key {
     /// The `kid` that tokens name it by.
     #[serde(default)]
     pub kid: Option<String>,
+}
+
+/// Channels and what sockets may do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hub {
+    /// The rules of channels; a channel that none matches does not exist for clients.
+    pub namespaces: Vec<Namespace>,
+    /// Milliseconds between two signs of life that a socket is asked for.
+    pub heartbeat_ms: u64,
+    /// Sockets and streams of one subject, or of one address where there is no token: 429 beyond.
+    pub sockets: u32,
+    /// Channels that one socket may be subscribed to.
+    pub subscriptions: u32,
+    /// Channels in use at once.
+    pub channels: u32,
+    /// Bytes of a client's frame, inflated: closed with 1009 beyond.
+    pub max_bytes: u64,
+    /// Bytes of all histories together; the oldest go first.
+    pub history_bytes: u64,
+    /// Milliseconds between two publications of the counters on the channel `metrics`; 0 never publishes them.
+    pub metrics_ms: u64,
+    /// The scope whose bearer may subscribe, publish and look at every channel.
+    pub operator: String,
+    /// A step `limit` that counts the frames of clients, with all of its name.
+    #[serde(default)]
+    pub messages: Option<MessageLimit>,
+    /// Frames of all sockets of one tenant.
+    #[serde(default)]
+    pub tenant_messages: Option<Rate>,
+    /// Bytes of the frames of one subject.
+    #[serde(default)]
+    pub bytes: Option<Rate>,
+    /// Bytes of the frames of one tenant.
+    #[serde(default)]
+    pub tenant_bytes: Option<Rate>,
+    /// What replicas share channels through; without it there is one replica.
+    #[serde(default)]
+    pub redis: Option<HubRedis>,
+}
+
+/// A [`Step::Limit`], which is all it may be.
+pub type MessageLimit = Step;
+
+/// The rules of the channels that a name matches.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Namespace {
+    /// A channel's own name, or one that ends in `*`; the segments `{tenant}` and `{sub}` must be the caller's claims.
+    pub name: String,
+    /// Who may subscribe; `None` is nobody.
+    #[serde(default)]
+    pub subscribe: Option<Access>,
+    /// Who may publish; `None` is nobody but the gateway itself.
+    #[serde(default)]
+    pub publish: Option<Access>,
+    /// Messages kept.
+    pub history: u32,
+    /// Milliseconds that a message is kept at most.
+    pub history_ms: u64,
+    /// Whether it is told who is subscribed.
+    #[serde(default)]
+    pub presence: bool,
+    /// Bytes of a message's data.
+    pub max_bytes: u64,
+    /// Publications of one subject.
+    #[serde(default)]
+    pub rate: Option<Rate>,
+    /// What becomes of a subscriber who lags too far behind.
+    pub overflow: Overflow,
+    /// Messages that a subscriber may lag behind.
+    pub queue: u32,
+    /// The same in bytes.
+    pub queue_bytes: u64,
+    /// Whether replicas share the channels.
+    #[serde(default = "yes")]
+    pub shared: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What becomes of a subscriber who lags too far behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// It loses the oldest messages, and is told how many.
+    DropOldest,
+    /// It gets the newest of each key, and is told how many it did not get.
+    Conflate,
+    /// It is closed with 4008.
+    Disconnect,
+}
+
+/// Who may do something.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// All of them are needed.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Whether those without a token may too.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+/// How much, in messages or bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Per period.
+    pub amount: u64,
+    /// Milliseconds.
+    pub period_ms: u64,
+    /// What passes at once.
+    pub burst: u64,
+}
+
+/// Where replicas meet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubRedis {
+    /// The name of the secret that is its URL.
+    pub secret: String,
+    /// What its keys begin with: gateways with the same share their channels.
+    pub prefix: String,
 }
 
 /// What a request may be at most.

@@ -36,6 +36,7 @@ kinds! {
     TOKEN_ALGORITHM_REFUSED "token_algorithm_refused" 401 "the token is signed with an algorithm that is not allowed";
     TOKEN_AUDIENCE_MISMATCH "token_audience_mismatch" 401 "the token is meant for another audience";
     TOKEN_ISSUER_MISMATCH "token_issuer_mismatch" 401 "the token comes from another issuer";
+    TOKEN_REVOKED "token_revoked" 401 "the token has been revoked";
     PERMISSION_DENIED "permission_denied" 403 "the token lacks a scope that is needed";
     RATE_LIMIT_EXCEEDED "rate_limit_exceeded" 429 "too many requests";
     NOT_FOUND "not_found" 404 "there is nothing at this path";

@@ -191,6 +191,7 @@ impl Exchange {
                 Ok(metrics::answer(metrics, *format, &self.parts.headers))
             }
             Terminal::Echo(echo) => echo.answer(&self.parts),
+            Terminal::Hub(hub) => hub.answer(),
             Terminal::Python { handler } => {
                 let (queue, replies) = (&worker.gateway.queue, &worker.replies);
                 let id = Arc::clone(&self.trace.request_id);

@@ -3,6 +3,7 @@
 pub mod constant;
 pub mod echo;
 pub mod files;
+pub mod hub;
 pub mod metrics;
 
 use crate::plan::{self, Bounds};
@@ -10,6 +11,7 @@ use crate::program::PlanError;
 use constant::Constant;
 use echo::Echo;
 use files::Files;
+use hub::HubTerminal;
 
 /// A terminal, compiled.
 pub enum Terminal {
@@ -26,6 +28,8 @@ pub enum Terminal {
     Metrics(plan::MetricsFormat),
     /// A WebSocket that sends back what it gets.
     Echo(Echo),
+    /// The hub.
+    Hub(HubTerminal),
 }
 
 impl Terminal {
@@ -41,6 +45,7 @@ impl Terminal {
             plan::Terminal::Echo { max_bytes } => {
                 Self::Echo(Echo::build(*max_bytes, bounds.idle_timeout_ms))
             }
+            plan::Terminal::Hub { operation } => Self::Hub(HubTerminal::build(*operation)),
         })
     }
 }

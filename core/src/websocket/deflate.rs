@@ -62,8 +62,12 @@ fn consider(offer: &str) -> Option<Agreement> {
         }
         seen.push(name);
         match (name, value) {
-            ("server_no_context_takeover" | "client_no_context_takeover", None)
-            | ("client_max_window_bits", None) => {}
+            (
+                "server_no_context_takeover"
+                | "client_no_context_takeover"
+                | "client_max_window_bits",
+                None,
+            ) => {}
             // What the client then deflates with is its affair: any window is read with the full one.
             ("client_max_window_bits", Some(bits)) => drop(window_bits(bits)?),
             ("server_max_window_bits", Some(bits)) => window = Some(window_bits(bits)?),
