@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::answer::Answer;
 use crate::reject::Rejection;
 use crate::websocket::handshake::no_subprotocol;
-use crate::websocket::{Closed, Encoded, Handshake, Message, Session, Socket};
+use crate::websocket::message::{Opcode, deflated_frame};
+use crate::websocket::{Closed, Handshake, Message, Session, Socket};
 
 /// Bytes; with more than this waiting to leave, nothing is read.
 const WAITING: usize = 256 << 10;
@@ -67,11 +68,12 @@ async fn live(socket: &mut Socket, idle: Duration) {
 }
 
 async fn answer(socket: &mut Socket, message: Message) -> Result<(), Closed> {
-    let encoded = match &message {
-        Message::Text(text) => Encoded::text(text),
-        Message::Binary(bytes) => Encoded::binary(bytes),
+    let (opcode, payload) = match &message {
+        Message::Text(text) => (Opcode::Text, text),
+        Message::Binary(bytes) => (Opcode::Binary, bytes),
         Message::Ping(_) | Message::Pong(_) => return Ok(()),
     };
-    socket.queue(encoded.frame(socket.deflate()));
+    // Who tries deflating wants to see it, also of a message that is too short to gain by it.
+    socket.queue(deflated_frame(opcode, payload, socket.deflate()));
     if socket.pending_bytes() > WAITING { socket.flush().await } else { Ok(()) }
 }

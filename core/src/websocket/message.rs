@@ -177,6 +177,14 @@ pub fn frame(opcode: Opcode, deflated: bool, payload: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
+/// A frame for one socket alone, deflated wherever that was agreed to, also where it does not shorten the message.
+pub fn deflated_frame(opcode: Opcode, payload: &[u8], deflate: Deflate) -> Bytes {
+    match deflate::compress(payload, deflate) {
+        Some(deflated) => frame(opcode, true, &deflated),
+        None => frame(opcode, false, payload),
+    }
+}
+
 /// A close frame; 1005 is written as a frame without a code. The reason is cut at what fits.
 pub fn close_frame(code: u16, reason: &str) -> Bytes {
     if code == 1005 {
@@ -221,6 +229,15 @@ mod tests {
         assert_eq!(first.as_ptr(), again.as_ptr());
         assert_eq!(short.frame(Deflate::Full), short.frame(Deflate::Off));
         assert_eq!(noise.frame(Deflate::Small), noise.frame(Deflate::Off));
+    }
+
+    #[test]
+    fn a_frame_for_one_socket_is_deflated_wherever_that_was_agreed_to() {
+        let plain = deflated_frame(Opcode::Text, b"a", Deflate::Off);
+        let deflated = deflated_frame(Opcode::Text, b"a", Deflate::Full);
+
+        assert_eq!(&plain[..], [0x81, 1, b'a']);
+        assert_eq!(deflated[0], 0xc1);
     }
 
     #[test]
