@@ -14,10 +14,17 @@ ROUTES = (
     | (path("metrics") & get() & public()).metrics("prometheus")
 )
 
-gateway = Application(
-    routes=ROUTES,
-    layers=plan.Layers(log=log("info")),
-    tokens=plan.Tokens(keys=(plan.Key(secret="jwt", algorithms=("HS256",)),), cache=100),
-    secrets={"jwt": SECRET.encode()},
-    bounds=plan.Bounds(head_timeout_ms=500, idle_timeout_ms=1000),
-)
+
+def application(bounds: plan.Bounds) -> Application:
+    """Serve the routes within bounds."""
+    return Application(
+        routes=ROUTES,
+        layers=plan.Layers(log=log("info")),
+        tokens=plan.Tokens(keys=(plan.Key(secret="jwt", algorithms=("HS256",)),), cache=100),
+        secrets={"jwt": SECRET.encode()},
+        bounds=bounds,
+    )
+
+
+gateway = application(plan.Bounds())
+impatient = application(plan.Bounds(head_timeout_ms=500, idle_timeout_ms=1000))
