@@ -22,26 +22,30 @@ from harness.environment import environment
 from harness.load import Measurement, measure, wrk
 from harness.report import place, render
 from harness.results import Line, read
-from harness.scenarios import SCENARIOS, Scenario, servers_of
+from harness.scenarios import SCENARIOS, Scenario, Visited, servers_of
 from harness.servers import Server, ServerError, Spec, running, specs
 from harness.sizes import GROWTH_REQUESTS, sizes
+from harness.sockets import SOCKETS, Fanned, FanOut, Held, Hold
+from harness.sockets import visit as visit_sockets
 from harness.traffic import SUBJECTS, request
 from harness.verify import verify, verify_limit
+from harness.verify_sockets import verify_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import FrameType
 
 SIZES = "sizes"
 BASIC = "basic"
 QUICK_GROWTH = 200_000
+QUICK_SOCKETS = 1000
 DEFAULT_RESULTS = places.RESULTS / "latest.jsonl"
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    names = [scenario.name for scenario in SCENARIOS]
+    names = [scenario.name for scenario in (*SCENARIOS, *SOCKETS)]
     parser.add_argument("--scenarios", help=f"of {','.join([*names, SIZES])}; default: all")
     parser.add_argument("--servers", help="of servers.toml; default: all of the scenarios")
     parser.add_argument("--rounds", type=int, default=3)
@@ -73,13 +77,14 @@ def main() -> int:
     """Run what the command line asks for; 1 where a server failed or answered wrongly."""
     chosen = arguments()
     signal.signal(signal.SIGTERM, end)
+    processes.raise_open_files()
     if chosen.report:
         return report(chosen.report)
     if not chosen.no_setup:
         subprocess.run([places.BENCH / "setup.sh"], check=True)
     table, scenarios = specs(), _scenarios(chosen)
     if chosen.verify_only:
-        names = _servers(chosen, scenarios)
+        names = _servers(chosen, [*scenarios, *_sockets(chosen)])
         return verify_all(table, scenarios, [*names, *_basic(chosen)])
     chosen.out.parent.mkdir(exist_ok=True)
     with chosen.out.open("wb") as file:
@@ -114,9 +119,9 @@ def run(
     failed = False
     _write(file, environment())
     for number in range(1, chosen.rounds + 1):
-        for name in _servers(chosen, scenarios):
+        for name in _servers(chosen, [*scenarios, *_sockets(chosen)]):
             try:
-                for measured in visit(name, table[name], scenarios, number, chosen):
+                for measured in measure_all(name, table[name], scenarios, number, chosen):
                     _write(file, measured)
                     print(_line(measured), flush=True)
             except (ServerError, RuntimeError, OSError) as error:
@@ -138,6 +143,18 @@ def run_sizes(chosen: argparse.Namespace, table: Mapping[str, Spec], file: Binar
         print(f"FAILED {SIZES}: {error}", flush=True)
         return True
     return False
+
+
+def measure_all(
+    name: str,
+    spec: Spec,
+    scenarios: list[Scenario],
+    number: int,
+    chosen: argparse.Namespace,
+) -> Iterator[Measurement | Fanned | Held]:
+    """Measure all that a server takes part in this round, by HTTP and by WebSocket."""
+    yield from visit(name, spec, scenarios, number, chosen)
+    yield from visit_sockets(name, spec, _sockets(chosen), number, chosen.seconds)
 
 
 def visit(
@@ -186,6 +203,7 @@ def verify_all(table: Mapping[str, Spec], scenarios: list[Scenario], names: list
             _check_limit(name, table[name], parts)
             with running(name, table[name]) as server:
                 _prepare(server, parts)
+                _verify_sockets(server)
                 memory = processes.memory(server.processes())
                 print(
                     f"{name:24} ok   ready {server.ready_seconds:.2f} s   "
@@ -212,7 +230,9 @@ def _check_limit(name: str, spec: Spec, parts: list[Scenario]) -> None:
 
 def _prepare(server: Server, parts: list[Scenario]) -> None:
     """Create the entities that are read, and compare the answers of each kind of traffic."""
-    kinds = list(dict.fromkeys(scenario.kind(server.name) for scenario in parts)) or [server.name]
+    kinds = list(dict.fromkeys(scenario.kind(server.name) for scenario in parts))
+    if not kinds and server.name == BASIC:
+        kinds = [BASIC]
     if "studio-get" in kinds and not server.spec.constant:
         for number in range(SUBJECTS):
             server.call(request("studio-create", number))
@@ -220,11 +240,26 @@ def _prepare(server: Server, parts: list[Scenario]) -> None:
         raise ServerError("; ".join(wrong))
 
 
+def _verify_sockets(server: Server) -> None:
+    """Compare what comes of frames, where the server takes part in a scenario of sockets."""
+    if server.name not in servers_of(SOCKETS):
+        return
+    if wrong := verify_socket(server):
+        raise ServerError("; ".join(wrong))
+
+
 def _scenarios(chosen: argparse.Namespace) -> list[Scenario]:
     return [scenario for scenario in SCENARIOS if _wanted(chosen, scenario.name)]
 
 
-def _servers(chosen: argparse.Namespace, scenarios: list[Scenario]) -> list[str]:
+def _sockets(chosen: argparse.Namespace) -> list[FanOut | Hold]:
+    wanted = [scenario for scenario in SOCKETS if _wanted(chosen, scenario.name)]
+    if not chosen.quick:
+        return wanted
+    return [s._replace(sockets=QUICK_SOCKETS) if isinstance(s, Hold) else s for s in wanted]
+
+
+def _servers(chosen: argparse.Namespace, scenarios: Iterable[Visited]) -> list[str]:
     names = servers_of(scenarios)
     return [n for n in names if n in chosen.servers.split(",")] if chosen.servers else names
 
@@ -244,7 +279,16 @@ def _write(file: BinaryIO, line: Line) -> None:
     file.flush()
 
 
-def _line(m: Measurement) -> str:
+def _line(m: Measurement | Fanned | Held) -> str:
+    if isinstance(m, Held):
+        each = f"{m.kilobytes:>6.2f} KB each"
+        return f"round {m.round} {m.scenario:14} {m.server:24} {m.sockets:>6} held {each}"
+    if isinstance(m, Fanned):
+        return (
+            f"round {m.round} {m.scenario:14} {m.server:24} {m.per_second:>11.0f} delivered/s "
+            f"{m.cpu_us:>6.2f} us p50 {m.p50_ms:.2f} p99 {m.p99_ms:.2f} ms lost {m.lost} "
+            f"load {m.load_cpu} other {m.other_cpu} slow {m.slow_ms}"
+        )
     return (
         f"round {m.round} {m.scenario:14} {m.server:24} {m.connections:>5} connections "
         f"{m.per_second:>9.0f} req/s {m.cpu_us:>8.1f} us p99 {m.p99_ms:.2f} ms "

@@ -16,8 +16,9 @@ import msgspec
 
 from harness import places
 
-_CRATES = {"warp", "actix-web", "axum", "hyper", "tokio"}
+_CRATES = {"warp", "actix-web", "axum", "hyper", "tokio", "tungstenite"}
 _PACKAGES = {"granian", "django-bolt", "fastapi", "uvicorn", "uvloop", "pyjwt", "msgspec"}
+_PACKAGES |= {"socketify", "websockets"}
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, tag="environment", tag_field="kind"):
@@ -33,6 +34,14 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, tag="environment", 
     system: str
     python: str
     peers: dict[str, str]
+
+
+class _Package(msgspec.Struct, frozen=True):
+    version: str = ""
+
+
+class _Lock(msgspec.Struct, frozen=True):
+    packages: dict[str, _Package]
 
 
 def environment() -> Environment:
@@ -59,7 +68,15 @@ def _tools() -> dict[str, str]:
         "wrk": wrk[1] if wrk else "",
         "nginx": nginx[1] if nginx else "",
         "rustc": rust[1] if len(rust) > 1 else "",
+        "node": _output("node", "--version").removeprefix("v"),
+        "ws": _node_package("ws"),
     }
+
+
+def _node_package(name: str) -> str:
+    lock = places.BENCH / "servers" / "ws_node" / "package-lock.json"
+    packages = msgspec.json.decode(lock.read_bytes(), type=_Lock).packages
+    return packages[f"node_modules/{name}"].version
 
 
 def _crates() -> dict[str, str]:

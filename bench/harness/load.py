@@ -128,23 +128,25 @@ def _wrk_command(port: int, file: str, connections: int, seconds: float) -> list
     return [*placed, *load, f"http://127.0.0.1:{port}"]
 
 
-class _Usage:
-    """What was used from `__init__` to `stop`, by the server, by wrk and by the whole machine."""
+class Usage:
+    """What was used from `__init__` to `stop`, by the server, the load and the whole machine."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, load_seconds: Callable[[], float]) -> None:
+        """Begin; `load_seconds` tells what the load has used so far."""
         self._slow = processes.slowness()
         self._processes = server.processes()
         self._server = processes.cpu_seconds(self._processes)
         self._threads = processes.thread_seconds(self._processes)
         self._machine = processes.machine()
-        self._load = _children_seconds()
+        self._load_seconds = load_seconds
+        self._load = load_seconds()
         self._started = time.perf_counter()
 
     def stop(self) -> None:
         """Fix the figures."""
         wall = time.perf_counter() - self._started
         now: Machine = processes.machine()
-        load = _children_seconds() - self._load
+        load = self._load_seconds() - self._load
         self.server = processes.cpu_seconds(self._processes) - self._server
         self.threads = {
             name: seconds - self._threads.get(name, 0.0)
@@ -173,7 +175,7 @@ def measure(
 ) -> Measurement:
     """Load a server with one kind of traffic and read what that cost it."""
     loaded: list[Memory] = []
-    usage = _Usage(server)
+    usage = Usage(server, _children_seconds)
     done = wrk(
         server.port,
         traffic,

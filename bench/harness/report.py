@@ -8,7 +8,9 @@ import statistics
 from typing import TYPE_CHECKING
 
 from harness import places
+from harness.report_sockets import socket_tables, socket_targets
 from harness.scenarios import LAYERS, SCENARIOS, Scenario
+from harness.tables import table
 from harness.targets import Target, targets
 
 if TYPE_CHECKING:
@@ -26,9 +28,11 @@ def render(results: Results) -> dict[str, str]:
     tables = [
         _scenario(results, scenario, n) for scenario in SCENARIOS for n in scenario.connections
     ]
+    sections = [_layers(results), *socket_tables(results), _sizes(results)]
+    bounds = [*targets(results), *socket_targets(results)]
     return {
-        "summary": f"{_environment(results)}\n\n{_targets(targets(results))}",
-        "tables": "\n\n".join(filter(None, [*tables, _layers(results), _sizes(results)])),
+        "summary": f"{_environment(results)}\n\n{_targets(bounds)}",
+        "tables": "\n\n".join(filter(None, [*tables, *sections])),
     }
 
 
@@ -47,12 +51,6 @@ def place(sections: dict[str, str]) -> list[Path]:
             file.write_text(text)
             written.append(file)
     return written
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    names = list(header)
-    lines = [names, ["---"] + ["--:"] * (len(names) - 1), *map(list, rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _environment(results: Results) -> str:
@@ -78,7 +76,7 @@ def _targets(found: Iterable[Target]) -> str:
         )
         for target in found
     )
-    return _table(("figure", "bound", "measured", "met"), rows)
+    return table(("figure", "bound", "measured", "met"), rows)
 
 
 def _figure(value: float, unit: str) -> str:
@@ -97,7 +95,7 @@ def _scenario(results: Results, scenario: Scenario, connections: int) -> str:
     fastest = sorted(measured, key=lambda name: -_median(measured[name], _per_second))
     rows = (_row(results, measured, name, references) for name in fastest)
     title = f"### {scenario.title} ({connections:,} connections)"
-    return f"{title}\n\n{_table(header, rows)}"
+    return f"{title}\n\n{table(header, rows)}"
 
 
 def _row(
@@ -149,7 +147,7 @@ def _layers(results: Results) -> str:
         (name, *(f"{columns[scenario][i]:.1f}" for scenario in columns))
         for i, name in enumerate((*names, "all"))
     )
-    layers = _table(("CPU us per request", *columns), rows)
+    layers = table(("CPU us per request", *columns), rows)
     return f"### Entity over SQLite, by layer\n\n{layers}\n\n{_threads(results)}"
 
 
@@ -162,14 +160,14 @@ def _threads(results: Results) -> str:
         for name in names:
             cost = statistics.median(m.thread_us.get(name, 0.0) for m in found)
             rows.append((f"{scenario}: `{name}`", f"{cost:.1f}"))
-    return _table(("thread of the studio", "CPU us/req"), rows)
+    return table(("thread of the studio", "CPU us/req"), rows)
 
 
 def _sizes(results: Results) -> str:
     if not results.sizes:
         return ""
     rows = ((s.name, f"{s.value:,.10g} {s.unit}".strip()) for s in results.sizes.values())
-    return f"### Sizes and start\n\n{_table(('what', 'measured'), rows)}"
+    return f"### Sizes and start\n\n{table(('what', 'measured'), rows)}"
 
 
 def _median(measured: list[Measurement], figure: Callable[[Measurement], float]) -> float:

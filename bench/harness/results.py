@@ -10,12 +10,13 @@ import msgspec
 from harness.environment import Environment
 from harness.load import Measurement
 from harness.sizes import Size
+from harness.sockets import Fanned, Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-Line: TypeAlias = Environment | Measurement | Size
+Line: TypeAlias = Environment | Measurement | Fanned | Held | Size
 
 # A processor that others used, that neighbours took, and how much slower than at the run's best.
 MOST_OTHER, MOST_STEAL, MOST_SLOWER = 0.25, 0.05, 1.15
@@ -29,7 +30,10 @@ class Results:
         self.environment = next((x for x in kept if isinstance(x, Environment)), None)
         self.measurements = [x for x in kept if isinstance(x, Measurement)]
         self.sizes = {x.name: x for x in kept if isinstance(x, Size)}
-        self._best = min((m.slow_ms for m in self.measurements), default=0.0)
+        self.held = [x for x in kept if isinstance(x, Held)]
+        self._fanned = [x for x in kept if isinstance(x, Fanned)]
+        loads: list[Measurement | Fanned] = [*self.measurements, *self._fanned]
+        self._best = min((m.slow_ms for m in loads), default=0.0)
 
     def of(self, scenario: str, server: str, connections: int = 64) -> list[Measurement]:
         """List the measurements to believe: undisturbed ones, or all where there are none."""
@@ -37,7 +41,12 @@ class Results:
         found = [m for m in self.measurements if (m.scenario, m.server, m.connections) == wanted]
         return [m for m in found if self.undisturbed(m)] or found
 
-    def undisturbed(self, measured: Measurement) -> bool:
+    def fanned(self, scenario: str, server: str) -> list[Fanned]:
+        """List the fan-outs to believe, as `of` does."""
+        found = [m for m in self._fanned if (m.scenario, m.server) == (scenario, server)]
+        return [m for m in found if self.undisturbed(m)] or found
+
+    def undisturbed(self, measured: Measurement | Fanned) -> bool:
         """Tell whether the machine was the bench's own and at full speed."""
         return (
             measured.other_cpu < MOST_OTHER

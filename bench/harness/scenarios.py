@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,6 +98,15 @@ SCENARIOS = (
 )
 
 
-def servers_of(scenarios: Iterable[Scenario]) -> list[str]:
+class Visited(Protocol):
+    """Anything that names the servers that it is measured with."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Names of `servers.toml`."""
+        ...
+
+
+def servers_of(scenarios: Iterable[Visited]) -> list[str]:
     """List the servers of scenarios once, in their order."""
     return list(dict.fromkeys(name for scenario in scenarios for name in scenario.servers))

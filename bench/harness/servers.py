@@ -26,6 +26,24 @@ START_TIMEOUT = 30.0
 STOP_TIMEOUT = 5.0
 
 
+class Socket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a WebSocket server wants to be opened with and told.
+
+    Args:
+        subscribe: the path of a socket that gets what is published.
+        publish: the path of a socket that publishes.
+        before: what is written before the text of each message.
+        behind: what is written behind it.
+        header: a line of every handshake.
+    """
+
+    subscribe: str = "/ws/sub"
+    publish: str = "/ws/pub"
+    before: str = ""
+    behind: str = ""
+    header: str = ""
+
+
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One table of `servers.toml`.
 
@@ -39,6 +57,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unchecked: it refuses nobody, so only its good answers are compared.
         port: the one that it listens on, where it does not take one from outside.
         ready: the path that answers 200 when it serves.
+        socket: how its WebSockets are spoken to.
+        lenient: it does not check all that RFC 6455 wants checked of a client's frames.
     """
 
     command: str
@@ -50,6 +70,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unchecked: bool = False
     port: int = 0
     ready: str = "/health"
+    socket: Socket = Socket()
+    lenient: bool = False
 
 
 class Answer(NamedTuple):

@@ -1,0 +1,28 @@
+// Fan-out as a program of Node.js with `ws`, as its documentation writes it.
+
+import { createServer } from 'node:http';
+import { WebSocket, WebSocketServer } from 'ws';
+
+const server = createServer((_request, response) => response.end('{"status":"ok"}'));
+const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+const subscribers = new Set();
+
+function publish(data) {
+  for (const subscriber of subscribers) {
+    if (subscriber.readyState === WebSocket.OPEN) {
+      subscriber.send(data, { binary: false });
+    }
+  }
+}
+
+sockets.on('connection', (socket, request) => {
+  socket.on('error', () => {}); // what a client does wrong closes its socket, not the program
+  if (request.url === '/ws/pub') {
+    socket.on('message', publish);
+  } else {
+    subscribers.add(socket);
+    socket.on('close', () => subscribers.delete(socket));
+  }
+});
+
+server.listen(Number(process.env.PORT), '127.0.0.1');
