@@ -1,7 +1,7 @@
-"""The contract as routes: `/openapi.json`, `/docs` and `/errors/{code}`, all answered by the core.
+"""The contract as routes: `/openapi.json`, `/asyncapi.json`, `/docs` and `/errors/{code}`.
 
-The pages need nothing from anywhere else and work offline. Their content security policy allows the
-one script and the one style that they are shipped with, by their hashes.
+The core answers them. The pages need nothing from anywhere else and work offline. Their content
+security policy allows the one script and the one style that they are shipped with, by their hashes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nexus_gateway.asyncapi import asyncapi
 from nexus_gateway.filters.method import get
 from nexus_gateway.filters.path import path
 from nexus_gateway.openapi import openapi
@@ -24,6 +25,7 @@ from nexus_gateway.route import Route, Routes
 
 if TYPE_CHECKING:
     from nexus_gateway import plan
+    from nexus_gateway.schema import Schema
 
 _HTML = "text/html; charset=utf-8"
 _RETRY = {
@@ -40,8 +42,11 @@ def contract_routes(
     version: str,
     description: str = "",
     layers: plan.Layers | None = None,
+    hub: plan.Hub | None = None,
 ) -> Routes:
     """Describe routes to their callers: `/openapi.json`, `/docs`, `/errors` and each code's page.
+
+    Where there is a hub, `/asyncapi.json` describes its sockets.
 
     Args:
         routes: what is described; join them: `routes | contract_routes(routes, ...)`.
@@ -49,22 +54,29 @@ def contract_routes(
         version: of the API.
         description: Markdown, above the routes.
         layers: those that `routes` was not wrapped in.
+        hub: the channels that `routes` is about.
 
     Raises:
         DescriptionError: the routes cannot be served.
     """
     document = openapi(routes, title=title, version=version, description=description, layers=layers)
-    written = msgspec.json.encode(document).decode()
-    described = (path("openapi.json") & get()).answer(
-        written, content_type="application/json", name="openapi"
-    )
-    return Routes(described, _page("docs", _read("docs.html")), *error_pages())
+    described = [_document("openapi", document)]
+    if hub is not None:
+        sockets = asyncapi(routes, hub, title=title, version=version, description=description)
+        described.append(_document("asyncapi", sockets))
+    return Routes(*described, _page("docs", _read("docs.html")), *error_pages())
 
 
 def error_pages() -> tuple[Route, ...]:
     """Make `/errors`, the list of codes, and a page for each of them."""
     pages = [_page(f"errors/{kind.code}", _error_page(kind)) for kind in KINDS]
     return (_page("errors", _error_list()), *pages)
+
+
+def _document(name: str, document: Schema) -> Route:
+    written = msgspec.json.encode(document).decode()
+    chain = path(f"{name}.json") & get()
+    return chain.answer(written, content_type="application/json", name=name)
 
 
 def _page(where: str, content: str) -> Route:
