@@ -80,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         eager: run a handler's first step at once instead of by the loop's next turn.
         rate_limit: of each subject on the routes that ask for a token; empty is none.
         address_limit: of each client address, before a request is looked at; empty is none.
+        realtime_sockets: sockets and streams of events that a subject may have at a time, in each
+            replica.
         log_level: the least level written.
         timeout: seconds that a request may take.
         body_bytes: bytes that a body may have.
@@ -112,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     eager: bool = False
     rate_limit: str = "100/s burst 200"
     address_limit: str = ""
+    realtime_sockets: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
     log_level: plan.Level = "info"
     timeout: Positive = 30.0
     body_bytes: Annotated[int, Meta(ge=0, le=1 << 32)] = 1 << 20

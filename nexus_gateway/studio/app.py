@@ -27,6 +27,7 @@ from nexus_gateway.keys import key_ring
 from nexus_gateway.server import Application
 from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.studio import health
+from nexus_gateway.studio.admin import routes as admin
 from nexus_gateway.studio.dashboard import routes as dashboard
 from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
@@ -45,6 +46,8 @@ from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.metrics import routes as metrics
+from nexus_gateway.studio.realtime import routes as realtime
+from nexus_gateway.studio.realtime.channels import hub_of
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
@@ -85,6 +88,7 @@ def compose(settings: Settings) -> Application:
         timeout=settings.database_timeout,
     )
     graph = graph_of(settings)
+    hub = hub_of(settings)
     cache = cache_of(settings)
     store = entity_store(database)
     nodes = GraphStore(graph)
@@ -104,13 +108,20 @@ def compose(settings: Settings) -> Application:
         health.routes(_core.__version__, dependencies)
         | metrics.routes()
         | intelligence.routes(entities, limited)
-        | knowledge_graph.routes(KnowledgeGraph(nodes), nodes, limited)
+        | knowledge_graph.routes(KnowledgeGraph(nodes, publisher=hub), nodes, limited)
         | import_routes.routes(Imports(store, now, changed=reports.forget), limited)
         | report_routes.routes(reports, later, limited)
         | type_routes.routes(Types(EngineTypes(database), now), limited)
+        | realtime.routes(limited)
+        | admin.routes(limited)
     )
     pages = contract_routes(
-        rooms, title="NEXUS", version=_core.__version__, description=DESCRIPTION, layers=layers
+        rooms,
+        title="NEXUS",
+        version=_core.__version__,
+        description=DESCRIPTION,
+        layers=layers,
+        hub=hub.plan,
     )
     return Application(
         routes=_index() | dashboard.routes() | rooms | pages,
@@ -118,6 +129,7 @@ def compose(settings: Settings) -> Application:
         tokens=ring.tokens,
         secrets=ring.secrets,
         bounds=settings.bounds(),
+        hub=hub,
         lifespan=partial(_opened, where, database, graph, cache, worker),
     )
 

@@ -1,0 +1,1 @@
+"""The hub as the studio uses it: its channels, its sockets, its controls."""

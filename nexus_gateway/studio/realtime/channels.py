@@ -1,0 +1,98 @@
+"""The channels of the studio: who may listen and publish, what is kept, what becomes of the slow.
+
+    metrics              the counters of the replica that a socket is at, twice a second
+    graph:{tenant}:*     changes of a tenant's graph            told by the knowledge graph
+    entities:{tenant}:*  changes of a tenant's entities
+    workflow:{tenant}:*  what becomes of a tenant's runs
+    room:{tenant}:*      a tenant's own, for its programs       anyone of the tenant with the scope
+    user:{sub}           what concerns one subject              heard by that subject only
+    public:*             open to every token                    anyone with a token
+
+What the rooms of the studio tell is published by the gateway itself, and by operators
+(`realtime:admin`) who repair something; nobody else may.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nexus_gateway.hub import Hub, Limits
+from nexus_gateway.terminals import namespace, who
+
+if TYPE_CHECKING:
+    from nexus_gateway import plan
+    from nexus_gateway.settings import Settings
+
+OPERATOR = "realtime:admin"
+_HOUR = 3600.0
+
+
+def namespaces() -> tuple[plan.Namespace, ...]:
+    """List the rules of all channels."""
+    return (
+        # Each replica tells its own, the newest is all that counts, and a page that has just been
+        # opened draws the last minute at once.
+        namespace(
+            "metrics",
+            subscribe=who("metrics:read"),
+            history=120,
+            history_seconds=60,
+            overflow="conflate",
+            queue=4,
+            shared=False,
+        ),
+        namespace(
+            "graph:{tenant}:*",
+            subscribe=who("knowledge-graph:read"),
+            history=1000,
+            history_seconds=_HOUR,
+        ),
+        namespace(
+            "entities:{tenant}:*",
+            subscribe=who("intelligence:read"),
+            history=1000,
+            history_seconds=_HOUR,
+        ),
+        # A client that has lost a step of a run is better told at once than left with a hole.
+        namespace(
+            "workflow:{tenant}:*",
+            subscribe=who("orchestration:read"),
+            history=1000,
+            history_seconds=_HOUR,
+            overflow="disconnect",
+        ),
+        namespace(
+            "room:{tenant}:*",
+            subscribe=who("realtime:read"),
+            publish=who("realtime:write"),
+            history=1000,
+            history_seconds=_HOUR,
+            presence=True,
+        ),
+        namespace("user:{sub}", subscribe=who(), history=200, history_seconds=24 * _HOUR),
+        namespace(
+            "public:*",
+            subscribe=who(),
+            publish=who(),
+            history=200,
+            history_seconds=_HOUR,
+            presence=True,
+            max_bytes=16 << 10,
+            rate="20/s burst 100",
+        ),
+    )
+
+
+def hub_of(settings: Settings) -> Hub:
+    """Describe the hub as the settings say; frames count in the limit that requests count in."""
+    return Hub(
+        *namespaces(),
+        limits=Limits(
+            sockets=settings.realtime_sockets,
+            messages=settings.rate_limit or None,
+            messages_name="subject",
+        ),
+        operator=OPERATOR,
+        redis_url=settings.redis_url,
+        redis_prefix=settings.redis_prefix,
+    )
