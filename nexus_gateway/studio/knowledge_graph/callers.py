@@ -35,7 +35,7 @@ def author(claims: Claims) -> Author:
     return Author(claims.tenant, claims.subject)
 
 
-async def refuse(error: Exception) -> NoReturn:
+async def refuse(error: Exception) -> NoReturn:  # noqa: C901  # one for each kind
     """Turn what the room refuses into what HTTP says."""
     match error:
         case errors.NotFound():
@@ -51,7 +51,16 @@ async def refuse(error: Exception) -> NoReturn:
             status = 422 if error.location == "body" else 400
             detail = Detail(error.location, error.field, "str", str(error))
             raise Reject("validation_error", str(error), status=status, details=[detail]) from error
-        case TooMany():
+        case errors.WriteRefused():
+            raise Reject("permission_denied", str(error)) from error
+        case errors.Unreadable():
+            detail = Detail("body", "query", "openCypher", str(error))
+            raise Reject("validation_error", str(error), status=400, details=[detail]) from error
+        case errors.TooDear():
+            limit = f"<= {error.cap:.0f}"
+            detail = Detail("body", "query", "cost", f"{error.estimate:.0f}", limit)
+            raise Reject("validation_error", str(error), status=422, details=[detail]) from error
+        case TooMany() | errors.Unevaluable():
             raise Reject("validation_error", str(error), status=422) from error
         case GraphTimeout():
             raise Reject("deadline_exceeded", str(error)) from error

@@ -6,7 +6,11 @@ GraphError
 ├── RevisionMismatch    what is stored is not what the caller expected
 ├── Moved               the node was merged into another
 ├── Dangling            edges name nodes that are not there
-└── BadQuery            a field of a query cannot be answered
+├── BadQuery            a field of a query cannot be answered
+├── Unreadable          a text is not of the part of openCypher that is answered
+├── WriteRefused        a text would change something
+├── TooDear             a query needs more than one may, by its estimate
+└── Unevaluable         a query meets values that it cannot be evaluated on
 """
 
 from __future__ import annotations
@@ -57,3 +61,29 @@ class BadQuery(GraphError):  # noqa: N818 - as above
         super().__init__(message)
         self.field = field
         self.location = location
+
+
+class Unreadable(GraphError):  # noqa: N818 - as above
+    """Say where in a text something else was expected, by line and column from 1."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(f"line {line}, column {column}: {message}")
+
+
+class WriteRefused(Unreadable):
+    """Say which clause of a text would change something."""
+
+
+class TooDear(GraphError):  # noqa: N818 - as above
+    """Say how much a query would need, and how much it may."""
+
+    def __init__(self, what: str, estimate: float, cap: float) -> None:
+        super().__init__(
+            f"by its estimate the query needs {estimate:,.0f} {what}, and may need {cap:,.0f}"
+        )
+        self.estimate = estimate
+        self.cap = cap
+
+
+class Unevaluable(GraphError):  # noqa: N818 - as above
+    """Say that a query cannot be evaluated on the values that it meets."""

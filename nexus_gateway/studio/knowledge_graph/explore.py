@@ -35,7 +35,7 @@ from nexus_gateway.studio.knowledge_graph.models import (
     Ways,
     source_of,
 )
-from nexus_gateway.studio.knowledge_graph.rows import RESERVED, own_value
+from nexus_gateway.studio.knowledge_graph.rows import NODE, own_value, property_of
 from nexus_gateway.studio.knowledge_graph.store import ROWS
 from nexus_gateway.studio.storage import cursor
 from nexus_gateway.studio.storage.errors import GraphTimeout
@@ -320,10 +320,11 @@ class Explorer:
         self, tenant: str, ids: Sequence[str], name: str, at: datetime | None
     ) -> tuple[Group, ...]:
         """Count nodes by a value, the largest first; lists and maps count as none."""
-        if name in RESERVED and name != "entity_type":
+        if name in NODE and name != "entity_type":
             raise BadQuery("group_by", f"nodes are not counted by {name!r}, only by attributes")
         if at is None:
-            counts = await self._store.grouped(tenant, ids, name)
+            kept = name if name == "entity_type" else property_of(name)
+            counts = await self._store.grouped(tenant, ids, str(kept))
         else:
             nodes = (await self._load(tenant, ids, at)).values()
             counts = Counter(

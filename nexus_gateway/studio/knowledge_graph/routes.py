@@ -22,6 +22,7 @@ from nexus_gateway import (
     post,
     put,
     query,
+    query_method,
 )
 from nexus_gateway.studio.fields import EntityId
 from nexus_gateway.studio.knowledge_graph.callers import refuse
@@ -45,7 +46,10 @@ from nexus_gateway.studio.knowledge_graph.models import (
     Walk,
 )
 from nexus_gateway.studio.knowledge_graph.node_handlers import Nodes
+from nexus_gateway.studio.knowledge_graph.query import Querying, Question
+from nexus_gateway.studio.knowledge_graph.query_handlers import Queries
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
+from nexus_gateway.studio.ndjson import NDJSON
 
 if TYPE_CHECKING:
     from nexus_gateway import Filter, Routes
@@ -59,6 +63,8 @@ EDGE = param("edge_id", EdgeId)
 room = path("api") / "knowledge-graph"
 nodes = room / "nodes"
 edges = room / "edges"
+LONGEST = 15.0
+"""Seconds that the route of queries has: more than a query may ask for, so that it says itself."""
 DOWN: Code = "database_error"
 LATE: Code = "deadline_exceeded"
 
@@ -66,10 +72,12 @@ LATE: Code = "deadline_exceeded"
 def routes(service: KnowledgeGraph, store: GraphStore, limited: Filter[()]) -> Routes:
     """List the routes of the graph; `limited` is asked of every caller once it is known."""
     explorer = Explorer(store)
+    statistics = Statistics(store)
     return (
         _nodes(Nodes(service, explorer), limited)
         | _edges(Edges(service, explorer), limited)
-        | _whole(Whole(service, explorer, Statistics(store)), limited)
+        | _whole(Whole(service, explorer, statistics), limited)
+        | _queries(Queries(Querying(store, statistics)), limited)
     ).recover(refuse)
 
 
@@ -150,4 +158,23 @@ def _whole(on: Whole, limited: Filter[()]) -> Routes:
         )
         | (room / "stats" & get() & read).then(on.stats, raises=[DOWN, LATE])
         | (room / "schema" & get() & read).then(on.schema, raises=[DOWN, LATE])
+    )
+
+
+def _queries(on: Queries, limited: Filter[()]) -> Routes:
+    either = post() | query_method()
+    accept = header("accept").optional()
+    wrong: list[Code] = ["permission_denied", "validation_error"]
+    here = room / "query" & either & auth(scope="knowledge-graph:read") & limited
+    # The same question, for those who may read what the other room keeps.
+    there = path("api") / "intelligence" / "knowledge-graph" / "query"
+    there_too = there & either & auth(scope="intelligence:read") & limited
+    return (here & accept & body(Question)).then(
+        on.query, timeout=LONGEST, streams=[NDJSON], raises=[*wrong, DOWN, LATE]
+    ) | (there_too & accept & body(Question)).then(
+        on.query,
+        name="Queries.query_of_intelligence",
+        timeout=LONGEST,
+        streams=[NDJSON],
+        raises=[*wrong, DOWN, LATE],
     )

@@ -2,6 +2,7 @@
 
 Attributes are kept whole as JSON, and those that a graph can hold (one value, or a list of one
 kind) beside it under their own names, where a query finds them. Times are microseconds since 1970.
+`updated_at` is kept as `changed_at`: one engine hides a property of that name from lists of nodes.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _PROVENANCE = (
     "valid_to",
     "created_at",
     "created_by",
-    "updated_at",
+    "changed_at",
     "updated_by",
     "revision",
 )
@@ -44,10 +45,14 @@ EDGE = ("edge_id", "key", *_PROVENANCE)
 _END = ("until", "ended", "ended_by")
 _NODE_VERSION = (*NODE, *_END)
 _EDGE_VERSION = ("edge_id", "source", "target", "edge_type", "key", *_PROVENANCE, *_END)
+_KEPT = ("id", "title", "type", "updated_at", "git_sha", "modified_by")
 RESERVED = frozenset(
-    (*_NODE_VERSION, *_EDGE_VERSION, "tenant", "owner", "subject", "version", "id", "title", "type")
+    (*_NODE_VERSION, *_EDGE_VERSION, "tenant", "owner", "subject", "version", *_KEPT)
 )
-"""Names that attributes cannot have as properties: ours, and some that an engine keeps."""
+"""Names that are not those of attributes: ours, and some that an engine keeps."""
+
+_APART = "attribute_"
+"""What stands before the name of an attribute that would be one of those."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _WIDE = 1 << 63
@@ -178,7 +183,7 @@ def _written(record: Node | Edge) -> Properties:
         "valid_to": None if record.valid_to is None else micros(record.valid_to),
         "created_at": micros(record.created_at),
         "created_by": record.created_by,
-        "updated_at": micros(record.updated_at),
+        "changed_at": micros(record.updated_at),
         "updated_by": record.updated_by,
         "revision": record.revision,
     }
@@ -209,16 +214,35 @@ def _word(value: Value) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def property_of(name: str) -> str | None:
+    """Tell under which property an attribute is kept, if a query can find it by its name.
+
+    >>> property_of("size"), property_of("version"), property_of("attribute_of"), property_of("a b")
+    ('size', 'attribute_version', 'attribute_attribute_of', None)
+    """
+    if _PLAIN.fullmatch(name) is None:
+        return None
+    return _APART + name if name in RESERVED or name.startswith(_APART) else name
+
+
+def attribute_of(name: str) -> str | None:
+    """Tell of which attribute a property is, if it is of one.
+
+    >>> attribute_of("size"), attribute_of("attribute_version"), attribute_of("tenant")
+    ('size', 'version', None)
+    """
+    return None if name in RESERVED else name.removeprefix(_APART)
+
+
 def _own(attributes: msgspec.Raw) -> Properties:
     """Take the attributes that a graph can hold."""
     whole = msgspec.json.decode(attributes, type=dict[str, object])
-    fit = ((name, value) for name, value in whole.items() if _fits(name, value))
-    return dict(list(fit)[:PROPERTIES])  # type: ignore[arg-type]  # `_fits` has looked
+    fit = ((property_of(name), value) for name, value in whole.items() if _fits(value))
+    kept = [(name, value) for name, value in fit if name is not None]
+    return dict(kept[:PROPERTIES])  # type: ignore[arg-type]  # `_fits` has looked
 
 
-def _fits(name: str, value: object) -> bool:
-    if name in RESERVED or _PLAIN.fullmatch(name) is None:
-        return False
+def _fits(value: object) -> bool:
     if isinstance(value, list):
         items = cast("list[object]", value)
         # A list of several kinds is one that Neo4j refuses.

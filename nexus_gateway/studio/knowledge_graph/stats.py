@@ -6,8 +6,9 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from nexus_gateway.studio.knowledge_graph.cypher.figures import Figures
 from nexus_gateway.studio.knowledge_graph.models import Count, EdgeKind, NodeKind, Schema, Stats
-from nexus_gateway.studio.knowledge_graph.rows import RESERVED
+from nexus_gateway.studio.knowledge_graph.rows import attribute_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +35,8 @@ FRESH = 5.0
 """Seconds that a schema is answered again without counting."""
 TENANTS = 64
 """Tenants whose schema is kept."""
+SHARE = 0.02
+"""Of the time, how much may go into counting what estimates of queries are made of."""
 
 
 class Statistics:
@@ -42,6 +45,7 @@ class Statistics:
     def __init__(self, store: GraphStore) -> None:
         self._store = store
         self._schemas: Recent[Schema] = Recent()
+        self._figures: Recent[Figures] = Recent(share=SHARE)
 
     async def stats(self, tenant: str) -> Stats:
         """Count nodes, edges and what is kept of earlier times."""
@@ -60,42 +64,61 @@ class Statistics:
         """Tell the types, their attributes and how they hang together; up to `FRESH` old."""
         return await self._schemas.get(tenant, lambda: self._schema(tenant))
 
+    async def figures(self, tenant: str) -> Figures:
+        """Tell how many there are of each type, as old as `SHARE` allows."""
+        return await self._figures.get(tenant, lambda: self._count(tenant))
+
+    async def _count(self, tenant: str) -> Figures:
+        kinds = _counts(await self._store.counted(_NODE_TYPES, tenant))
+        edges = await self._store.counted(_KINDS, tenant)
+        return Figures({one.value: one.count for one in kinds}, tuple(map(_edge_kind, edges)))
+
     async def _schema(self, tenant: str) -> Schema:
         kinds = _counts(await self._store.counted(_NODE_TYPES, tenant))
         properties: dict[str, list[Count]] = {}
         for kind, name, total in await self._store.counted(_PROPERTIES, tenant):
-            if name not in RESERVED:
-                properties.setdefault(str(kind), []).append(Count(str(name), _int(total)))
+            attribute = attribute_of(str(name))
+            if attribute is not None:
+                properties.setdefault(str(kind), []).append(Count(attribute, _int(total)))
         edges = await self._store.counted(_KINDS, tenant)
         return Schema(
             tuple(
                 NodeKind(one.value, one.count, _largest(properties.get(one.value, [])))
                 for one in kinds
             ),
-            tuple(
-                EdgeKind(str(row[0]), str(row[1]), str(row[2]), _int(row[3]))
-                for row in sorted(edges, key=lambda row: (-_int(row[3]), str(row[:3])))
-            ),
+            tuple(map(_edge_kind, sorted(edges, key=lambda row: (-_int(row[3]), str(row[:3]))))),
         )
 
 
 class Recent(Generic[T]):
-    """Answers that are given again for a while; the oldest are forgotten."""
+    """Answers that are given again for a while; the oldest are forgotten.
 
-    def __init__(self) -> None:
+    Args:
+        share: of the time, how much may go into making them; none: they are given for `FRESH`.
+    """
+
+    def __init__(self, share: float | None = None) -> None:
+        self._share = share
         self._kept: OrderedDict[str, tuple[float, T]] = OrderedDict()
 
     async def get(self, key: str, make: Callable[[], Awaitable[T]]) -> T:
         """Give what is kept, or make it."""
-        made, answer = self._kept.get(key, (0.0, None))
-        if answer is not None and time.monotonic() - made < FRESH:
+        until, answer = self._kept.get(key, (0.0, None))
+        began = time.monotonic()
+        if answer is not None and began < until:
             return answer
         answer = await make()
-        self._kept[key] = (time.monotonic(), answer)
+        now = time.monotonic()
+        fresh = FRESH if self._share is None else (now - began) / self._share
+        self._kept[key] = (now + fresh, answer)
         self._kept.move_to_end(key)
         while len(self._kept) > TENANTS:
             self._kept.popitem(last=False)
         return answer
+
+
+def _edge_kind(row: Sequence[Value]) -> EdgeKind:
+    return EdgeKind(str(row[0]), str(row[1]), str(row[2]), _int(row[3]))
 
 
 def _counts(rows: Sequence[tuple[Value, ...]]) -> tuple[Count, ...]:

@@ -45,7 +45,8 @@ _EDGES = rows.edge_columns("r", "a", "b")
 _EDGE_VERSIONS = rows.version_columns("v", edge=True)
 
 
-def _valid(name: str) -> str:
+def held(name: str) -> str:
+    """Write when something held, by what is known of it."""
     start, end = f"{name}.valid_from", f"{name}.valid_to"
     return f"({start} IS NULL OR {start} <= $at) AND ({end} IS NULL OR {end} > $at)"
 
@@ -55,13 +56,13 @@ def live(name: str) -> str:
 
     It was known then as it is now, or it was not known at all and says of itself that it held.
     """
-    known, dated = f"{name}.updated_at <= $at", f"{name}.valid_from <= $at"
-    return f"({known} OR {name}.created_at > $at AND {dated}) AND {_valid(name)}"
+    known, dated = f"{name}.changed_at <= $at", f"{name}.valid_from <= $at"
+    return f"({known} OR {name}.created_at > $at AND {dated}) AND {held(name)}"
 
 
 def past(name: str) -> str:
     """Write when a version answers for a moment: it was what was known, and held."""
-    return f"{name}.updated_at <= $at AND {name}.until > $at AND {_valid(name)}"
+    return f"{name}.changed_at <= $at AND {name}.until > $at AND {held(name)}"
 
 
 class GraphStore:
@@ -264,6 +265,12 @@ class GraphStore:
         """Answer a text of `stats.py`: counts over all that a tenant has."""
         return await self._read(text, tenant, {})
 
+    async def others(self, tenant: str, at: datetime) -> int:
+        """Count the nodes and edges that were others at a moment than they are now."""
+        text = f"MATCH (v:Version) WHERE {past('v')} RETURN count(v)"
+        found = await self._read(text, tenant, _at(at))
+        return found[0][0] if found and isinstance(found[0][0], int) else 0
+
     # --- changes ---
 
     async def apply(
@@ -315,7 +322,7 @@ class GraphStore:
         arrow = f"-[r{along(types)}]->" if way == "out" else f"<-[r{along(types)}]-"
         text = (
             f"UNWIND $ids AS id MATCH (a:Entity {{entity_id: id}}){arrow}(b:Entity)"
-            f" WHERE {live('r')} AND NOT (b.updated_at <= $at) RETURN DISTINCT id, b.entity_id"
+            f" WHERE {live('r')} AND NOT (b.changed_at <= $at) RETURN DISTINCT id, b.entity_id"
         )
         pairs |= {(str(row[0]), str(row[1])) for row in await self._read(text, tenant, names)}
         there = await self.nodes(tenant, {end for _, end in pairs}, at)

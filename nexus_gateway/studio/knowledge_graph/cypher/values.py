@@ -1,0 +1,277 @@
+"""Writes expressions anew, each with its kind; what is between two values is put in brackets."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from nexus_gateway.studio.knowledge_graph import rows
+from nexus_gateway.studio.knowledge_graph.cypher import properties, tree
+from nexus_gateway.studio.knowledge_graph.cypher.graphs import GraphWriter
+from nexus_gateway.studio.knowledge_graph.cypher.kinds import (
+    DATA,
+    EDGE,
+    NODE,
+    NULL,
+    TIME,
+    Kind,
+    called,
+    join,
+    list_of,
+    map_of,
+)
+from nexus_gateway.studio.knowledge_graph.cypher.misread import Misread
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nexus_gateway.studio.knowledge_graph.cypher.scope import Scope
+
+Written: TypeAlias = tuple[str, Kind]
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_LOGIC = frozenset(("AND", "OR", "XOR"))
+_ORDERED = frozenset(("<", "<=", ">", ">="))
+_EQUAL = frozenset(("=", "<>"))
+
+
+def moment(text: str) -> int | None:
+    """Read a time with its zone, as the graph keeps it; none where it is not one."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return None if found.tzinfo is None else rows.micros(found)
+
+
+class ValueWriter(GraphWriter):
+    """Writes expressions of one statement."""
+
+    def write(  # noqa: PLR0911  # one for each form
+        self, node: tree.Expression, scope: Scope
+    ) -> Written:
+        """Write an expression.
+
+        Raises:
+            Misread: it cannot be answered, or not by both engines alike.
+        """
+        match node:
+            case tree.Constant():
+                return self._constant(node)
+            case tree.Parameter():
+                return self.names.parameter(node.name), DATA
+            case tree.Variable():
+                known = scope.of(node)
+                return known.text, known.kind
+            case tree.Property():
+                return self._property(node, scope)
+            case tree.Index() | tree.Slice():
+                return self._part(node, scope)
+            case tree.ListOf() | tree.MapOf():
+                return self._collection(node, scope)
+            case tree.Unary():
+                return self._unary(node, scope)
+            case tree.Binary():
+                return self._binary(node, scope)
+            case tree.Case():
+                return self._case(node, scope)
+            case _:
+                return self.composed(node, scope)
+
+    def composed(self, node: tree.Expression, scope: Scope) -> Written:
+        """Write what is made of more than values: calls, lists made of lists, subqueries."""
+        raise NotImplementedError
+
+    def data(self, node: tree.Expression, scope: Scope) -> str:
+        """Write what must be plain data.
+
+        Raises:
+            Misread: it is not.
+        """
+        text, kind = self.write(node, scope)
+        if not kind.is_data:
+            refuse(node, "a value", kind)
+        return text
+
+    def fitting(self, kind: Kind, value: tree.Expression, scope: Scope) -> str:
+        """Write a value that something of a kind is compared with.
+
+        Raises:
+            Misread: the two are never equal, or not comparable.
+        """
+        if kind == TIME:
+            return self._time(value, scope)
+        text, found = self.write(value, scope)
+        if kind.is_data and found.is_data:
+            return text
+        if join(kind, found) is None or "json" in (kind.sort, found.sort):
+            refuse(value, f"what {called(kind)} can be compared with", found)
+        return text
+
+    def _time(self, value: tree.Expression, scope: Scope) -> str:
+        if isinstance(value, tree.Parameter):
+            return self.names.time(value.name)
+        if isinstance(value, tree.Constant) and isinstance(value.value, str):
+            found = moment(value.value)
+            if found is None:
+                raise Misread(value.at, "expected a time such as '2026-01-01T00:00:00Z'")
+            return self.names.constant(found)
+        text, kind = self.write(value, scope)
+        if join(TIME, kind) != TIME:
+            refuse(value, "a time, as a text or a parameter", kind)
+        return text
+
+    def _constant(self, node: tree.Constant) -> Written:
+        if node.value is None:
+            return "null", NULL
+        if isinstance(node.value, bool):
+            return str(node.value).lower(), DATA
+        return self.names.constant(node.value), DATA
+
+    # --- parts of values ---
+
+    def _property(self, node: tree.Property, scope: Scope) -> Written:
+        inner = node.of
+        if isinstance(inner, tree.Property) and inner.name == "attributes":
+            text, kind = self.write(inner.of, scope)
+            if kind in (NODE, EDGE):
+                return f"{text}.{properties.attribute(node.name, node.at)}", DATA
+        text, kind = self.write(inner, scope)
+        if kind in (NODE, EDGE):
+            return properties.read(text, kind.sort, node)
+        if kind.sort == "map" and (found := kind.field(node.name)) is not None:
+            return f"{text}.{key(node.name, node.at)}", found
+        is_map = kind.is_data and isinstance(
+            inner, tree.Parameter | tree.Variable | tree.Index | tree.MapOf | tree.Property
+        )
+        if not is_map or (isinstance(inner, tree.Property) and not _of_map(inner, scope)):
+            what = "a value that is no map" if kind.is_data else called(kind)
+            raise Misread(node.at, f"{what} has no property {node.name!r}")
+        return f"{text}.{key(node.name, node.at)}", DATA
+
+    def _part(self, node: tree.Index | tree.Slice, scope: Scope) -> Written:
+        text, kind = self.write(node.of, scope)
+        if not kind.is_data and kind.item is None:
+            raise Misread(node.at, f"{called(kind)} has no parts by number: expected a list")
+        if isinstance(node, tree.Slice):
+            ends = ["" if end is None else self.data(end, scope) for end in (node.first, node.end)]
+            return f"{text}[{'..'.join(ends)}]", kind
+        return f"{text}[{self.data(node.key, scope)}]", kind.item or DATA
+
+    def _collection(self, node: tree.ListOf | tree.MapOf, scope: Scope) -> Written:
+        if isinstance(node, tree.MapOf):
+            entries = {key(name, node.at): self.write(value, scope) for name, value in node.entries}
+            text = ", ".join(f"{name}: {value}" for name, (value, _) in entries.items())
+            return f"{{{text}}}", map_of({name: kind for name, (_, kind) in entries.items()})
+        items = [self.write(item, scope) for item in node.items]
+        kind = self.joined(node.items, [kind for _, kind in items])
+        return f"[{', '.join(text for text, _ in items)}]", list_of(kind)
+
+    # --- operators ---
+
+    def _unary(self, node: tree.Unary, scope: Scope) -> Written:
+        if node.sign in ("IS NULL", "IS NOT NULL"):
+            return f"({self.write(node.of, scope)[0]} {node.sign})", DATA
+        space = " " if node.sign == "NOT" else ""
+        return f"({node.sign}{space}{self.data(node.of, scope)})", DATA
+
+    def _binary(self, node: tree.Binary, scope: Scope) -> Written:
+        sign = node.sign
+        if sign in _EQUAL or sign in _ORDERED:
+            return self._comparison(node, scope)
+        if sign == "IN":
+            return self._within(node, scope)
+        if sign != "+":
+            left, right = self.data(node.left, scope), self.data(node.right, scope)
+            return f"({left} {sign} {right})", DATA
+        (left, one), (right, other) = self.write(node.left, scope), self.write(node.right, scope)
+        kind = DATA
+        if not (one.is_data and other.is_data):
+            item = join(one.item or one, other.item or other)
+            if item is None or (one.item is None and other.item is None):
+                refuse(node.right, f"what {called(one)} can be added to", other)
+            kind = list_of(item)
+        return f"({left} + {right})", kind
+
+    def _comparison(self, node: tree.Binary, scope: Scope) -> Written:
+        left, right = node.left, node.right
+        one, other = self._peek(left, scope), self._peek(right, scope)
+        if TIME in (one, other):
+            texts = self._time(left, scope), self._time(right, scope)
+        else:
+            texts = self.write(left, scope)[0], self.fitting(one, right, scope)
+            if not one.is_data and (node.sign in _ORDERED or one not in (NODE, EDGE)):
+                refuse(left, f"a value before {node.sign}", one)
+        return f"({texts[0]} {node.sign} {texts[1]})", DATA
+
+    def _within(self, node: tree.Binary, scope: Scope) -> Written:
+        listed, kind = self.write(node.right, scope)
+        if not kind.is_data and (kind.item is None or kind.item not in (NODE, EDGE, TIME)):
+            refuse(node.right, "a list of values, nodes or edges", kind)
+        left = self.fitting(DATA if kind.is_data else kind.item or DATA, node.left, scope)
+        return f"({left} IN {listed})", DATA
+
+    def _peek(self, node: tree.Expression, scope: Scope) -> Kind:
+        """Tell the kind of an expression without writing it; a parameter may be a time."""
+        if isinstance(node, tree.Parameter | tree.Constant):
+            return NULL if isinstance(node, tree.Constant) and node.value is None else DATA
+        return self.write(node, scope)[1]
+
+    def _case(self, node: tree.Case, scope: Scope) -> Written:
+        parts = ["CASE"]
+        if node.of is not None:
+            parts.append(self.data(node.of, scope))
+        results: list[tree.Expression] = []
+        kinds: list[Kind] = []
+        for condition, result in node.branches:
+            text, kind = self.write(result, scope)
+            parts.append(f"WHEN {self.data(condition, scope)} THEN {text}")
+            results.append(result)
+            kinds.append(kind)
+        if node.otherwise is not None:
+            text, kind = self.write(node.otherwise, scope)
+            parts.append(f"ELSE {text}")
+            results.append(node.otherwise)
+            kinds.append(kind)
+        return f"{' '.join(parts)} END", self.joined(results, kinds)
+
+    def joined(self, nodes: Sequence[tree.Expression], kinds: Sequence[Kind]) -> Kind:
+        """Tell the kind that several have together.
+
+        Raises:
+            Misread: they have none.
+        """
+        found = NULL
+        for node, kind in zip(nodes, kinds, strict=True):
+            both = join(found, kind)
+            if both is None:
+                refuse(node, f"{called(found)} as before", kind)
+            found = both
+        return found
+
+
+def refuse(node: tree.Expression, expected: str, found: Kind) -> NoReturn:
+    """Say of which kind an expression must be."""
+    raise Misread(node.at, f"expected {expected}, found {called(found)}")
+
+
+def key(name: str, at: int) -> str:
+    """Write a key of a map.
+
+    Raises:
+        Misread: it is no plain word.
+    """
+    if _KEY.fullmatch(name) is None:
+        raise Misread(at, f"expected a plain word as a map's key, found {name[:40]!r}")
+    return name
+
+
+def _of_map(node: tree.Property, scope: Scope) -> bool:
+    """Tell whether a property is one of a map of data, and not of a node or an edge."""
+    base: tree.Expression = node
+    while isinstance(base, tree.Property | tree.Index):
+        base = base.of
+    if isinstance(base, tree.Variable):
+        return scope.of(base).kind.is_data
+    return isinstance(base, tree.Parameter | tree.MapOf)
