@@ -113,7 +113,7 @@ class Ack(ServerFrame, frozen=True, tag="ack"):
     """Done. Of a subscription: the position from which messages follow.
 
     Where a position was given, `recovered` tells whether every message since is delivered, `missed`
-    of them now, or some are lost.
+    of them now, or some are lost. `subscribed` tells how the channel stands after it.
     """
 
     id: Id | None = None
@@ -122,6 +122,7 @@ class Ack(ServerFrame, frozen=True, tag="ack"):
     offset: int | None = None
     recovered: bool | None = None
     missed: int | None = None
+    subscribed: bool | None = None
 
 
 class Message(ServerFrame, frozen=True, tag="message"):
@@ -154,7 +155,7 @@ class MetricsUpdate(Message, frozen=True, tag="metrics_update"):
 
 
 class Dropped(ServerFrame, frozen=True, tag="dropped"):
-    """Back-pressure dropped `count` messages before this place."""
+    """Back-pressure dropped `count` messages before this place; 0 where nobody could count them."""
 
     channel: str
     count: int
@@ -192,16 +193,22 @@ class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
     offset: int
     data: object
     timestamp: datetime
+    key: str | None = None
+    publisher: str | None = None
 
 
 class History(ServerFrame, frozen=True, tag="history"):
-    """What a channel has kept; `recovered` where nothing is lost since the position asked for."""
+    """What a channel has kept; `recovered` where nothing is lost since the position asked for.
+
+    `offset` is the newest message's.
+    """
 
     channel: str
     epoch: str
     items: list[Kept]
     recovered: bool
     id: Id | None = None
+    offset: int | None = None
 
 
 class Error(ServerFrame, frozen=True, tag="error"):

@@ -67,6 +67,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         neo4j_url: `bolt://host:port` or `neo4j://...`; by default an embedded graph in `data_dir`.
         neo4j_user: who asks Neo4j.
         neo4j_password: of that user.
+        embeddings_url: of a provider with OpenAI's API, `https://host/v1`; by default vectors are
+            made here, without a model.
+        embeddings_model: the provider's model.
+        embeddings_key: the provider's key.
+        embeddings_batch: texts that it is sent at once.
+        embeddings_timeout: seconds that it may take.
+        search_memory: bytes that what search holds in memory may take.
         jwt_secret: the HMAC key of tokens; at least 32 bytes.
         jwt_public_key_file: a PEM file, the public key of whoever signs tokens.
         jwt_issuer: what `iss` must be.
@@ -101,6 +108,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     neo4j_url: str | None = None
     neo4j_user: str = "neo4j"
     neo4j_password: Secret | None = None
+    embeddings_url: str | None = None
+    embeddings_model: str = "text-embedding-3-small"
+    embeddings_key: Secret | None = None
+    embeddings_batch: Annotated[int, Meta(ge=1, le=2048)] = 64
+    embeddings_timeout: Positive = 10.0
+    search_memory: Annotated[int, Meta(ge=1 << 20)] = 256 << 20
     jwt_secret: Secret | None = None
     jwt_public_key_file: Path | None = None
     jwt_issuer: str | None = None
@@ -259,6 +272,8 @@ def _check_value(key: str, value: object) -> None:
         case "redis_url", str(text) if not text.startswith(("redis://", "rediss://")):
             scheme = text.split("://", 1)[0]
             raise ValueError(f"expected redis://host:port or rediss://..., found {scheme!r}")
+        case "embeddings_url", str(text) if not text.startswith(("http://", "https://")):
+            raise ValueError(f"expected http://host/v1 or https://..., found {text!r}")
         case "cors_origins", _:
             check_origins(_texts(value))
         case "jwt_secret", Secret():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import secrets
 import time
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def mint(
 ) -> str:
     """Make a JWT signed with HS256 (RFC 7519, RFC 7518 section 3.2).
 
+    Its `jti` is random, so that it can be revoked and others of the subject stay good.
+
     Args:
         secret: HMAC key, at least 32 bytes.
         subject: the claim `sub`.
@@ -51,6 +54,7 @@ def mint(
         "scopes": list(scopes),
         "iat": issued,
         "exp": issued + lifetime_seconds,
+        "jti": secrets.token_hex(8),
     }
     optional = {"tenant": tenant, "iss": issuer, "aud": audience}
     claims.update((name, value) for name, value in optional.items() if value is not None)

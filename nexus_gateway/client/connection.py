@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
 
 from nexus_gateway import frames
@@ -70,7 +70,8 @@ class Connection:
     async def run(self) -> Ending:
         """Connect, read until the end, and say how it ended."""
         try:
-            token = await fresh(self._manner.token)
+            async with asyncio.timeout(self._manner.options.connect_timeout):
+                token = await fresh(self._manner.token)
         except Exception as error:  # noqa: BLE001  # the program's own: whatever it raises, try again
             return endings.failed(RuntimeError(f"no token: {error!r}"))
         try:
@@ -78,6 +79,8 @@ class Connection:
                 socket = await self._open(token)
         except InvalidStatus as error:
             return endings.refused(error)
+        except InvalidURI as error:
+            return endings.Ending(endings.ABNORMAL, str(error), "stop")
         except (OSError, TimeoutError, WebSocketException) as error:
             return endings.failed(error)
         self._socket = socket

@@ -161,7 +161,7 @@ class Subscription:
     def dropped(self, dropped: Dropped) -> None:
         """Take it that back-pressure has dropped messages before the next one."""
         self._told = True
-        self._put(Gap(self.channel, "dropped", dropped.count))
+        self._put(Gap(self.channel, "dropped", dropped.count or None))
 
     def moved(self, event: Join | Leave) -> None:
         """Take it that somebody came or left."""

@@ -6,7 +6,7 @@ the settings, or by whoever writes another composition.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,16 +31,24 @@ from nexus_gateway.studio.admin import routes as admin
 from nexus_gateway.studio.dashboard import routes as dashboard
 from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
+from nexus_gateway.studio.intelligence.embedding.local import HashedWords
+from nexus_gateway.studio.intelligence.embedding.provider import Provider
 from nexus_gateway.studio.intelligence.importing import Imports
 from nexus_gateway.studio.intelligence.report import routes as report_routes
 from nexus_gateway.studio.intelligence.report.later import KIND as REPORT_JOBS
 from nexus_gateway.studio.intelligence.report.later import LaterReports
 from nexus_gateway.studio.intelligence.report.service import Reports
+from nexus_gateway.studio.intelligence.search import routes as search_routes
+from nexus_gateway.studio.intelligence.search.indexer import Indexer
+from nexus_gateway.studio.intelligence.search.models import Link
+from nexus_gateway.studio.intelligence.search.opening import Opening
+from nexus_gateway.studio.intelligence.search.sqlite import SqliteSearch
 from nexus_gateway.studio.intelligence.service import Entities, now
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.intelligence.types import routes as type_routes
 from nexus_gateway.studio.intelligence.types.service import Types
 from nexus_gateway.studio.intelligence.types.store import EngineTypes
+from nexus_gateway.studio.knowledge_graph import links
 from nexus_gateway.studio.knowledge_graph import routes as knowledge_graph
 from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
@@ -58,10 +66,12 @@ from nexus_gateway.studio.storage.sqlite import Database
 from nexus_gateway.studio.storage.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
     from nexus_gateway import Filter
+    from nexus_gateway.studio.intelligence.embedding.models import Embedder
+    from nexus_gateway.studio.intelligence.search.store import SearchStore
     from nexus_gateway.studio.intelligence.store import EntityStore
     from nexus_gateway.studio.storage.cache import Cache
     from nexus_gateway.studio.storage.graph import Graph
@@ -96,7 +106,16 @@ def compose(settings: Settings) -> Application:
     jobs = Jobs(database)
     later = LaterReports(reports, jobs)
     worker = Worker(jobs, {REPORT_JOBS: later.make})
-    entities = Entities(store, changed=reports.forget)
+    found = search_store(database)
+    embedder = embedder_of(settings)
+    opening = Opening(found, embedder, _Links(nodes), memory=settings.search_memory)
+    indexer = Indexer(found, embedder, opening.refresh)
+
+    async def changed(tenant: str) -> None:
+        await indexer.changed(tenant)
+        await reports.forget(tenant)
+
+    entities = Entities(store, changed=changed)
     dependencies = {
         "database": health.Dependency(database.ping),
         "graph": health.Dependency(graph.ping, required=False),
@@ -108,8 +127,9 @@ def compose(settings: Settings) -> Application:
         health.routes(_core.__version__, dependencies)
         | metrics.routes()
         | intelligence.routes(entities, limited)
+        | search_routes.routes(opening, entities, limited)
         | knowledge_graph.routes(KnowledgeGraph(nodes, publisher=hub), nodes, limited)
-        | import_routes.routes(Imports(store, now, changed=reports.forget), limited)
+        | import_routes.routes(Imports(store, now, changed=changed), limited)
         | report_routes.routes(reports, later, limited)
         | type_routes.routes(Types(EngineTypes(database), now), limited)
         | realtime.routes(limited)
@@ -130,7 +150,7 @@ def compose(settings: Settings) -> Application:
         secrets=ring.secrets,
         bounds=settings.bounds(),
         hub=hub,
-        lifespan=partial(_opened, where, database, graph, cache, worker),
+        lifespan=partial(_opened, where, database, graph, cache, embedder, worker, indexer),
     )
 
 
@@ -176,6 +196,29 @@ def entity_store(database: Database | Postgres) -> EntityStore:
     return PostgresEntities(database)
 
 
+def search_store(database: Database | Postgres) -> SearchStore:
+    """Find entities in a database of either engine."""
+    if isinstance(database, Database):
+        return SqliteSearch(database)
+    from nexus_gateway.studio.intelligence.search.postgres import PostgresSearch
+
+    return PostgresSearch(database)
+
+
+def embedder_of(settings: Settings) -> Embedder:
+    """Choose what makes vectors: a provider where it is set, or words and their parts."""
+    if settings.embeddings_url is None:
+        return HashedWords()
+    key = settings.embeddings_key
+    return Provider(
+        settings.embeddings_url,
+        settings.embeddings_model,
+        key=None if key is None else key.reveal(),
+        batch=settings.embeddings_batch,
+        timeout=settings.embeddings_timeout,
+    )
+
+
 def migrate_database(settings: Settings, direction: str, to: int | None) -> list[str]:
     """Bring the database's tables up or down, or tell how they stand; lines for people.
 
@@ -196,10 +239,31 @@ def migrate_database(settings: Settings, direction: str, to: int | None) -> list
 
 @asynccontextmanager
 async def _opened(
-    where: Path | str, database: Database | Postgres, graph: Graph, cache: Cache, worker: Worker
+    where: Path | str,
+    database: Database | Postgres,
+    graph: Graph,
+    cache: Cache,
+    embedder: Embedder,
+    *running: Worker | Indexer,
 ) -> AsyncGenerator[None]:
-    async with migrated(where, database), graph, cache, worker:
+    async with AsyncExitStack() as stack:
+        stack.callback(embedder.close)
+        for one in (migrated(where, database), graph, cache, *running):
+            await stack.enter_async_context(one)
         yield
+
+
+class _Links:
+    """What search sees of the graph."""
+
+    def __init__(self, nodes: GraphStore) -> None:
+        self._nodes = nodes
+
+    async def links(self, tenant: str, ids: Sequence[str]) -> list[Link]:
+        """Tell the edges at some entities; nobody's graph has none."""
+        if not tenant:
+            return []
+        return [Link(*edge) for edge in await links.links(self._nodes, tenant, ids)]
 
 
 def _index() -> Routes:

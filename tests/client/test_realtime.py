@@ -376,3 +376,27 @@ async def test_closing_ends_iterators_and_the_socket(hub: Hub) -> None:
     assert peer.socket.close_code == 1000
     with pytest.raises(RealtimeError, match="closed"):
         client.subscribe("d")
+
+
+async def test_an_address_that_is_none_is_not_tried_for_ever() -> None:
+    async with Realtime("not a url") as client:
+        closed = await until_closed(client)
+
+    assert "not a url" in closed.reason
+
+
+async def test_a_source_of_tokens_that_hangs_or_fails_is_asked_again(hub: Hub) -> None:
+    asked: list[int] = []
+
+    async def fresh() -> str:
+        asked.append(1)
+        if len(asked) == 1:
+            await asyncio.sleep(60)
+        if len(asked) == 2:
+            raise OSError("the issuer is away")
+        return "token"
+
+    async with hub.client(token=fresh, options=Options(connect_timeout=0.05)):
+        peer = await hub.peer()
+
+    assert (len(asked), peer.authorization) == (3, "Bearer token")

@@ -63,7 +63,10 @@ async def test_what_back_pressure_dropped_is_told_once() -> None:
     subscription.dropped(Dropped("c", 3, "e", 4))
     subscription.received(message(5))
 
-    assert await told(subscription) == [1, Gap("c", "dropped", 3), 5]
+    subscription.dropped(Dropped("c", 0, "f", 1))
+    subscription.received(message(2, "f"))
+
+    assert await told(subscription) == [1, Gap("c", "dropped", 3), 5, Gap("c", "dropped"), 2]
 
 
 async def test_a_recovery_goes_on_where_it_was_left() -> None:

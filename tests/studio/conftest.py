@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.settings import Settings
-from nexus_gateway.studio.app import compose, entity_store
+from nexus_gateway.studio.app import compose, entity_store, search_store
+from nexus_gateway.studio.intelligence.embedding.local import HashedWords
+from nexus_gateway.studio.intelligence.search.opening import Opening
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+    from nexus_gateway.studio.intelligence.search.service import Searches
+    from nexus_gateway.studio.intelligence.search.store import SearchStore
     from nexus_gateway.studio.intelligence.store import EntityStore
     from nexus_gateway.studio.storage.graph import Graph
     from nexus_gateway.studio.storage.postgres import Postgres
@@ -53,6 +57,18 @@ def store(engine: Database | Postgres) -> EntityStore:
 @pytest.fixture
 def entities(store: EntityStore) -> Entities:
     return Entities(store)
+
+
+@pytest.fixture
+def finder(engine: Database | Postgres) -> SearchStore:
+    """Find entities in each engine."""
+    return search_store(engine)
+
+
+@pytest.fixture
+def searches(finder: SearchStore) -> Searches:
+    """Search without a graph; vectors are made where a test makes them."""
+    return Opening(finder, HashedWords()).searches()
 
 
 @pytest.fixture

@@ -207,75 +207,11 @@ class Page(msgspec.Struct, frozen=True):
     next_cursor: str | None
 
 
-class Search(msgspec.Struct, frozen=True):
-    """What to search for: words, a type, and tags that must all be there.
-
-    q: all words must occur; the last may be the beginning of one.
-    """
-
-    q: Annotated[str, Meta(max_length=256)] = ""
-    type: EntityType | None = None
-    tag: list[Tag] = []
-    limit: Annotated[int, Meta(ge=1, le=100)] = 20
-    cursor: Cursor | None = None
-
-
 class Count(msgspec.Struct, frozen=True):
     """How many entities share a value."""
 
     value: str
     count: int
-
-
-class Facets(msgspec.Struct, frozen=True):
-    """How the entities that were found fall into types and tags, the largest first.
-
-    complete: whether tags were counted in all of them; in a very long list only a part is.
-    """
-
-    type: tuple[Count, ...]
-    tag: tuple[Count, ...]
-    complete: bool
-
-
-class Found(msgspec.Struct, frozen=True):
-    """The best matches.
-
-    total: how many there are on all pages.
-    facets: of all pages; given with the first.
-    """
-
-    items: tuple[Entity, ...]
-    total: int
-    facets: Facets | None
-    next_cursor: str | None
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """How many recommendations."""
-
-    limit: Annotated[int, Meta(ge=1, le=100)] = 10
-
-
-class Recommendation(msgspec.Struct, frozen=True):
-    """An entity that is like another.
-
-    score: 0 to 1, the sum of `parts`.
-    parts: what each shared tag adds; a rare tag adds more.
-    because: the shared tags, the rarest first.
-    """
-
-    entity: Entity
-    score: float
-    parts: dict[str, float]
-    because: tuple[str, ...]
-
-
-class Recommendations(msgspec.Struct, frozen=True):
-    """What is like an entity, the most alike first."""
-
-    entity_id: str
-    items: tuple[Recommendation, ...]
 
 
 class Growth(msgspec.Struct, frozen=True):

@@ -26,7 +26,6 @@ from nexus_gateway import (
     post,
     put,
     query,
-    query_method,
 )
 from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.etags import etag, expected, known
@@ -36,18 +35,14 @@ from nexus_gateway.studio.intelligence.models import (
     Batch,
     Draft,
     Entity,
-    Found,
     History,
     Imported,
     Page,
     Past,
     Patch,
-    Recommendations,
     Removal,
     Replacement,
-    Search,
     Selection,
-    Wanted,
     version_of,
 )
 from nexus_gateway.studio.ndjson import NDJSON, lines, takes
@@ -87,10 +82,6 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
         | (room / "entities:batch" & post() & write & body(Batch, max_bytes=BATCH_BYTES)).then(
             on.put_all, raises=["conflict", *wrong, down]
         )
-        | (entities / "search" & get() & read & query(Search)).then(on.search, raises=[down])
-        | (entities / "search" & query_method() & read & body(Search)).then(
-            on.search, name="Intelligence.search_by_body", raises=[down]
-        )
         | (entities / ID & get() & read & if_none_match).then(
             on.show, also=[304, 308], raises=["not_found", down]
         )
@@ -112,9 +103,6 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
         )
         | (entities / ID / "history" & get() & read & query(Past)).then(
             on.history, also=[308], raises=["not_found", down]
-        )
-        | (room / "recommendations" / ID & get() & read & query(Wanted)).then(
-            on.recommend, raises=["not_found", down]
         )
     ).recover(refuse)
 
@@ -153,10 +141,6 @@ class Intelligence:
     async def put_all(self, claims: Claims, batch: Batch) -> Imported:
         """Create or replace up to 1,000 entities, all or none."""
         return await self._service.put_all(tenant_of(claims), batch.items, by=claims.subject)
-
-    async def search(self, claims: Claims, search: Search) -> Found:
-        """Search entities by words, type and tags."""
-        return await self._service.search(tenant_of(claims), search)
 
     async def show(
         self, entity_id: str, claims: Claims, if_none_match: str | None
@@ -215,10 +199,6 @@ class Intelligence:
     async def history(self, entity_id: str, claims: Claims, past: Past) -> History:
         """List an entity's revisions, the newest first: who changed what, and when."""
         return await self._service.history(tenant_of(claims), entity_id, past)
-
-    async def recommend(self, entity_id: str, claims: Claims, wanted: Wanted) -> Recommendations:
-        """Recommend entities that share tags with one, and say why."""
-        return await self._service.recommend(tenant_of(claims), entity_id, wanted.limit)
 
 
 async def refuse(error: Exception) -> Response[None]:

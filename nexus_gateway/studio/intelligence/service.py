@@ -30,19 +30,14 @@ from nexus_gateway.studio.intelligence.models import (
     Content,
     Draft,
     Entity,
-    Found,
     History,
     Imported,
     Page,
     Past,
     Patch,
-    Recommendations,
-    Search,
     Selection,
     Stamp,
 )
-from nexus_gateway.studio.intelligence.recommend import explain, weigh
-from nexus_gateway.studio.intelligence.store import Place
 from nexus_gateway.studio.storage import cursor
 
 if TYPE_CHECKING:
@@ -52,9 +47,6 @@ if TYPE_CHECKING:
 Clock: TypeAlias = Callable[[], datetime]
 Changed: TypeAlias = Callable[[str], Awaitable[None]]
 """Is told the tenant whose entities were changed."""
-
-SEARCH_TAGS = 16
-"""Tags that one search may ask for."""
 
 
 async def nobody(tenant: str) -> None:
@@ -293,49 +285,6 @@ class Entities:
             following = page.next_cursor
             if following is None:
                 return
-
-    async def search(self, tenant: str, search: Search) -> Found:
-        """Find entities by words, type and tags, the best first.
-
-        Entities that are made while someone turns the pages do not appear on later ones.
-
-        Raises:
-            BadQuery: the cursor was not given out for this search, or too many tags are named.
-        """
-        if len(search.tag) > SEARCH_TAGS:
-            raise BadQuery("tag", f"at most {SEARCH_TAGS} tags can be searched for at once")
-        asked = ("search", tenant, search.q, search.type, search.tag)
-        if search.cursor is None:
-            ceiling, after = await self.store.last_number(tenant), None
-        else:
-            score, number, newest = _position(search.cursor, asked)
-            ceiling, after = int(newest), Place(score, int(number))
-        matches = await self.store.search(tenant, search, ceiling, after)
-        items = matches.items[: search.limit]
-        more = len(matches.items) > search.limit
-        last = items[-1][0] if more else None
-        return Found(
-            items=tuple(entity for _, entity in items),
-            total=matches.total,
-            facets=matches.facets,
-            next_cursor=cursor.write((last.score, last.number, ceiling), asked) if last else None,
-        )
-
-    async def recommend(self, tenant: str, entity_id: str, limit: int) -> Recommendations:
-        """Find entities that share tags with one, those that share rare tags first.
-
-        Raises:
-            NotFound: there is no such entity.
-        """
-        try:
-            entity = await self.get(tenant, entity_id)
-        except Moved as moved:
-            entity = await self.get(tenant, moved.entity_id)
-        entity_id = entity.entity_id
-        count = (await self.store.totals(tenant)).entities
-        weights = weigh(await self.store.tag_totals(tenant, entity.tags), count)
-        others = await self.store.sharing(tenant, weights, entity_id, limit)
-        return Recommendations(entity_id, tuple(explain(other, weights) for other in others))
 
     async def _edit(
         self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp

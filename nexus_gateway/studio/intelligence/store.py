@@ -1,4 +1,4 @@
-"""What intelligence needs of storage. `sqlite.store` implements it; every call is one tenant's."""
+"""What intelligence needs of storage, whichever engine it is; every call is one tenant's."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
-from nexus_gateway.studio.intelligence.models import Entity, Facets
+from nexus_gateway.studio.intelligence.models import Entity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.errors import EntityError
     from nexus_gateway.studio.intelligence.models import (
         Count,
         Outcome,
-        Search,
         Selection,
         Stamp,
         Totals,
@@ -27,21 +26,6 @@ Edit: TypeAlias = Callable[[Entity | None], Entity | None]
 
 It is pure: it runs inside the transaction, on any thread, and what it raises undoes everything.
 """
-
-
-class Place(msgspec.Struct, frozen=True):
-    """An entity's place in a search: the best score is the least; `number` is its age."""
-
-    score: float
-    number: int
-
-
-class Matches(msgspec.Struct, frozen=True):
-    """What a search found: a page, and figures of all pages (facets with the first only)."""
-
-    items: tuple[tuple[Place, Entity], ...]
-    total: int
-    facets: Facets | None
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -108,26 +92,6 @@ class EntityStore(Protocol):
 
     async def newest(self, tenant: str, limit: int) -> list[Entity]:
         """Load the entities that were made last, the newest first."""
-        ...
-
-    async def last_number(self, tenant: str) -> int:
-        """Tell the number of the entity that was made last; 0 where there is none."""
-        ...
-
-    async def search(
-        self, tenant: str, search: Search, ceiling: int, after: Place | None
-    ) -> Matches:
-        """Search entities numbered up to `ceiling`, going on after a place; the best first."""
-        ...
-
-    async def tag_totals(self, tenant: str, tags: Sequence[str]) -> dict[str, int]:
-        """Tell how many entities have each of the tags."""
-        ...
-
-    async def sharing(
-        self, tenant: str, weights: Mapping[str, float], excluded: str, limit: int
-    ) -> list[Entity]:
-        """Load the entities whose shared tags weigh most together, but for the excluded id."""
         ...
 
     async def totals(self, tenant: str) -> Totals:

@@ -57,7 +57,7 @@ def test_an_import_tells_what_became_of_it(alice: Caller) -> None:
         "types": 1,
         "tags": 2,
     }
-    assert ids(alice.get(f"{ENTITIES}/search?q=e2499")) == ["e2499"]
+    assert ids(alice.get(f"{ENTITIES}/search?q=e2499&mode=text")) == ["e2499"]
     assert document(alice.get(f"{ENTITIES}/e7"))["created_by"] == "alice"
 
 

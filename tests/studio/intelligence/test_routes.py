@@ -185,34 +185,6 @@ def test_a_batch_with_one_wrong_entity_keeps_none(alice: Caller) -> None:
     assert ids(alice.get(ENTITIES)) == []
 
 
-def test_search_by_get_and_by_query_find_the_same(alice: Caller) -> None:
-    entity = tool("a", name="Hammer", tags=["steel", "hand"])
-    alice.post(f"{ENTITIES}:batch", {"items": [entity, tool("b", name="Hammock")]})
-
-    by_get = alice.get(f"{ENTITIES}/search?q=hamm&tag=steel&tag=hand&type=tool")
-    by_query = alice.send(
-        request(f"QUERY {ENTITIES}/search").json({"q": "hamm", "tag": ["steel", "hand"]})
-    )
-
-    assert ids(by_get) == ids(by_query) == ["a"]
-    assert document(by_get)["facets"] == {
-        "type": [{"value": "tool", "count": 1}],
-        "tag": [{"value": "hand", "count": 1}, {"value": "steel", "count": 1}],
-        "complete": True,
-    }
-
-
-def test_recommendations_say_why(alice: Caller) -> None:
-    entities = [tool("a", tags=["x", "y"]), tool("b", tags=["x", "y"]), tool("c", tags=["y"])]
-    alice.post(f"{ENTITIES}:batch", {"items": entities})
-
-    answer = alice.get(f"{ROOM}/recommendations/a?limit=1")
-
-    items = msgspec.convert(document(answer)["items"], list[dict[str, object]])
-    assert [item["because"] for item in items] == [["x", "y"]]
-    assert items[0]["score"] == pytest.approx(1.0)
-
-
 def test_the_report_has_all_sections(alice: Caller) -> None:
     alice.post(ENTITIES, tool("a", tags=["x"]))
 

@@ -22,7 +22,6 @@ from nexus_gateway.studio.intelligence.models import (
     Entity,
     Patch,
     Report,
-    Search,
     Selection,
     Window,
     version_of,
@@ -129,14 +128,13 @@ async def test_patch_with_null_empties(entities: Entities) -> None:
     assert (changed.name, changed.tags, bytes(changed.attributes)) == (None, (), b"{}")
 
 
-async def test_a_deleted_entity_is_gone_from_lists_searches_and_totals(entities: Entities) -> None:
+async def test_a_deleted_entity_is_gone_from_lists_and_totals(entities: Entities) -> None:
     await fill(entities, draft("a", "x", text="needle"), draft("b", "x"))
 
     await entities.remove("", "a", ANY)
 
     report = await report_of(entities, "", Window())
     assert ids((await entities.page("", Selection())).items) == ["b"]
-    assert (await entities.search("", Search(q="needle"))).total == 0
     assert report.by_tag is not None
     assert [(count.value, count.count) for count in report.by_tag] == [("x", 1)]
 
@@ -211,8 +209,6 @@ async def test_tenants_never_see_each_other(entities: Entities) -> None:
     with pytest.raises(NotFound):
         await entities.get("two", "b")
     assert ids((await entities.page("two", Selection(tag="x"))).items) == ["a"]
-    assert (await entities.search("two", Search(q="needle"))).total == 0
-    assert (await entities.recommend("two", "a", 10)).items == ()
     report = await report_of(entities, "two", Window())
     assert report.totals is not None
     assert (report.totals.entities, report.totals.tags) == (1, 2)
@@ -264,39 +260,6 @@ async def test_a_list_is_narrowed_by_type_and_tag(entities: Entities) -> None:
     assert (ids(by_type.items), ids(by_tag.items)) == (["b", "c"], ["a", "b"])
     assert ids(by_both.items) == ["b"]
     assert by_both.next_cursor is None
-
-
-# --- recommendations ---
-
-
-async def test_a_rare_shared_tag_counts_more_than_a_common_one(entities: Entities) -> None:
-    await fill(
-        entities,
-        draft("a", "common", "rare"),
-        draft("b", "common"),
-        draft("c", "rare"),
-        *(draft(f"d{number}", "common") for number in range(20)),
-        draft("e", "else"),
-    )
-
-    found = (await entities.recommend("", "a", 3)).items
-
-    assert found[0].entity.entity_id == "c"
-    assert found[0].because == ("rare",)
-    assert found[0].score > found[1].score
-    assert found[0].score == pytest.approx(sum(found[0].parts.values()))
-    assert len(found) == 3
-
-
-async def test_an_entity_without_tags_has_no_recommendations(entities: Entities) -> None:
-    await fill(entities, draft("a"), draft("b"))
-
-    assert (await entities.recommend("", "a", 3)).items == ()
-
-
-async def test_recommendations_of_an_unknown_entity_are_refused(entities: Entities) -> None:
-    with pytest.raises(NotFound):
-        await entities.recommend("", "a", 3)
 
 
 # --- the report ---

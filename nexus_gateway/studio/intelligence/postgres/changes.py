@@ -117,6 +117,7 @@ class Job:
         await self._check_aliases(None, restored)
         await rows.insert_numbered(self._session, self._tenant, number, restored)
         await rows.index(self._session, self._tenant, {entity_id: number}, [restored])
+        await rows.renew(self._session, self._tenant, [number])
         await rows.count(self._session, self._tenant, Counter(restored.tags))
         return restored
 
@@ -231,6 +232,8 @@ class Job:
         if gone:
             await self._erase(gone)
         await rows.index(self._session, self._tenant, numbers, [*made, *kept])
+        renewed = [numbers[one.entity_id] for one in (*made, *kept)]
+        await rows.renew(self._session, self._tenant, renewed)
         totals = Counter(tag for entity in (*made, *kept) for tag in entity.tags)
         old = [*(one.entity_id for one in kept), *gone]
         totals.subtract(tag for key in old for tag in self._stored[key].tags)
@@ -239,4 +242,5 @@ class Job:
     async def _erase(self, ids: Sequence[str]) -> None:
         numbers = [self._numbers[key] for key in ids]
         await rows.unindex(self._session, numbers)
+        await rows.retire(self._session, numbers)
         await self._session.execute("DELETE FROM entity WHERE number = ANY($1)", numbers)

@@ -26,13 +26,6 @@ GET = " ".join((SELECT, "WHERE tenant = $1 AND entity_id = $2"))
 _LOCK = " ".join(
     (SELECT, "WHERE tenant = $1 AND entity_id = ANY($2) ORDER BY entity_id FOR UPDATE")
 )
-_NUMBERED = " ".join(
-    (
-        SELECT,
-        "JOIN unnest($1::bigint[]) WITH ORDINALITY AS wanted(number, place) USING (number)",
-        "ORDER BY wanted.place",
-    )
-)
 _INSERT = """
     INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,
         updated_at, revision, aliases, source, created_by, updated_by, words)
@@ -88,6 +81,16 @@ _ADD_TOTALS = """
     ON CONFLICT (tenant, tag) DO UPDATE SET total = tag_total.total + excluded.total
 """
 _DELETE_TOTALS = "DELETE FROM tag_total WHERE tenant = $1 AND tag = ANY($2) AND total = 0"
+_RENEW = """
+    INSERT INTO entity_vector (tenant, number)
+    SELECT $1, number FROM unnest($2::bigint[]) AS given(number)
+    ON CONFLICT (number) DO UPDATE SET version = excluded.version, model = NULL, vector = NULL
+"""
+_RETIRE = """
+    UPDATE entity_vector
+    SET version = pg_current_xact_id()::text::bigint, model = NULL, vector = ''
+    WHERE number = ANY($1)
+"""
 _HISTORY = " ".join(
     (
         "SELECT * FROM (SELECT",
@@ -104,12 +107,6 @@ HISTORY = " ".join(
         "WHERE (number, revision) <= ($3, $4) ORDER BY number DESC, revision DESC LIMIT $5",
     )
 )
-
-
-async def numbered(session: Session, numbers: Iterable[int]) -> list[tuple[int, Entity]]:
-    """Load entities by number, in the order of the numbers."""
-    rows = await session.fetch(_NUMBERED, list(numbers))
-    return [(row[0], entity_of(tuple(row))) for row in rows]
 
 
 async def lock(session: Session, tenant: str, ids: Iterable[str]) -> dict[str, tuple[int, Entity]]:
@@ -188,6 +185,17 @@ async def index(
         kept = await session.fetch(_INSERT_ALIASES, tenant, *zip(*pairs, strict=True))
         if len(kept) < len(pairs):
             raise Raced
+
+
+async def renew(session: Session, tenant: str, numbers: Sequence[int]) -> None:
+    """Let search hear of entities that are new or changed."""
+    if numbers:
+        await session.execute(_RENEW, tenant, numbers)
+
+
+async def retire(session: Session, numbers: Sequence[int]) -> None:
+    """Let search hear of entities that are gone."""
+    await session.execute(_RETIRE, numbers)
 
 
 async def count(session: Session, tenant: str, totals: Counter[str]) -> None:

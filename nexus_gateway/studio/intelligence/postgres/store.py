@@ -6,31 +6,27 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nexus_gateway.studio.intelligence.models import Count, Totals
 from nexus_gateway.studio.intelligence.postgres.changes import Job
-from nexus_gateway.studio.intelligence.postgres.rows import GET, HISTORY, numbered
-from nexus_gateway.studio.intelligence.postgres.search import find, plain
+from nexus_gateway.studio.intelligence.postgres.rows import GET, HISTORY
+from nexus_gateway.studio.intelligence.postgres.words import plain
 from nexus_gateway.studio.intelligence.sqlite.history import ENDLESS
 from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of
 from nexus_gateway.studio.intelligence.store import Archived
 from nexus_gateway.studio.intelligence.types.schema import Schemas
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from nexus_gateway.studio.intelligence.errors import EntityError
     from nexus_gateway.studio.intelligence.models import (
         Entity,
         Outcome,
-        Search,
         Selection,
         Stamp,
     )
-    from nexus_gateway.studio.intelligence.store import Edit, Matches, Place
+    from nexus_gateway.studio.intelligence.store import Edit
     from nexus_gateway.studio.storage.postgres import Postgres, Session
 
 T = TypeVar("T")
-
-CANDIDATES = 20_000
-"""Shared tags that recommendations look at, the rarest first."""
 
 _PAGE = " ".join((SELECT, "WHERE entity.tenant = $1 AND entity.number > $2"))
 _PAGE_BY_TAG = " ".join(
@@ -48,22 +44,6 @@ _OWNER = (
     " WHERE entity_alias.tenant = $1 AND entity_alias.alias = $2"
 )
 _NEWEST = " ".join((SELECT, "WHERE tenant = $1 ORDER BY number DESC LIMIT $2"))
-_SHARING = f"""
-    SELECT candidate.number, sum(candidate.weight) AS score
-    FROM (
-        SELECT shared.number, own.weight
-        FROM unnest($2::text[], $3::float8[]) WITH ORDINALITY AS own(tag, weight, place)
-        CROSS JOIN LATERAL (
-            SELECT number FROM entity_tag
-            WHERE entity_tag.tenant = $1 AND entity_tag.tag = own.tag LIMIT {CANDIDATES}
-        ) AS shared
-        ORDER BY own.place LIMIT {CANDIDATES}
-    ) AS candidate
-    WHERE candidate.number <> (SELECT number FROM entity WHERE tenant = $1 AND entity_id = $4)
-    GROUP BY candidate.number
-    ORDER BY score DESC, candidate.number
-    LIMIT $5
-"""  # noqa: S608 - a figure of ours
 _TOTALS = (
     "SELECT (SELECT count(*) FROM entity WHERE tenant = $1),"
     " (SELECT count(DISTINCT entity_type) FROM entity WHERE tenant = $1),"
@@ -143,39 +123,6 @@ class PostgresEntities:
         """Load the entities that were made last, the newest first."""
         rows = await self._database.fetch(_NEWEST, tenant, limit)
         return [entity_of(tuple(row)) for row in rows]
-
-    async def last_number(self, tenant: str) -> int:
-        """Tell the number of the entity that was made last; 0 where there is none."""
-        statement = "SELECT coalesce(max(number), 0) FROM entity WHERE tenant = $1"
-        return int((await self._database.fetch(statement, tenant))[0][0])
-
-    async def search(
-        self, tenant: str, search: Search, ceiling: int, after: Place | None
-    ) -> Matches:
-        """Search entities numbered up to `ceiling`, going on after a place; the best first."""
-        return await self._database.read(
-            lambda session: find(session, tenant, search, ceiling, after)
-        )
-
-    async def tag_totals(self, tenant: str, tags: Sequence[str]) -> dict[str, int]:
-        """Tell how many entities have each of the tags."""
-        statement = "SELECT tag, total FROM tag_total WHERE tenant = $1 AND tag = ANY($2)"
-        rows = await self._database.fetch(statement, tenant, list(tags))
-        return {row[0]: row[1] for row in rows}
-
-    async def sharing(
-        self, tenant: str, weights: Mapping[str, float], excluded: str, limit: int
-    ) -> list[Entity]:
-        """Load the entities whose shared tags weigh most together, but for the excluded id."""
-        heaviest_first = sorted(weights.items(), key=lambda item: -item[1])
-        tags = [tag for tag, _ in heaviest_first]
-        figures = [weight for _, weight in heaviest_first]
-
-        async def job(session: Session) -> list[Entity]:
-            rows = await session.fetch(_SHARING, tenant, tags, figures, excluded, limit)
-            return [entity for _, entity in await numbered(session, [row[0] for row in rows])]
-
-        return await self._database.read(job)
 
     async def totals(self, tenant: str) -> Totals:
         """Count entities, types and tags."""

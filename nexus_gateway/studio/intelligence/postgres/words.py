@@ -52,10 +52,12 @@ def vector(entity: Entity) -> str:
     return " ".join(f"'{word}':{','.join(found)}" for word, found in places.items())
 
 
-def question(text: str) -> str | None:
+def question(text: str, *, weights: str = "") -> str | None:
     """Write a search as a `tsquery`: every word is needed, the last as a beginning.
 
     None where there is no letter and no digit in it.
+
+    weights: of those places only, as `vector` gives them.
 
     >>> question("python3 AND x:Y")
     "'python3' & 'and' & ('x' <-> 'y':*)"
@@ -63,8 +65,8 @@ def question(text: str) -> str | None:
     phrases = [phrase for word in text.split() if (phrase := cut(word))][:WORDS]
     if not phrases:
         return None
-    quoted = [[f"'{word}'" for word in phrase] for phrase in phrases]
-    quoted[-1][-1] += ":*"
+    quoted = [[f"'{word}'{weights and f':{weights}'}" for word in phrase] for phrase in phrases]
+    quoted[-1][-1] += "*" if weights else ":*"
     return " & ".join(
         phrase[0] if len(phrase) == 1 else f"({' <-> '.join(phrase)})" for phrase in quoted
     )
@@ -93,3 +95,12 @@ def _texts(value: object) -> Iterable[str]:
     elif isinstance(value, list):
         for item in cast("list[object]", value):
             yield from _texts(item)
+
+
+def plain(text: str) -> str:
+    r"""Replace what PostgreSQL takes in no text by what none of ours has, so that nothing is found.
+
+    >>> plain("a\\0")
+    'a\\x01'
+    """
+    return text.replace("\0", "\1")

@@ -1,7 +1,7 @@
 """Changes of entities as jobs of the writer: read, edit, check against the type, write back.
 
 A job knows its tenant, its stamp and the schemas of the types that it meets; what it leaves behind
-for the totals of tags is written once at its end.
+for the totals of tags and for search is written once at its end.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Job:
         self._schemas = schemas
         self._types: dict[str, Compiled | None] = {}
         self._tags: Counter[str] = Counter()
+        self._renewed: dict[int, bool] = {}
 
     def change(
         self, edits: Sequence[tuple[str, Edit]]
@@ -102,6 +103,7 @@ class Job:
             if problems:
                 results[position] = AttributesRefused(entity.entity_type, problems)
                 continue
+            self._renewed[number + len(plain)] = True
             plain.append((number + len(plain), entity))
             self._tags.update(entity.tags)
             results[position] = Outcome(entity.entity_id, "created", 1)
@@ -128,6 +130,7 @@ class Job:
         self._check_aliases(number, entity)
         restored = following(entity, self._stamp)
         writes.insert(self._connection, self._tenant, [(number, restored)])
+        self._renewed[number] = True
         self._tags.update(restored.tags)
         self._finish()
         return restored
@@ -139,6 +142,7 @@ class Job:
         edit(entity)
         if row is not None and entity is not None:
             writes.erase(self._connection, row[0])
+            self._renewed[row[0]] = False
             self._tags.subtract(entity.tags)
             self._finish()
         past = self._connection.execute(
@@ -161,7 +165,9 @@ class Job:
             assert after is not None  # noqa: S101 - `after is before` otherwise
             number = writes.next_number(self._connection)
             writes.insert(self._connection, self._tenant, [(number, after)])
+            self._renewed[number] = True
             return before, after
+        self._renewed[row[0]] = after is not None
         self._tags.subtract(before.tags)
         if after is None:
             writes.bury(self._connection, row[0], self._stamp)
@@ -235,6 +241,10 @@ class Job:
     def _finish(self) -> None:
         writes.count(self._connection, self._tenant, self._tags)
         self._tags.clear()
+        if self._renewed:
+            version = writes.next_version(self._connection, self._tenant)
+            writes.renew(self._connection, self._tenant, version, self._renewed)
+            self._renewed.clear()
 
 
 def resolve(connection: sqlite3.Connection, tenant: str, alias: str) -> str | None:

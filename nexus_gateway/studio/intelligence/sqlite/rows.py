@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from nexus_gateway.studio.intelligence.models import Entity
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
 
 Row: TypeAlias = (
     "tuple[int, str, str, str | None, str, str, int, int, int, str, str | None, str, str]"
@@ -28,15 +24,6 @@ COLUMNS = (
 )
 SELECT = " ".join(("SELECT", COLUMNS, "FROM entity"))
 GET = " ".join((SELECT, "WHERE tenant = ? AND entity_id = ?"))
-_NUMBERED = " ".join(
-    (SELECT, "JOIN json_each(?) AS wanted ON entity.number = wanted.value ORDER BY wanted.key")
-)
-
-
-def numbered(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[tuple[int, Entity]]:
-    """Load entities by number, in the order of the numbers."""
-    rows = connection.execute(_NUMBERED, (_encode(list(numbers)).decode(),))
-    return [(row[0], entity_of(row)) for row in rows]
 
 
 def entity_of(row: Row) -> Entity:

@@ -1,12 +1,10 @@
-"""The `EntityStore` in SQLite: a table, one row per tag, and FTS5 over the words."""
+"""The `EntityStore` in SQLite: a table, one row per tag; `search.sqlite` finds them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
-
-from nexus_gateway.studio.intelligence.models import Count, Entity, Facets, Totals
+from nexus_gateway.studio.intelligence.models import Count, Entity, Totals
 from nexus_gateway.studio.intelligence.sqlite.changes import Job, resolve
 from nexus_gateway.studio.intelligence.sqlite.history import past
 from nexus_gateway.studio.intelligence.sqlite.rows import (
@@ -14,33 +12,19 @@ from nexus_gateway.studio.intelligence.sqlite.rows import (
     GET,
     SELECT,
     entity_of,
-    numbered,
 )
-from nexus_gateway.studio.intelligence.sqlite.search import (
-    FACETED,
-    FACETS,
-    find,
-    match_expression,
-    search_statement,
-)
-from nexus_gateway.studio.intelligence.store import Archived, Matches
 from nexus_gateway.studio.intelligence.types.schema import Schemas
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from nexus_gateway.studio.intelligence.errors import EntityError
-    from nexus_gateway.studio.intelligence.models import Outcome, Search, Selection, Stamp
-    from nexus_gateway.studio.intelligence.store import Edit, Place
+    from nexus_gateway.studio.intelligence.models import Outcome, Selection, Stamp
+    from nexus_gateway.studio.intelligence.store import Archived, Edit
     from nexus_gateway.studio.storage.sqlite import Database
 
 T = TypeVar("T")
-
-CANDIDATES = 20_000
-"""Shared tags that recommendations look at, the rarest first."""
-
-_encode = msgspec.json.Encoder().encode
 
 _PAGE = " ".join((SELECT, "WHERE entity.tenant = :tenant AND entity.number > :after"))
 _PAGE_BY_TAG = " ".join(
@@ -53,22 +37,6 @@ _PAGE_BY_TAG = " ".join(
         ),
     )
 )
-_SHARING = """
-    SELECT candidate.number, sum(candidate.weight) AS score
-    FROM (
-        SELECT entity_tag.number AS number, json_extract(own.value, '$[1]') AS weight
-        FROM json_each(:weights) AS own
-        CROSS JOIN entity_tag ON entity_tag.tenant = :tenant
-            AND entity_tag.tag = json_extract(own.value, '$[0]')
-        LIMIT :candidates
-    ) AS candidate
-    WHERE candidate.number <> (
-        SELECT number FROM entity WHERE tenant = :tenant AND entity_id = :excluded
-    )
-    GROUP BY candidate.number
-    ORDER BY score DESC, candidate.number
-    LIMIT :limit
-"""
 
 
 class SqliteEntities:
@@ -150,68 +118,6 @@ class SqliteEntities:
                 entity_of(row) for row in connection.execute(statement, (tenant, limit))
             ]
         )
-
-    async def last_number(self, tenant: str) -> int:
-        """Tell the number of the entity that was made last; 0 where there is none."""
-        statement = "SELECT coalesce(max(number), 0) FROM entity WHERE tenant = ?"
-        return await self._database.read(
-            lambda connection: int(connection.execute(statement, (tenant,)).fetchone()[0])
-        )
-
-    async def search(
-        self, tenant: str, search: Search, ceiling: int, after: Place | None
-    ) -> Matches:
-        """Search entities numbered up to `ceiling`, going on after a place; the best first."""
-        words = match_expression(search.q)
-        statement = search_statement(search, first=after is None)
-        names: dict[str, str | int | float | None] = {
-            "tenant": tenant,
-            "type": search.type,
-            "words": words,
-            "exact": search.q.strip(),
-            "ceiling": ceiling,
-            "limit": search.limit + 1,
-            "facets": FACETS,
-            "faceted": FACETED,
-            "score": None if after is None else after.score,
-            "number": None if after is None else after.number,
-            **{f"tag{index}": tag for index, tag in enumerate(search.tag)},
-        }
-        if search.q and words is None:
-            return Matches((), 0, None if after else Facets((), (), complete=True))
-        return await self._database.read(
-            lambda connection: find(connection, statement, names, first=after is None)
-        )
-
-    async def tag_totals(self, tenant: str, tags: Sequence[str]) -> dict[str, int]:
-        """Tell how many entities have each of the tags."""
-        statement = (
-            "SELECT tag_total.tag, tag_total.total FROM json_each(?) AS wanted"
-            " CROSS JOIN tag_total ON tag_total.tenant = ? AND tag_total.tag = wanted.value"
-        )
-        names = (_encode(tags).decode(), tenant)
-        return await self._database.read(
-            lambda connection: dict(connection.execute(statement, names).fetchall())
-        )
-
-    async def sharing(
-        self, tenant: str, weights: Mapping[str, float], excluded: str, limit: int
-    ) -> list[Entity]:
-        """Load the entities whose shared tags weigh most together, but for the excluded id."""
-        heaviest_first = sorted(weights.items(), key=lambda item: -item[1])
-        names = {
-            "tenant": tenant,
-            "weights": _encode(heaviest_first).decode(),
-            "candidates": CANDIDATES,
-            "excluded": excluded,
-            "limit": limit,
-        }
-
-        def job(connection: sqlite3.Connection) -> list[Entity]:
-            numbers = [row[0] for row in connection.execute(_SHARING, names)]
-            return [entity for _, entity in numbered(connection, numbers)]
-
-        return await self._database.read(job)
 
     async def totals(self, tenant: str) -> Totals:
         """Count entities, types and tags."""

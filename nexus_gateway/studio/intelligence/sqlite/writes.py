@@ -15,7 +15,7 @@ from nexus_gateway.studio.intelligence.sqlite.rows import micros
 if TYPE_CHECKING:
     import sqlite3
     from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity, Stamp
 
@@ -44,6 +44,11 @@ _ADD_TOTAL = (
 )
 _DELETE_TOTAL = "DELETE FROM tag_total WHERE tenant = ? AND tag = ? AND total = 0"
 _INSERT_TEXT = "INSERT INTO entity_text (rowid, entity_id, name, tags, body) VALUES (?, ?, ?, ?, ?)"
+_RENEW = (
+    "INSERT INTO entity_vector (number, tenant, version) VALUES (?, ?, ?)"
+    " ON CONFLICT (number) DO UPDATE SET version = excluded.version, model = NULL, vector = ?"
+)
+_VERSION = "SELECT coalesce(max(version), 0) + 1 FROM entity_vector WHERE tenant = ?"
 _UNINDEX = (
     "DELETE FROM entity_text WHERE rowid = ?",
     "DELETE FROM entity_tag WHERE number = ?",
@@ -70,6 +75,21 @@ def next_number(connection: sqlite3.Connection) -> int:
     statement = "SELECT seq FROM sqlite_sequence WHERE name = 'entity'"
     row = connection.execute(statement).fetchone()
     return 1 if row is None else int(row[0]) + 1
+
+
+def next_version(connection: sqlite3.Connection, tenant: str) -> int:
+    """Tell the version of what a transaction changes for search."""
+    return int(connection.execute(_VERSION, (tenant,)).fetchone()[0])
+
+
+def renew(
+    connection: sqlite3.Connection, tenant: str, version: int, changed: Mapping[int, bool]
+) -> None:
+    """Let search hear of entities by number: of those that are there, and that others are gone."""
+    values = [
+        (number, tenant, version, None if there else b"") for number, there in changed.items()
+    ]
+    connection.executemany(_RENEW, values)
 
 
 def insert(connection: sqlite3.Connection, tenant: str, entities: Sequence[Numbered]) -> None:
