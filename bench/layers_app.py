@@ -31,7 +31,7 @@ from nexus_gateway.server import Application, serve
 from nexus_gateway.settings import Settings, load
 from nexus_gateway.studio.app import compose, database_path
 from nexus_gateway.studio.intelligence import routes as intelligence
-from nexus_gateway.studio.intelligence.models import Entity
+from nexus_gateway.studio.intelligence.models import Entity, Stamp
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.storage.sqlite import Database
@@ -76,9 +76,10 @@ class KeptEntities(SqliteEntities):
         return self._kept.get(tenant + entity_id)
 
     async def change(
-        self, tenant: str, edits: Sequence[tuple[str, Edit]]
+        self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
     ) -> list[tuple[Entity | None, Entity | None]]:
         """Apply each edit, and keep its outcome while there is room."""
+        del stamp
         changes: list[tuple[Entity | None, Entity | None]] = []
         for entity_id, edit in edits:
             before = self._kept.get(tenant + entity_id)

@@ -51,6 +51,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag="measurement", 
         cpu_us: user and system time of the server's processes per request, microseconds.
         thread_us: the same by thread name.
         load_cpu: processors that wrk used; at 1.0 the load, not the server, is the limit.
+        database_us: the same of the PostgreSQL behind the server, where there is one.
         other_cpu: processors that everything else on the machine used meanwhile.
         steal: share of a processor that neighbours of the virtual machine took.
         slow_ms: how slow the machine was (see `processes.slowness`).
@@ -78,6 +79,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, tag="measurement", 
     other_cpu: float
     steal: float
     slow_ms: float
+    database_us: float = 0.0
 
 
 def wrk(
@@ -137,6 +139,8 @@ class Usage:
         self._processes = server.processes()
         self._server = processes.cpu_seconds(self._processes)
         self._threads = processes.thread_seconds(self._processes)
+        self._behind = server.of_database()
+        self._database = processes.cpu_seconds(self._behind)
         self._machine = processes.machine()
         self._load_seconds = load_seconds
         self._load = load_seconds()
@@ -148,12 +152,14 @@ class Usage:
         now: Machine = processes.machine()
         load = self._load_seconds() - self._load
         self.server = processes.cpu_seconds(self._processes) - self._server
+        self.database = processes.cpu_seconds(self._behind) - self._database
         self.threads = {
             name: seconds - self._threads.get(name, 0.0)
             for name, seconds in processes.thread_seconds(self._processes).items()
         }
         self.load_cpu = round(load / wall, 2)
-        self.other_cpu = round((now.busy - self._machine.busy - self.server - load) / wall, 2)
+        known = self.server + self.database + load
+        self.other_cpu = round((now.busy - self._machine.busy - known) / wall, 2)
         self.steal = round((now.steal - self._machine.steal) / wall, 3)
         self.slow = max(self._slow, processes.slowness())
 
@@ -209,4 +215,5 @@ def measure(
         other_cpu=usage.other_cpu,
         steal=usage.steal,
         slow_ms=usage.slow,
+        database_us=round(usage.database * per_request, 3),
     )

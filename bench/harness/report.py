@@ -91,9 +91,11 @@ def _scenario(results: Results, scenario: Scenario, connections: int) -> str:
     references = [name for name in scenario.references if name in measured]
     header = ["server", "req/s", *(f"x {name}" for name in references), "CPU us/req"]
     header += [*(f"CPU x {name}" for name in references), "p50 ms", "p95", "p99", "max", "errors"]
+    behind = any(m.database_us for measurements in measured.values() for m in measurements)
+    header += ["PostgreSQL's CPU us/req"] * behind
     header += ["rest RSS/PSS MB", "load RSS/PSS MB", "load's CPU", "rounds"]
     fastest = sorted(measured, key=lambda name: -_median(measured[name], _per_second))
-    rows = (_row(results, measured, name, references) for name in fastest)
+    rows = (_row(results, measured, name, references, behind=behind) for name in fastest)
     title = f"### {scenario.title} ({connections:,} connections)"
     return f"{title}\n\n{table(header, rows)}"
 
@@ -103,6 +105,8 @@ def _row(
     measured: dict[str, list[Measurement]],
     name: str,
     references: Iterable[str],
+    *,
+    behind: bool,
 ) -> list[str]:
     own = measured[name]
 
@@ -122,6 +126,7 @@ def _row(
         f"{_median(own, lambda m: m.p99_ms):.2f}",
         f"{max(m.max_ms for m in own):.1f}",
         str(sum(m.errors for m in own)),
+        *([f"{_median(own, _database):.1f}"] if behind else []),
         f"{_median(own, lambda m: m.idle.rss_mb):.0f}/{_median(own, lambda m: m.idle.pss_mb):.0f}",
         f"{max(m.loaded.rss_mb for m in own):.0f}/{max(m.loaded.pss_mb for m in own):.0f}",
         f"{_median(own, lambda m: m.load_cpu):.2f}",
@@ -148,7 +153,29 @@ def _layers(results: Results) -> str:
         for i, name in enumerate((*names, "all"))
     )
     layers = table(("CPU us per request", *columns), rows)
-    return f"### Entity over SQLite, by layer\n\n{layers}\n\n{_threads(results)}"
+    sqlite = f"### Entity over SQLite, by layer\n\n{layers}\n\n{_threads(results)}"
+    return "\n\n".join(filter(None, [sqlite, _layers_postgres(results)]))
+
+
+def _layers_postgres(results: Results) -> str:
+    """Give the same over PostgreSQL, whose own processes stand apart."""
+    names = ("core", "hand-off", "handler", "database", "all", "PostgreSQL itself")
+    columns: dict[str, list[float]] = {}
+    for verb in ("get", "create"):
+        costs = [results.median(f"entity-{verb}", server, 64, _cpu) for server in LAYERS[:3]]
+        costs.append(results.median(f"postgres-{verb}", "studio-postgres", 64, _cpu))
+        behind = results.median(f"postgres-{verb}", "studio-postgres", 64, _database)
+        known = [cost for cost in costs if cost is not None]
+        if len(known) < len(costs) or behind is None:
+            return ""
+        steps = (b - a for a, b in itertools.pairwise(known))
+        columns[f"postgres-{verb}"] = [known[0], *steps, known[-1], behind]
+    rows = (
+        (name, *(f"{column[i]:.1f}" for column in columns.values())) for i, name in enumerate(names)
+    )
+    return (
+        f"### Entity over PostgreSQL, by layer\n\n{table(('CPU us per request', *columns), rows)}"
+    )
 
 
 def _threads(results: Results) -> str:
@@ -180,3 +207,7 @@ def _per_second(measured: Measurement) -> float:
 
 def _cpu(measured: Measurement) -> float:
     return measured.cpu_us
+
+
+def _database(measured: Measurement) -> float:
+    return measured.database_us

@@ -95,6 +95,22 @@ SCENARIOS = (
         (64,),
         references=("layers-native",),
     ),
+    Scenario(
+        "postgres-get",
+        "Reading an entity out of PostgreSQL",
+        ("studio-postgres", "fastapi-sqlalchemy"),
+        ("studio-get",),
+        (64,),
+        references=("fastapi-sqlalchemy",),
+    ),
+    Scenario(
+        "postgres-create",
+        "Creating an entity in PostgreSQL",
+        ("studio-postgres", "fastapi-sqlalchemy"),
+        ("studio-create",),
+        (64,),
+        references=("fastapi-sqlalchemy",),
+    ),
 )
 
 

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from harness import places, processes
+from harness.database import postgres
 from harness.traffic import SECRET, Request
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         port: the one that it listens on, where it does not take one from outside.
         ready: the path that answers 200 when it serves.
         socket: how its WebSockets are spoken to.
+        postgres: it keeps its entities in a PostgreSQL, whose URL is NEXUS_DATABASE_URL.
         lenient: it does not check all that RFC 6455 wants checked of a client's frames.
     """
 
@@ -72,6 +74,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ready: str = "/health"
     socket: Socket = Socket()
     lenient: bool = False
+    postgres: bool = False
 
 
 class Answer(NamedTuple):
@@ -83,17 +86,26 @@ class Answer(NamedTuple):
 
 
 class Server(NamedTuple):
-    """A running server; `ready_seconds` is from its start to its first 200."""
+    """A running server; `ready_seconds` is from its start to its first 200.
+
+    Args:
+        database: the first process of its PostgreSQL, if it has one.
+    """
 
     name: str
     spec: Spec
     port: int
     process: int
     ready_seconds: float
+    database: int = 0
 
     def processes(self) -> list[int]:
         """List its processes as they are now."""
         return processes.tree(self.process)
+
+    def of_database(self) -> list[int]:
+        """List the processes of its PostgreSQL as they are now."""
+        return processes.tree(self.database) if self.database else []
 
     def call(self, request: Request) -> Answer:
         """Send one request on a connection of its own."""
@@ -131,7 +143,15 @@ def running(name: str, spec: Spec, *, pinned: bool = True) -> Generator[Server]:
     """
     places.RUN.mkdir(exist_ok=True)
     log = places.RUN / f"{name}.log"
-    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder, log.open("wb") as output:
+    with ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix=f"bench-{name}-"))
+        output = opened.enter_context(log.open("wb"))
+        environment = dict(spec.environment)
+        database = 0
+        if spec.postgres:
+            url, database = opened.enter_context(postgres())
+            environment["NEXUS_DATABASE_URL"] = url
+        spec = msgspec.structs.replace(spec, environment=environment)
         port = _free_port(spec.port)
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -146,7 +166,7 @@ def running(name: str, spec: Spec, *, pinned: bool = True) -> Generator[Server]:
         try:
             _wait_until_ready(process, port, spec.ready, log)
             ready = round(time.perf_counter() - started, 3)
-            yield Server(name, spec, port, process.pid, ready)
+            yield Server(name, spec, port, process.pid, ready, database)
         finally:
             _stop(process)
 

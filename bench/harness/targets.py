@@ -42,7 +42,13 @@ class Target(NamedTuple):
 
 def targets(results: Results) -> list[Target]:
     """Compare the results with every bound."""
-    return [*_ratios(results), *_latencies(results), *_sizes(results), *_routes(results)]
+    return [
+        *_ratios(results),
+        *_entities(results),
+        *_latencies(results),
+        *_sizes(results),
+        *_routes(results),
+    ]
 
 
 def _ratios(results: Results) -> list[Target]:
@@ -67,6 +73,25 @@ def _ratios(results: Results) -> list[Target]:
         faster("gateway-python", "django-bolt", 8),
         faster("gateway-python", "fastapi-uvicorn", 20),
     ]
+
+
+def _entities(results: Results) -> list[Target]:
+    """Compare the studio over PostgreSQL with the same back end in FastAPI and SQLAlchemy."""
+    own, peer = "studio-postgres", "fastapi-sqlalchemy"
+    found: list[Target] = []
+    for verb in ("get", "create"):
+        scenario = f"postgres-{verb}"
+        clean = results.clean(scenario, 64, own, peer)
+        for name, figure, mine, other in (
+            ("requests per second", _per_second, own, peer),
+            ("CPU per request, the peer's to ours", _cpu, peer, own),
+        ):
+            above = results.median(scenario, mine, 64, figure)
+            below = results.median(scenario, other, 64, figure)
+            ratio = above / below if above is not None and below else None
+            sentence = f"entity {verb} on PostgreSQL to `{peer}`: {name}"
+            found.append(Target(sentence, 5, "x", ratio, at_least=True, clean=clean))
+    return found
 
 
 def _latencies(results: Results) -> list[Target]:
