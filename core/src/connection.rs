@@ -224,7 +224,8 @@ pub async fn serve<T>(
 /// the times itself, and its reads and writes go straight to the system.
 pub(crate) fn upgraded(connection: Upgraded) -> (Box<dyn Io>, Bytes) {
     match connection.downcast::<TokioIo<Guard<TcpStream>>>() {
-        Ok(parts) => (Box::new(parts.io.into_inner().io), parts.read_buf),
+        // Copied: even an empty rest would keep all of hyper's buffer.
+        Ok(parts) => (Box::new(parts.io.into_inner().io), Bytes::copy_from_slice(&parts.read_buf)),
         Err(connection) => (Box::new(TokioIo::new(connection)), Bytes::new()),
     }
 }

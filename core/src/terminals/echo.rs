@@ -43,7 +43,7 @@ async fn live(socket: &mut Socket, idle: Duration) {
         let received = tokio::select! {
             received = tokio::time::timeout(idle, socket.receive()) => received,
             () = &mut draining => {
-                socket.close(1001, "the gateway is going away").await;
+                Box::pin(socket.close(1001, "the gateway is going away")).await;
                 return;
             }
         };
@@ -56,7 +56,7 @@ async fn live(socket: &mut Socket, idle: Duration) {
             }
             Ok(Err(_closed)) => return,
             Err(_) if asked => {
-                socket.close(1001, "no sign of life").await;
+                Box::pin(socket.close(1001, "no sign of life")).await;
                 return;
             }
             Err(_) => {

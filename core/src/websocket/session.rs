@@ -19,11 +19,13 @@ const SWITCHING: Duration = Duration::from_secs(10);
 /// A life of a socket.
 pub type Living<'s> = Pin<Box<dyn Future<Output = ()> + Send + 's>>;
 
+type Live = Box<dyn for<'s> FnOnce(&'s mut Socket) -> Living<'s> + Send>;
+
 /// What is to happen on a socket once its 101 has left.
 pub struct Session {
     deflate: Deflate,
     max_bytes: usize,
-    live: Box<dyn for<'s> FnOnce(&'s mut Socket) -> Living<'s> + Send>,
+    live: Live,
 }
 
 impl Session {
@@ -36,20 +38,19 @@ impl Session {
         Self { deflate, max_bytes, live: Box::new(live) }
     }
 
-    /// Starts it, on a task of its own: the connection's, which is large, ends with the upgrade.
+    /// Starts it, on a task of its own: the connection's, which is large, ends with the upgrade. So does the one that
+    /// waits for that, for a task is as large as the largest thing that it ever does.
     pub(crate) fn start(self, upgrade: OnUpgrade, activity: Activity) {
-        let activity = Arc::new(activity);
         tokio::spawn(async move {
-            let Ok(Ok(connection)) = tokio::time::timeout(SWITCHING, upgrade).await else {
-                return;
-            };
-            let (io, read) = upgraded(connection);
-            let socket = Socket::new(io, read, self.deflate, self.max_bytes);
-            let living = run(socket.with(Arc::clone(&activity)), self.live, &activity);
-            tokio::select! {
-                biased;
-                () = std::future::poll_fn(|context| activity.poll_killed(context)) => {}
-                () = living => {}
+            if let Ok(Ok(connection)) = tokio::time::timeout(SWITCHING, upgrade).await {
+                let (io, read) = upgraded(connection);
+                let activity = Arc::new(activity);
+                let socket = Socket::new(io, read, self.deflate, self.max_bytes);
+                tokio::spawn(run(
+                    Box::new(socket.with(Arc::clone(&activity))),
+                    self.live,
+                    activity,
+                ));
             }
         });
     }
@@ -61,14 +62,19 @@ impl std::fmt::Debug for Session {
     }
 }
 
-async fn run(
-    mut socket: Socket,
-    live: Box<dyn for<'s> FnOnce(&'s mut Socket) -> Living<'s> + Send>,
-    activity: &Activity,
-) {
-    if let Err(message) = panics::catch(live(&mut socket)).await {
-        activity.log_panic(&message);
-        socket.close(1011, "the gateway failed").await;
+/// Runs a socket's life to its end, or until its connection is killed. What happens at the end is boxed, so that no
+/// idle socket keeps room for it.
+async fn run(mut socket: Box<Socket>, live: Live, activity: Arc<Activity>) {
+    let living = async {
+        if let Err(message) = panics::catch(live(&mut socket)).await {
+            activity.log_panic(&message);
+            Box::pin(socket.close(1011, "the gateway failed")).await;
+        }
+        Box::pin(socket.finish()).await;
+    };
+    tokio::select! {
+        biased;
+        () = std::future::poll_fn(|context| activity.poll_killed(context)) => {}
+        () = living => {}
     }
-    socket.finish().await;
 }

@@ -175,7 +175,7 @@ impl Socket {
 
     /// Ends the connection such that the client reads what was sent last: a socket with unread bytes that is dropped
     /// resets the connection, and the close frame with it (RFC 6455, section 7.1.1).
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(&mut self) {
         if !matches!(self.end, End::Closed(_)) {
             self.close(1000, "").await;
         }
