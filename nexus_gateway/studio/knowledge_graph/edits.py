@@ -16,6 +16,7 @@ from nexus_gateway.studio.knowledge_graph.models import (
     FactPatch,
     Node,
     NodeContent,
+    NodeDraft,
     NodePatch,
     Stamp,
     Tally,
@@ -99,6 +100,13 @@ def put_node(
     if current is None:
         return Change(None, wanted)
     return changed(current, structs.replace(wanted, aliases=current.aliases), stamp)
+
+
+def held(current: Node | None, draft: NodeDraft) -> NodeDraft:
+    """Keep when a node holds, where what is said of it does not say."""
+    if current is None:
+        return draft
+    return structs.replace(draft, valid_from=current.valid_from, valid_to=current.valid_to)
 
 
 def put_edge(

@@ -222,6 +222,16 @@ class Loaded(msgspec.Struct, frozen=True):
     edges: Tally
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """What became of nodes and edges that were taken each for itself.
+
+    refused: why, by the id of the node or edge.
+    """
+
+    loaded: Loaded
+    refused: dict[str, str]
+
+
 class Moment(msgspec.Struct, frozen=True):
     """As of when to answer; without it, all that is known now."""
 

@@ -111,8 +111,12 @@ def edge_version_of(row: Sequence[Value]) -> EdgeVersion:
 
 def node_properties(node: Node) -> Properties:
     """Write a node as properties, its tenant apart."""
+    return {**own_properties(node.attributes), **fixed_properties(node)}
+
+
+def fixed_properties(node: Node) -> Properties:
+    """Write what every node has, its tenant apart."""
     return {
-        **_own(node.attributes),
         "entity_id": node.entity_id,
         "entity_type": node.entity_type,
         "name": node.name,
@@ -124,7 +128,7 @@ def node_properties(node: Node) -> Properties:
 
 def edge_properties(edge: Edge) -> Properties:
     """Write an edge as properties, its tenant apart."""
-    own = _own(edge.attributes)
+    own = own_properties(edge.attributes)
     return {**own, "edge_id": edge.edge_id, "key": edge.key, **_written(edge)}
 
 
@@ -234,7 +238,7 @@ def attribute_of(name: str) -> str | None:
     return None if name in RESERVED else name.removeprefix(_APART)
 
 
-def _own(attributes: msgspec.Raw) -> Properties:
+def own_properties(attributes: msgspec.Raw) -> Properties:
     """Take the attributes that a graph can hold."""
     whole = msgspec.json.decode(attributes, type=dict[str, object])
     fit = ((property_of(name), value) for name, value in whole.items() if _fits(value))

@@ -13,6 +13,7 @@ from nexus_gateway.studio.knowledge_graph.edits import (
     Past,
     changed,
     guard,
+    held,
     joined,
     missing,
     new_edge,
@@ -44,6 +45,7 @@ from nexus_gateway.studio.knowledge_graph.models import (
     NodeDraft,
     NodePatch,
     Stamp,
+    Taken,
     edge_id,
 )
 from nexus_gateway.studio.knowledge_graph.turns import Turns
@@ -247,6 +249,56 @@ class KnowledgeGraph:
             await self._keep(author, stamp, node_changes, edge_changes)
         return Loaded(tally(node_changes), tally(edge_changes))
 
+    async def take(
+        self, author: Author, nodes: Sequence[NodeDraft], edges: Sequence[EdgeDraft]
+    ) -> Taken:
+        """Keep nodes and edges as given, each for itself; the last of an id is what counts."""
+        refused: dict[str, str] = {}
+        named = {draft.entity_id: draft for draft in nodes}
+        joined = {edge_id(d.source, d.target, d.type, d.key): d for d in edges}
+        async with self._turns.of(author.tenant):
+            for old, new in (await self._store.aliases(author.tenant, named)).items():
+                refused[old] = f"node {old!r} was merged into {new!r}"
+                del named[old]
+            ends = {end for draft in joined.values() for end in (draft.source, draft.target)}
+            lost = ends - named.keys()
+            lost -= await self._store.present(author.tenant, lost)
+            for name, draft in list(joined.items()):
+                missing_ends = [end for end in (draft.source, draft.target) if end in lost]
+                if missing_ends:
+                    refused[name] = f"there is no node {missing_ends[0]!r}"
+                    del joined[name]
+            stamp = self._stamp(author)
+            node_changes = await self._node_changes(author, named, stamp)
+            edge_changes = await self._edge_changes(author, joined, stamp)
+            await self._keep(author, stamp, node_changes, edge_changes)
+        return Taken(Loaded(tally(node_changes), tally(edge_changes)), refused)
+
+    async def mirror(
+        self, author: Author, drafts: Sequence[NodeDraft], gone: Sequence[str]
+    ) -> None:
+        """Let nodes be what something else says of them; those that are gone end.
+
+        What only the graph knows of a node, as when it holds, stays. An id that was merged into
+        another node is the graph's own decision, and is left alone.
+        """
+        async with self._turns.of(author.tenant):
+            ids = {draft.entity_id for draft in drafts} | set(gone)
+            led = await self._store.aliases(author.tenant, ids)
+            there = await self._store.nodes(author.tenant, ids)
+            named = {
+                draft.entity_id: held(there.get(draft.entity_id), draft)
+                for draft in drafts
+                if draft.entity_id not in led
+            }
+            stamp = self._stamp(author)
+            ended = [there[name] for name in dict.fromkeys(gone) if name in there]
+            changes = await self._node_changes(author, named, stamp)
+            changes += [Change(node, None) for node in ended]
+            names = [node.entity_id for node in ended]
+            edges = await self._store.incident(author.tenant, names) if names else []
+            await self._keep(author, stamp, changes, [Change(edge, None) for edge in edges])
+
     async def merge(
         self, author: Author, entity_id: str, duplicate: str, condition: Condition
     ) -> Merged:
@@ -355,8 +407,7 @@ class KnowledgeGraph:
         self, author: Author, drafts: Sequence[EdgeDraft], made: Mapping[str, object] | None = None
     ) -> None:
         ends = {end for draft in drafts for end in (draft.source, draft.target)} - set(made or ())
-        there = await self._store.nodes(author.tenant, ends)
-        lost = ends - set(there)
+        lost = ends - await self._store.present(author.tenant, ends)
         if lost:
             raise Dangling(list(_faults(drafts, lost, many=made is not None)))
 

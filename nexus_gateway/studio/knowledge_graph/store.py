@@ -93,6 +93,12 @@ class GraphStore:
             found |= {node.entity_id: node for node in await self._nodes(text, tenant, names)}
         return found
 
+    async def present(self, tenant: str, ids: Collection[str]) -> set[str]:
+        """Tell which ids are of nodes."""
+        text = "UNWIND $ids AS id MATCH (n:Entity {entity_id: id}) RETURN n.entity_id"
+        found = await self._read(text, tenant, {"ids": list(ids)}) if ids else []
+        return {str(row[0]) for row in found}
+
     async def edges(
         self, tenant: str, ids: Collection[str], at: datetime | None = None
     ) -> dict[str, Edge]:

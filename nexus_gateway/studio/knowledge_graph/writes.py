@@ -18,7 +18,13 @@ PATIENCE = 5.0
 """Seconds that a change of one thing may take; each more adds a thousandth."""
 
 _NEW_VERSIONS = "UNWIND $rows AS row CREATE (v:Version {version: row.version}) SET v += row"
-_NEW_NODES = "UNWIND $rows AS row CREATE (n:Entity {entity_id: row.entity_id}) SET n += row"
+# What every node has stands in the pattern: the embedded engine makes a node so in a third of the
+# time that it takes to set the same properties afterwards.
+_NEW_NODES = (
+    "UNWIND $rows AS row CREATE (n:Entity {"
+    + ", ".join(f"{name}: row.{name}" for name in rows.NODE)
+    + "}) SET n += row.own"
+)
 _OTHER_NODES = "UNWIND $rows AS row MATCH (n:Entity {entity_id: row.entity_id}) SET n = row"
 _NO_NODES = "UNWIND $rows AS row MATCH (n:Entity {entity_id: row}) DETACH DELETE n"
 _NEW_ALIASES = (
@@ -63,7 +69,7 @@ def statements(
     add(_NO_NODES, [c.kept.entity_id for c in nodes if c.after is None])
     gone = [c.kept.entity_id for c in nodes if c.after is None and c.ended == "deleted"]
     add(_NO_ALIASES, gone)
-    add(_NEW_NODES, [_node(tenant, c.after) for c in nodes if c.before is None])
+    add(_NEW_NODES, [_new_node(c.after) for c in nodes if c.before is None])
     add(_OTHER_NODES, [_node(tenant, c.after) for c in nodes if _is_other(c)])
     led: list[Value] = [{"entity_id": old, "target": new} for old, new in aliases.items()]
     add(_MOVED_ALIASES, led)
@@ -106,6 +112,13 @@ def _by_type(edges: Sequence[Change[Edge]]) -> dict[str, list[Change[Edge]]]:
 def _node(tenant: str, node: Node | None) -> Value:
     # SET with = takes the tenant away too, unless the row has it.
     return {} if node is None else {**rows.node_properties(node), "tenant": tenant}
+
+
+def _new_node(node: Node | None) -> Value:
+    if node is None:
+        return {}
+    own = rows.own_properties(node.attributes)
+    return {**rows.fixed_properties(node), "own": own}
 
 
 def _edge(edge: Edge | None, tenant: str | None = None) -> Value:
