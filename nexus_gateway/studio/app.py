@@ -6,6 +6,7 @@ the settings, or by whoever writes another composition.
 
 from __future__ import annotations
 
+import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.studio import health
 from nexus_gateway.studio.admin import routes as admin
 from nexus_gateway.studio.dashboard import routes as dashboard
+from nexus_gateway.studio.feed.graph import GraphSink
+from nexus_gateway.studio.feed.hub import HubSink
 from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
 from nexus_gateway.studio.intelligence.embedding.local import HashedWords
@@ -61,12 +64,15 @@ from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from nexus_gateway.studio.storage.jobs import Jobs
+from nexus_gateway.studio.storage.outbox import Outbox
 from nexus_gateway.studio.storage.relational import location, migrated, relational
+from nexus_gateway.studio.storage.relay import Relay
 from nexus_gateway.studio.storage.sqlite import Database
 from nexus_gateway.studio.storage.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from nexus_gateway import Filter
@@ -100,8 +106,12 @@ def compose(settings: Settings) -> Application:
     graph = graph_of(settings)
     hub = hub_of(settings)
     cache = cache_of(settings)
-    store = entity_store(database)
+    outbox = Outbox(database, holder=uuid.uuid4().hex)
+    store = entity_store(database, told=outbox.wake)
     nodes = GraphStore(graph)
+    knowledge = KnowledgeGraph(nodes, publisher=hub)
+    to_graph = GraphSink(store, knowledge, calm=outbox.calm)
+    relay = Relay(outbox, {"hub": HubSink(store, hub), "graph": to_graph})
     reports = Reports(store, now, sections={"graph": Statistics(nodes).stats}, cache=cache)
     jobs = Jobs(database)
     later = LaterReports(reports, jobs)
@@ -120,6 +130,7 @@ def compose(settings: Settings) -> Application:
         "database": health.Dependency(database.ping),
         "graph": health.Dependency(graph.ping, required=False),
         "cache": health.Dependency(cache.ping, required=False),
+        "outbox": health.Dependency(relay.lag, required=False),
     }
     limited = _limited(settings)
     layers = _layers(settings)
@@ -128,7 +139,7 @@ def compose(settings: Settings) -> Application:
         | metrics.routes()
         | intelligence.routes(entities, limited)
         | search_routes.routes(opening, entities, limited)
-        | knowledge_graph.routes(KnowledgeGraph(nodes, publisher=hub), nodes, limited)
+        | knowledge_graph.routes(knowledge, nodes, limited)
         | import_routes.routes(Imports(store, now, changed=changed), limited)
         | report_routes.routes(reports, later, limited)
         | type_routes.routes(Types(EngineTypes(database), now), limited)
@@ -150,7 +161,7 @@ def compose(settings: Settings) -> Application:
         secrets=ring.secrets,
         bounds=settings.bounds(),
         hub=hub,
-        lifespan=partial(_opened, where, database, graph, cache, embedder, worker, indexer),
+        lifespan=partial(_opened, where, database, embedder, graph, cache, worker, indexer, relay),
     )
 
 
@@ -187,13 +198,15 @@ def cache_of(settings: Settings) -> Cache:
     return SharedCache(RedisCache(settings.redis_url, prefix=settings.redis_prefix))
 
 
-def entity_store(database: Database | Postgres) -> EntityStore:
-    """Keep entities in a database of either engine."""
+def entity_store(
+    database: Database | Postgres, *, told: Callable[[], None] = lambda: None
+) -> EntityStore:
+    """Keep entities in a database of either engine; `told` is called after each change."""
     if isinstance(database, Database):
-        return SqliteEntities(database)
+        return SqliteEntities(database, told=told)
     from nexus_gateway.studio.intelligence.postgres.store import PostgresEntities
 
-    return PostgresEntities(database)
+    return PostgresEntities(database, told=told)
 
 
 def search_store(database: Database | Postgres) -> SearchStore:
@@ -241,14 +254,13 @@ def migrate_database(settings: Settings, direction: str, to: int | None) -> list
 async def _opened(
     where: Path | str,
     database: Database | Postgres,
-    graph: Graph,
-    cache: Cache,
     embedder: Embedder,
-    *running: Worker | Indexer,
+    *others: AbstractAsyncContextManager[object],
 ) -> AsyncGenerator[None]:
+    """Open the database, then the others in their order; close them the other way round."""
     async with AsyncExitStack() as stack:
         stack.callback(embedder.close)
-        for one in (migrated(where, database), graph, cache, *running):
+        for one in (migrated(where, database), *others):
             await stack.enter_async_context(one)
         yield
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import msgspec
 
 from nexus_gateway import Response, get, path, public
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nexus_gateway import Routes
 
 Ask: TypeAlias = Callable[[], Awaitable[object]]
@@ -27,18 +25,22 @@ PATIENCE = 2.0
 
 
 class Dependency(msgspec.Struct, frozen=True):
-    """Something that the gateway needs: how to ask it, and whether nothing works without it."""
+    """Something that the gateway needs: how to ask it, and whether nothing works without it.
+
+    ask: raises where it does not work; a mapping that it gives becomes the check's `detail`.
+    """
 
     ask: Ask
     required: bool = True
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one dependency said."""
+    """What one dependency said; `detail` is of its own."""
 
     status: Literal["ok", "failed"]
     latency_ms: float
     reason: str | None = None
+    detail: Mapping[str, object] | None = None
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -73,12 +75,14 @@ def routes(version: str, dependencies: Mapping[str, Dependency]) -> Routes:
 async def _check(dependency: Dependency) -> Check:
     started = time.perf_counter()
     reason = None
+    said: object = None
     try:
         async with asyncio.timeout(PATIENCE):
-            await dependency.ask()
+            said = await dependency.ask()
     except TimeoutError:
         reason = f"no answer within {PATIENCE:g} s"
     except Exception as error:  # noqa: BLE001 - whatever it raises, it is not ready
         reason = type(error).__name__
     latency = round((time.perf_counter() - started) * 1000, 3)
-    return Check("ok" if reason is None else "failed", latency, reason)
+    detail = cast("Mapping[str, object]", said) if isinstance(said, Mapping) else None
+    return Check("ok" if reason is None else "failed", latency, reason, detail)

@@ -84,6 +84,10 @@ class EntityStore(Protocol):
         """Load one entity."""
         ...
 
+    async def some(self, tenant: str, ids: Sequence[str]) -> list[Entity]:
+        """Load those of the ids that there are, in any order."""
+        ...
+
     async def page(
         self, tenant: str, selection: Selection, after: int, limit: int
     ) -> list[tuple[int, Entity]]:

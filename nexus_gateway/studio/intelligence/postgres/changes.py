@@ -23,6 +23,8 @@ from nexus_gateway.studio.intelligence.errors import (
 from nexus_gateway.studio.intelligence.postgres import rows
 from nexus_gateway.studio.intelligence.sqlite.history import ENDLESS
 from nexus_gateway.studio.intelligence.sqlite.rows import entity_of
+from nexus_gateway.studio.intelligence.told import Telling
+from nexus_gateway.studio.storage import outbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +59,7 @@ class Job:
         self._current: dict[str, Entity | None] = {}
         self._owners: dict[str, str | None] = {}
         self._past: list[tuple[str, Entity, bool]] = []
+        self._telling = Telling(tenant, stamp)
 
     async def change(
         self, edits: Sequence[tuple[str, Edit]]
@@ -118,6 +121,8 @@ class Job:
         await rows.insert_numbered(self._session, self._tenant, number, restored)
         await rows.index(self._session, self._tenant, {entity_id: number}, [restored])
         await rows.renew(self._session, self._tenant, [number])
+        self._telling.add("restored", entity_id)
+        await self._tell()
         await rows.count(self._session, self._tenant, Counter(restored.tags))
         return restored
 
@@ -136,6 +141,8 @@ class Job:
         if entity is not None:
             fewer: Counter[str] = Counter()
             fewer.subtract(entity.tags)
+            self._telling.add("deleted", entity_id)
+            await self._tell()
             await rows.count(self._session, self._tenant, fewer)
         return entity is not None or past != "DELETE 0"
 
@@ -234,10 +241,19 @@ class Job:
         await rows.index(self._session, self._tenant, numbers, [*made, *kept])
         renewed = [numbers[one.entity_id] for one in (*made, *kept)]
         await rows.renew(self._session, self._tenant, renewed)
+        self._telling.add("created", *(one.entity_id for one in made))
+        self._telling.add("updated", *(one.entity_id for one in kept))
+        self._telling.add("deleted", *gone)
+        await self._tell()
         totals = Counter(tag for entity in (*made, *kept) for tag in entity.tags)
         old = [*(one.entity_id for one in kept), *gone]
         totals.subtract(tag for key in old for tag in self._stored[key].tags)
         await rows.count(self._session, self._tenant, totals)
+
+    async def _tell(self) -> None:
+        told = self._telling.record()
+        if told is not None:
+            await self._session.execute(outbox.ADD, *told)
 
     async def _erase(self, ids: Sequence[str]) -> None:
         numbers = [self._numbers[key] for key in ids]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAGE = " ".join((SELECT, "WHERE entity.tenant = $1 AND entity.number > $2"))
+_SOME = " ".join((SELECT, "WHERE tenant = $1 AND entity_id = ANY($2)"))
 _PAGE_BY_TAG = " ".join(
     (
         "SELECT",
@@ -63,8 +64,9 @@ _GROWTH = (
 class PostgresEntities:
     """The `EntityStore` of a PostgreSQL database, which its owner opens and closes."""
 
-    def __init__(self, database: Postgres) -> None:
+    def __init__(self, database: Postgres, *, told: Callable[[], None] = lambda: None) -> None:
         self._database = database
+        self._told = told
         self._schemas = Schemas()
 
     async def change(
@@ -101,14 +103,21 @@ class PostgresEntities:
         return rows[0][0] if rows else None
 
     async def _write(self, tenant: str, stamp: Stamp, work: Callable[[Job], Awaitable[T]]) -> T:
-        return await self._database.write(
+        done = await self._database.write(
             lambda session: work(Job(session, tenant, stamp, self._schemas))
         )
+        self._told()
+        return done
 
     async def get(self, tenant: str, entity_id: str) -> Entity | None:
         """Load one entity."""
         rows = await self._database.fetch(GET, tenant, plain(entity_id))
         return entity_of(tuple(rows[0])) if rows else None
+
+    async def some(self, tenant: str, ids: Sequence[str]) -> list[Entity]:
+        """Load those of the ids that there are, in any order."""
+        rows = await self._database.fetch(_SOME, tenant, list(ids))
+        return [entity_of(tuple(row)) for row in rows]
 
     async def page(
         self, tenant: str, selection: Selection, after: int, limit: int

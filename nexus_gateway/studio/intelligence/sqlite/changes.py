@@ -1,7 +1,7 @@
 """Changes of entities as jobs of the writer: read, edit, check against the type, write back.
 
 A job knows its tenant, its stamp and the schemas of the types that it meets; what it leaves behind
-for the totals of tags and for search is written once at its end.
+for the totals of tags, for search and for the outbox is written once at its end.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from nexus_gateway.studio.intelligence.models import Outcome
 from nexus_gateway.studio.intelligence.sqlite import writes
 from nexus_gateway.studio.intelligence.sqlite.history import last
 from nexus_gateway.studio.intelligence.sqlite.rows import GET, Row, entity_of
+from nexus_gateway.studio.intelligence.told import Telling
+from nexus_gateway.studio.storage import outbox
+from nexus_gateway.studio.storage.sqlite import numbered
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,6 +68,7 @@ class Job:
         self._types: dict[str, Compiled | None] = {}
         self._tags: Counter[str] = Counter()
         self._renewed: dict[int, bool] = {}
+        self._telling = Telling(tenant, stamp)
 
     def change(
         self, edits: Sequence[tuple[str, Edit]]
@@ -105,6 +109,7 @@ class Job:
                 continue
             self._renewed[number + len(plain)] = True
             plain.append((number + len(plain), entity))
+            self._telling.add("created", entity.entity_id)
             self._tags.update(entity.tags)
             results[position] = Outcome(entity.entity_id, "created", 1)
         writes.insert(self._connection, self._tenant, plain)
@@ -132,6 +137,7 @@ class Job:
         writes.insert(self._connection, self._tenant, [(number, restored)])
         self._renewed[number] = True
         self._tags.update(restored.tags)
+        self._telling.add("restored", entity_id)
         self._finish()
         return restored
 
@@ -144,6 +150,7 @@ class Job:
             writes.erase(self._connection, row[0])
             self._renewed[row[0]] = False
             self._tags.subtract(entity.tags)
+            self._telling.add("deleted", entity_id)
             self._finish()
         past = self._connection.execute(
             "DELETE FROM entity_history WHERE tenant = ? AND entity_id = ?",
@@ -166,9 +173,11 @@ class Job:
             number = writes.next_number(self._connection)
             writes.insert(self._connection, self._tenant, [(number, after)])
             self._renewed[number] = True
+            self._telling.add("created", entity_id)
             return before, after
         self._renewed[row[0]] = after is not None
         self._tags.subtract(before.tags)
+        self._telling.add("deleted" if after is None else "updated", entity_id)
         if after is None:
             writes.bury(self._connection, row[0], self._stamp)
         else:
@@ -245,6 +254,9 @@ class Job:
             version = writes.next_version(self._connection, self._tenant)
             writes.renew(self._connection, self._tenant, version, self._renewed)
             self._renewed.clear()
+        told = self._telling.record()
+        if told is not None:
+            self._connection.execute(outbox.ADD, numbered(told))
 
 
 def resolve(connection: sqlite3.Connection, tenant: str, alias: str) -> str | None:

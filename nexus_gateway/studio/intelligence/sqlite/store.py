@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PAGE = " ".join((SELECT, "WHERE entity.tenant = :tenant AND entity.number > :after"))
+_SOME = " ".join(
+    (
+        "SELECT",
+        COLUMNS,
+        "FROM json_each(?) AS wanted",
+        "CROSS JOIN entity ON entity.tenant = ? AND entity.entity_id = wanted.value",
+    )
+)
 _PAGE_BY_TAG = " ".join(
     (
         "SELECT",
@@ -42,8 +50,9 @@ _PAGE_BY_TAG = " ".join(
 class SqliteEntities:
     """The `EntityStore` of a SQLite file, which its owner opens and closes."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, told: Callable[[], None] = lambda: None) -> None:
         self._database = database
+        self._told = told
         self._schemas = Schemas()
 
     async def change(
@@ -79,9 +88,11 @@ class SqliteEntities:
         return await self._database.read(lambda connection: resolve(connection, tenant, alias))
 
     async def _write(self, tenant: str, stamp: Stamp, work: Callable[[Job], T]) -> T:
-        return await self._database.write(
+        done = await self._database.write(
             lambda connection: work(Job(connection, tenant, stamp, self._schemas))
         )
+        self._told()
+        return done
 
     async def get(self, tenant: str, entity_id: str) -> Entity | None:
         """Load one entity."""
@@ -91,6 +102,13 @@ class SqliteEntities:
             return None if row is None else entity_of(row)
 
         return await self._database.read(job)
+
+    async def some(self, tenant: str, ids: Sequence[str]) -> list[Entity]:
+        """Load those of the ids that there are, in any order."""
+        names = (_encode(ids).decode(), tenant)
+        return await self._database.read(
+            lambda connection: [entity_of(row) for row in connection.execute(_SOME, names)]
+        )
 
     async def page(
         self, tenant: str, selection: Selection, after: int, limit: int

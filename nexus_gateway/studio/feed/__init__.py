@@ -1,0 +1,1 @@
+"""Carries what was changed in one room to the others, and to whoever listens."""

@@ -1,0 +1,236 @@
+"""The outbox: what was changed, kept in the transaction of the change and told to others later.
+
+Whoever changes rows adds a record with `ADD` and `values` to its own transaction, so that a change
+without its record, or a record without its change, cannot be. A `Relay` (in `relay.py`) carries
+records to sinks in order. Each sink has a position, the last record that it took, and one process
+at a time that carries to it: the holder of a lease. What every sink has taken is deleted.
+
+In PostgreSQL transactions commit in another order than that of their positions. A reader that meets
+a gap waits for the transactions that were under way when it saw it, and for no others: after them
+the gap is one that was rolled back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nexus_gateway.studio.storage.engine import Engine, Row, Value
+
+LEASE = 5.0
+"""Seconds after which another process carries on for one that died."""
+CALM = 0.2
+LONGEST_CALM = 1.0
+"""Seconds without a commit after which a large change may be carried, and to wait for them."""
+
+ADD = (
+    "INSERT INTO outbox (topic, tenant, kind, row_key, payload, at) VALUES ($1, $2, $3, $4, $5, $6)"
+)
+_READ = """
+    SELECT position, topic, tenant, kind, row_key, payload, at FROM outbox
+    WHERE position > $1 ORDER BY position LIMIT $2
+"""
+_REGISTER = "INSERT INTO outbox_sink (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING"
+_HOLD = """
+    INSERT INTO outbox_sink (name, position, holder, lease_until) VALUES ($1, 0, $2, $3)
+    ON CONFLICT (name) DO UPDATE SET holder = $2, lease_until = $3
+        WHERE outbox_sink.holder = $2 OR outbox_sink.lease_until <= $4
+    RETURNING position
+"""
+_ADVANCE = """
+    UPDATE outbox_sink SET position = $3, lease_until = $4 WHERE name = $1 AND holder = $2
+    RETURNING position
+"""
+_RELEASE = "UPDATE outbox_sink SET lease_until = 0 WHERE name = $1 AND holder = $2"
+_TRIM = "DELETE FROM outbox WHERE position <= (SELECT min(position) FROM outbox_sink)"
+_LAGS = """
+    SELECT sink.name, sink.position, count(outbox.position), min(outbox.at)
+    FROM outbox_sink AS sink LEFT JOIN outbox ON outbox.position > sink.position
+    GROUP BY sink.name, sink.position ORDER BY sink.name
+"""
+# The lock of the trigger `outbox_announced`, as `pg_locks` writes its number in two halves.
+_UNDER_WAY = f"""
+    SELECT virtualtransaction FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND classid = {121382091715330 >> 32} AND objid = {121382091715330 & 0xFFFFFFFF}
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""  # noqa: S608 - numbers of ours
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A change, or the changes of one transaction.
+
+    position: later ones have greater numbers; none is used twice.
+    topic: what kind of thing was changed; with `kind` it says what `payload` is, as JSON.
+    at: microseconds since 1970.
+    """
+
+    position: int
+    topic: str
+    tenant: str
+    kind: str
+    key: str
+    payload: msgspec.Raw
+    at: int
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How far a sink is behind: in records, and in seconds since the first of them was made."""
+
+    sink: str
+    position: int
+    records: int
+    seconds: float
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A position that is not there: what was seen beyond it, who was under way then."""
+
+    after: int
+    seen: int
+    under_way: frozenset[str]
+
+
+def values(topic: str, tenant: str, kind: str, key: str, payload: object) -> tuple[Value, ...]:
+    """Give the parameters of `ADD`, for a record of now."""
+    encoded = msgspec.json.encode(payload).decode()
+    return topic, tenant, kind, key, encoded, micros()
+
+
+class Outbox:
+    """The records of every tenant, in either engine, which its owner opens and closes.
+
+    Args:
+        engine: where they are.
+        holder: names this process among those that carry.
+        lease: seconds; see `LEASE`.
+    """
+
+    def __init__(self, engine: Engine, *, holder: str, lease: float = LEASE) -> None:
+        self._engine = engine
+        self._holder = holder
+        self.lease = lease
+        self._wakers: set[asyncio.Event] = set()
+        self._gaps: dict[str, Gap] = {}
+        self._committed = 0.0
+
+    # --- for those who change rows ---
+
+    def wake(self) -> None:
+        """Let this process's relay look for records now; called after a commit."""
+        self._committed = time.monotonic()
+        for waker in self._wakers:
+            waker.set()
+
+    # --- for the relay and its sinks ---
+
+    async def calm(self) -> None:
+        """Wait until this process has committed nothing for a while, but not for long."""
+        until = time.monotonic() + LONGEST_CALM
+        while (rest := self._committed + CALM - time.monotonic()) > 0:
+            if time.monotonic() + rest > until:
+                break
+            await asyncio.sleep(rest)
+
+    async def register(self, sinks: Sequence[str]) -> None:
+        """Keep what these sinks have not taken yet; new ones begin with what is there."""
+        for sink in sinks:
+            await self._engine.command(_REGISTER, sink)
+
+    async def hold(self, sink: str) -> int | None:
+        """Take or renew the lease of a sink; its position, or None where another process has it."""
+        moment = micros()
+        until = moment + round(self.lease * 1e6)
+        held = await self._engine.command(_HOLD, sink, self._holder, until, moment)
+        return _number(held[0][0]) if held else None
+
+    async def read(self, sink: str, after: int, limit: int) -> list[Record] | None:
+        """Read what follows a position; None where something before it may still be committed."""
+        rows = await self._engine.query(_READ, after, limit)
+        if self._engine.name == "sqlite":
+            return [_record(row) for row in rows]
+        found = [_record(row) for row in rows]
+        whole = _without_gap(found, after)
+        if whole or not found:
+            return whole
+        return await self._beyond_gap(sink, found, after, limit)
+
+    async def advance(self, sink: str, position: int) -> bool:
+        """Say what a sink has taken; whether this process still holds its lease."""
+        until = micros() + round(self.lease * 1e6)
+        return bool(await self._engine.command(_ADVANCE, sink, self._holder, position, until))
+
+    async def release(self, sink: str) -> None:
+        """Give a lease back, so that another process need not wait for its end."""
+        await self._engine.command(_RELEASE, sink, self._holder)
+
+    async def trim(self) -> None:
+        """Delete what every sink has taken."""
+        await self._engine.command(_TRIM)
+
+    async def lags(self) -> list[Lag]:
+        """Tell how far each sink is."""
+        moment = micros()
+        return [_lag(row, moment) for row in await self._engine.query(_LAGS)]
+
+    def listen(self, waker: asyncio.Event) -> None:
+        """Have an event set when this process has committed a record."""
+        self._wakers.add(waker)
+
+    def unlisten(self, waker: asyncio.Event) -> None:
+        """Stop that."""
+        self._wakers.discard(waker)
+
+    async def _beyond_gap(
+        self, sink: str, found: list[Record], after: int, limit: int
+    ) -> list[Record] | None:
+        """Pass a gap once nobody can fill it any more."""
+        rows = await self._engine.query(_UNDER_WAY)
+        under_way = frozenset(str(row[0]) for row in rows)
+        gap = self._gaps.get(sink)
+        if gap is None or gap.after != after:
+            gap = Gap(after, found[-1].position, under_way)
+            self._gaps[sink] = gap
+        if gap.under_way & under_way:
+            return None
+        # Read again: one that was under way may have committed since the first look.
+        again = await self._engine.query(_READ, after, limit)
+        del self._gaps[sink]
+        return [one for one in map(_record, again) if one.position <= gap.seen]
+
+
+def micros() -> int:
+    """Tell the time as records keep it: microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def _without_gap(found: Sequence[Record], after: int) -> list[Record]:
+    whole: list[Record] = []
+    for number, one in enumerate(found, start=after + 1):
+        if one.position != number:
+            break
+        whole.append(one)
+    return whole
+
+
+def _record(row: Row) -> Record:
+    position, topic, tenant, kind, key, payload, at = row
+    raw = msgspec.Raw(str(payload).encode())
+    return Record(_number(position), str(topic), str(tenant), str(kind), str(key), raw, _number(at))
+
+
+def _lag(row: Row, moment: int) -> Lag:
+    name, position, records, first = row
+    seconds = 0.0 if first is None else max(0, moment - _number(first)) / 1e6
+    return Lag(str(name), _number(position), _number(records), round(seconds, 3))
+
+
+def _number(value: Value) -> int:
+    assert isinstance(value, int)  # noqa: S101 - a column of integers
+    return value

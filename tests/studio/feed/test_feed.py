@@ -1,0 +1,222 @@
+"""Changes of entities in the graph and on channels, as REST makes them, over both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from nexus_gateway.studio.app import compose, entity_store
+from nexus_gateway.studio.conditions import Condition
+from nexus_gateway.studio.feed.graph import GraphSink
+from nexus_gateway.studio.feed.hub import EntitiesEvent, EntityEvent, HubSink
+from nexus_gateway.studio.intelligence.models import Content, Draft
+from nexus_gateway.studio.intelligence.service import Entities
+from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeContent, NodeDraft
+from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
+from nexus_gateway.studio.knowledge_graph.store import GraphStore
+from nexus_gateway.studio.storage.errors import BadStatement
+from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+from nexus_gateway.studio.storage.outbox import Outbox
+from nexus_gateway.studio.storage.relay import Relay
+from nexus_gateway.testing import Client, request
+from nexus_gateway.tokens import mint
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from nexus_gateway.settings import Settings
+    from nexus_gateway.studio.storage.postgres import Postgres
+    from nexus_gateway.studio.storage.sqlite import Database
+
+ALICE = Author("acme", "alice")
+ANY = Condition()
+
+
+class Heard:
+    """A publisher that keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, object]] = []
+
+    async def publish(self, channel: str, value: object) -> None:
+        self.said.append((channel, value))
+
+
+class Feed:
+    """Entities, a graph and a hub, and the relay between them."""
+
+    def __init__(self, engine: Database | Postgres, graph: EmbeddedGraph) -> None:
+        self.outbox = Outbox(engine, holder="here")
+        store = entity_store(engine, told=self.outbox.wake)
+        self.entities = Entities(store)
+        self.nodes = GraphStore(graph)
+        self.graph = KnowledgeGraph(self.nodes)
+        self.heard = Heard()
+        hub, to_graph = HubSink(store, self.heard), GraphSink(store, self.graph)
+        self.relay = Relay(self.outbox, {"hub": hub, "graph": to_graph})
+
+    async def carried(self) -> None:
+        """Wait until everything is carried."""
+        async with asyncio.timeout(10):
+            while any(lag.records for lag in await self.outbox.lags()):  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def feed(engine: Database | Postgres, tmp_path: Path) -> AsyncIterator[Feed]:
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        made = Feed(engine, graph)
+        async with made.relay:
+            yield made
+
+
+async def test_an_entity_becomes_a_node_and_its_end_ends_it(feed: Feed) -> None:
+    draft = Draft(
+        entity_id="a", entity_type="tool", name="A", tags=("x",), attributes={"n": 1}, source="s"
+    )
+    await feed.entities.create("acme", draft, by="alice")
+    await feed.carried()
+    node = (await feed.nodes.nodes("acme", ["a"]))["a"]
+    await feed.entities.put("acme", "a", Content(entity_type="tool", name="B"), ANY)
+    await feed.carried()
+    renamed = (await feed.nodes.nodes("acme", ["a"]))["a"]
+    await feed.entities.remove("acme", "a", ANY)
+    await feed.carried()
+    ended = await feed.nodes.nodes("acme", ["a"])
+    await feed.entities.restore("acme", "a")
+    await feed.carried()
+
+    assert (node.entity_type, node.name, node.tags, node.origin) == ("tool", "A", ("x",), "s")
+    assert msgspec.json.decode(node.attributes) == {"n": 1}
+    assert (node.created_by, renamed.name, ended) == ("intelligence", "B", {})
+    assert (await feed.nodes.nodes("acme", ["a"]))["a"].name == "B"
+
+
+async def test_a_deleted_entity_takes_the_edges_at_its_node_along(feed: Feed) -> None:
+    for name in ("a", "b"):
+        await feed.entities.create("acme", Draft(entity_id=name, entity_type="tool"))
+    await feed.carried()
+    loaded = await feed.graph.take(ALICE, [], [edge("a", "b")])
+    await feed.entities.remove("acme", "a", ANY)
+    await feed.carried()
+
+    assert loaded.loaded.edges.created == 1
+    assert await feed.nodes.incident("acme", ["b"]) == []
+
+
+async def test_what_only_the_graph_knows_of_a_node_stays(feed: Feed) -> None:
+    since = feed.entities.clock()
+    await feed.graph.create_node(
+        ALICE, NodeDraft(entity_id="a", entity_type="other", valid_from=since)
+    )
+    await feed.entities.create("acme", Draft(entity_id="a", entity_type="tool"))
+    await feed.carried()
+
+    node = (await feed.nodes.nodes("acme", ["a"]))["a"]
+    assert (node.entity_type, node.valid_from) == ("tool", since)
+
+
+async def test_an_id_that_the_graph_has_merged_is_left_alone(feed: Feed) -> None:
+    for name in ("a", "b"):
+        await feed.graph.put_node(ALICE, name, NodeContent(entity_type="tool"), ANY)
+    await feed.graph.merge(ALICE, "a", "b", ANY)
+    await feed.entities.create("acme", Draft(entity_id="b", entity_type="tool"))
+    await feed.entities.create("acme", Draft(entity_id="c", entity_type="tool"))
+    await feed.carried()
+
+    assert set(await feed.nodes.nodes("acme", ["b", "c"])) == {"c"}
+
+
+async def test_each_change_is_told_once_on_both_channels(feed: Feed) -> None:
+    await feed.entities.create("acme", Draft(entity_id="a", entity_type="tool"), by="alice")
+    await feed.entities.remove("acme", "a", ANY, by="bob")
+    await feed.carried()
+
+    channels = [channel for channel, _ in feed.heard.said]
+    events = [msgspec.convert(event, EntityEvent) for _, event in feed.heard.said]
+    assert channels == ["entities:acme:changes", "entities:acme:entity:a"] * 2
+    assert [(one.change, one.by) for one in events[::2]] == [
+        ("created", "alice"),
+        ("deleted", "bob"),
+    ]
+    assert events[0].position < events[2].position
+    assert events[2].entity is None
+
+
+async def test_a_large_change_is_one_record_and_told_as_a_sum(feed: Feed) -> None:
+    drafts = tuple(Draft(entity_id=f"e{number}", entity_type="tool") for number in range(700))
+    await feed.entities.put_all("acme", drafts, by="alice")
+    await feed.carried()
+
+    [(channel, event)] = feed.heard.said
+    assert channel == "entities:acme:changes"
+    assert event == EntitiesEvent(
+        700, 0, 0, msgspec.convert(event, EntitiesEvent).position, "alice"
+    )
+    assert len(await feed.nodes.nodes("acme", [f"e{number}" for number in range(700)])) == 700
+
+
+async def test_entities_without_a_tenant_have_no_graph(feed: Feed) -> None:
+    await feed.entities.create("", Draft(entity_id="a", entity_type="tool"))
+    await feed.carried()
+
+    assert await feed.nodes.nodes("", ["a"]) == {}
+    assert len(feed.heard.said) == 2
+
+
+async def test_one_entity_that_the_graph_refuses_does_not_keep_others_from_it(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refusing(author: Author, drafts: list[NodeDraft], gone: list[str]) -> None:
+        if any(one.entity_id == "bad" for one in drafts):
+            raise BadStatement("no")
+        await mirror(author, drafts, gone)
+
+    mirror = feed.graph.mirror
+    monkeypatch.setattr(feed.graph, "mirror", refusing)
+    drafts = tuple(Draft(entity_id=name, entity_type="tool") for name in ("a", "bad", "b"))
+    await feed.entities.put_all("acme", drafts)
+    await feed.carried()
+
+    assert set(await feed.nodes.nodes("acme", ["a", "bad", "b"])) == {"a", "b"}
+
+
+def edge(source: str, target: str) -> EdgeDraft:
+    return EdgeDraft(source=source, target=target, type="depends")
+
+
+def test_through_the_gateway_an_entity_is_a_node_soon_and_readiness_tells_the_lag(
+    client: Client, settings: Settings
+) -> None:
+    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    made = request("POST /api/intelligence/entities").bearer(token)
+    assert made.json({"entity_id": "a", "entity_type": "tool"}).reply(client).status == 201
+
+    asked = request("GET /api/knowledge-graph/nodes/a").bearer(token)
+    until = time.monotonic() + 10
+    while (answer := asked.reply(client)).status == 404:
+        assert time.monotonic() < until
+    ready = request("GET /health/ready").reply(client)
+
+    assert answer.status == 200
+    checks = msgspec.json.decode(ready.body, type=dict[str, object])["checks"]
+    outbox = msgspec.convert(checks, dict[str, dict[str, object]])["outbox"]
+    assert outbox["status"] == "ok"
+    assert set(msgspec.convert(outbox["detail"], dict[str, object])) == {"graph", "hub"}
+
+
+def test_what_was_changed_before_a_restart_is_carried_after_it(settings: Settings) -> None:
+    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    made = request("POST /api/intelligence/entities").bearer(token)
+    with Client(compose(settings)) as client:
+        made.json({"entity_id": "a", "entity_type": "tool"}).reply(client)
+    with Client(compose(settings)) as client:
+        asked = request("GET /api/knowledge-graph/nodes/a").bearer(token)
+        until = time.monotonic() + 10
+        while asked.reply(client).status == 404:
+            assert time.monotonic() < until
