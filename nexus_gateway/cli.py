@@ -236,13 +236,16 @@ def demo_load(
     url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8000",
     bearer: Annotated[str | None, typer.Option("--token", help="Else one is made.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many entities.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose they shall be.")] = None,
     config: Config = None,
 ) -> None:
-    """Load real entities through the HTTP API."""
+    """Load real entities, and of Debian the graph of its packages, through the HTTP API."""
     from nexus_gateway.studio.demo import DemoError, load_source
 
     try:
-        load_source(source, url=url, token=bearer, limit=limit, settings=_settings(config))
+        load_source(
+            source, url=url, token=bearer, limit=limit, settings=_settings(config), tenant=tenant
+        )
     except DemoError as error:
         _fail(str(error))
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nexus_gateway.studio.demo.debian_graph import DebianGraph
 from nexus_gateway.studio.demo.errors import DemoError
+from nexus_gateway.studio.demo.graph_loader import load_graph
 from nexus_gateway.studio.demo.loader import load
 from nexus_gateway.studio.demo.sources import SOURCES
 from nexus_gateway.tokens import mint
@@ -16,14 +18,24 @@ from nexus_gateway.tokens import mint
 if TYPE_CHECKING:
     from nexus_gateway.settings import Settings
 
+TENANT = "demo"
+"""Whose graph a load is, where no other is named: a graph always belongs to a tenant."""
 LIFETIME = 3600
 """Seconds that a token for one load is good for."""
 
 
 def load_source(
-    source: str, *, url: str, token: str | None, limit: int | None, settings: Settings
+    source: str,
+    *,
+    url: str,
+    token: str | None,
+    limit: int | None,
+    settings: Settings,
+    tenant: str | None = None,
 ) -> None:
     """Load `source` into the gateway at `url`, and say how it goes.
+
+    Of Debian the graph is loaded, too.
 
     Args:
         source: a name of `SOURCES`.
@@ -31,6 +43,8 @@ def load_source(
         token: without one, one is made with the gateway's own secret.
         limit: entities at most.
         settings: where the secret is.
+        tenant: whose entities and graph they shall be; without one, entities are nobody's and the
+            graph is of `TENANT`.
 
     Raises:
         DemoError: there is no such source, it is empty, or the gateway does not take it.
@@ -38,16 +52,10 @@ def load_source(
     chosen = SOURCES.get(source)
     if chosen is None:
         raise DemoError(f"expected one of {', '.join(SOURCES)}, found {source!r}")
-    bearer = own_token(settings) if token is None else token
+    bearer = own_token(settings, tenant) if token is None else token
     console = Console()
     count = chosen.count() if limit is None else min(limit, chosen.count())
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
+    with _bar(console) as bar:
         task = bar.add_task(f"loading {source}", total=count)
         done = load(
             islice(chosen.entities(), limit),
@@ -64,9 +72,51 @@ def load_source(
         f" {done.created:,} created, {done.updated:,} updated, {done.unchanged:,} unchanged",
         highlight=False,
     )
+    if source == "debian":
+        mine = own_token(settings, tenant or TENANT) if token is None else token
+        load_debian_graph(DebianGraph(limit), console, url=url, token=mine)
+        if token is None and tenant is None:
+            console.print(f"the graph is tenant {TENANT}'s: nexus-gateway token --tenant {TENANT}")
 
 
-def own_token(settings: Settings) -> str:
+def load_debian_graph(graph: DebianGraph, console: Console, *, url: str, token: str) -> None:
+    """Load the graph of Debian's packages, and say how it goes.
+
+    Raises:
+        DemoError: the gateway does not take it.
+    """
+    with _bar(console) as bar:
+        tasks = {name: bar.add_task(f"loading {name}", total=None) for name in ("nodes", "edges")}
+
+        def show(what: str, so_far: int) -> None:
+            if what == "edges":
+                bar.update(tasks["nodes"], total=bar.tasks[tasks["nodes"]].completed)
+                bar.update(tasks["edges"], total=graph.edge_count)
+            bar.update(tasks[what], completed=so_far)
+
+        done = load_graph(graph, url=url, token=token, progress=show)
+    nodes, edges = done.loaded.nodes, done.loaded.edges
+    for name, tally in (("nodes", nodes), ("edges", edges)):
+        total = tally.created + tally.updated + tally.unchanged
+        console.print(
+            f"{total:,} {name}: {tally.created:,} created, {tally.updated:,} updated,"
+            f" {tally.unchanged:,} unchanged",
+            highlight=False,
+        )
+    console.print(f"the graph took {done.seconds:.1f} s", highlight=False)
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def own_token(settings: Settings, tenant: str | None = None) -> str:
     """Make a token with the gateway's own secret.
 
     Raises:
@@ -78,8 +128,9 @@ def own_token(settings: Settings) -> str:
     return mint(
         secret,
         "demo",
-        ["intelligence:read", "intelligence:write"],
+        ["intelligence:read", "intelligence:write", "knowledge-graph:write"],
         LIFETIME,
+        tenant=tenant,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
     )

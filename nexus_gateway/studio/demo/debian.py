@@ -103,6 +103,8 @@ def draft(name: str, stanza: dict[str, str]) -> Draft:
     attributes: dict[str, object] = {
         "version": stanza.get("Version"),
         "architecture": stanza.get("Architecture"),
+        "section": stanza.get("Section"),
+        "priority": stanza.get("Priority"),
         "description": stanza.get("Description", "").partition("\n")[0],
         "homepage": stanza.get("Homepage"),
         "maintainer": stanza.get("Maintainer"),
