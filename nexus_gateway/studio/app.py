@@ -53,6 +53,11 @@ from nexus_gateway.studio.intelligence.types.service import Types
 from nexus_gateway.studio.intelligence.types.store import EngineTypes
 from nexus_gateway.studio.knowledge_graph import links
 from nexus_gateway.studio.knowledge_graph import routes as knowledge_graph
+from nexus_gateway.studio.knowledge_graph.ingest import routes as ingest_routes
+from nexus_gateway.studio.knowledge_graph.ingest.bringing import Bringing
+from nexus_gateway.studio.knowledge_graph.ingest.service import KIND as INGEST_JOBS
+from nexus_gateway.studio.knowledge_graph.ingest.service import Ingests
+from nexus_gateway.studio.knowledge_graph.ingest.store import IngestStore
 from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
@@ -116,6 +121,10 @@ def compose(settings: Settings) -> Application:
     jobs = Jobs(database)
     later = LaterReports(reports, jobs)
     worker = Worker(jobs, {REPORT_JOBS: later.make})
+    ingests = IngestStore(database)
+    bringing = Bringing(ingests, knowledge)
+    # Apart from other jobs, which a long ingest would keep waiting; soon taken up after a crash.
+    ingest_worker = Worker(jobs, {INGEST_JOBS: bringing.run}, slots=2, lease=10.0)
     found = search_store(database)
     embedder = embedder_of(settings)
     opening = Opening(found, embedder, _Links(nodes), memory=settings.search_memory)
@@ -140,6 +149,7 @@ def compose(settings: Settings) -> Application:
         | intelligence.routes(entities, limited)
         | search_routes.routes(opening, entities, limited)
         | knowledge_graph.routes(knowledge, nodes, limited)
+        | ingest_routes.routes(Ingests(ingests, jobs), limited)
         | import_routes.routes(Imports(store, now, changed=changed), limited)
         | report_routes.routes(reports, later, limited)
         | type_routes.routes(Types(EngineTypes(database), now), limited)
@@ -161,7 +171,9 @@ def compose(settings: Settings) -> Application:
         secrets=ring.secrets,
         bounds=settings.bounds(),
         hub=hub,
-        lifespan=partial(_opened, where, database, embedder, graph, cache, worker, indexer, relay),
+        lifespan=partial(
+            _opened, where, database, embedder, graph, cache, worker, ingest_worker, indexer, relay
+        ),
     )
 
 

@@ -9,10 +9,12 @@ crash made come twice. The entity is told as it is when it is told: it may have 
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
+from nexus_gateway.hub import HubError
 from nexus_gateway.studio.intelligence.models import Entity
 from nexus_gateway.studio.intelligence.told import TOPIC, Told, Verb
 
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 EVENTS = 64
 """Changes of a transaction that are told one by one; of more, how many they were."""
 
+AWAY = frozenset({"deadline_exceeded", "service_unavailable", "overloaded", "internal_error"})
+"""Codes of a hub that may take a message later."""
+
+_logger = logging.getLogger(__name__)
 _told = msgspec.json.Decoder(Told).decode
 
 
@@ -37,7 +43,7 @@ class Publisher(Protocol):
 
 
 class EntityEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One change; without `entity`, there is none any more."""
+    """One change; without `entity` there is none any more, or none that fits a message."""
 
     change: Verb
     entity_id: str
@@ -91,5 +97,20 @@ class HubSink:
         now = {one.entity_id: one for one in found}
         for verb, name in told.changes():
             event = EntityEvent(verb, name, record.position, told.by, now.get(name))
+            for one in (channel, f"entities:{record.tenant}:entity:{name}"):
+                await self._publish(one, event)
+
+    async def _publish(self, channel: str, event: EntityEvent | EntitiesEvent) -> None:
+        try:
             await self._publisher.publish(channel, event)
-            await self._publisher.publish(f"entities:{record.tenant}:entity:{name}", event)
+        except HubError as error:
+            if error.code in AWAY:
+                raise StorageUnavailable(f"the hub does not take a message: {error}") from error
+            if isinstance(event, EntityEvent) and event.entity is not None:
+                # It is too large for a message, perhaps; that it has changed is not.
+                await self._publish(channel, msgspec.structs.replace(event, entity=None))
+            else:
+                _logger.warning("a change is not told on %s: %s", channel, error)
+        except RuntimeError as error:
+            # Before the server listens, and after it has stopped.
+            raise StorageUnavailable("the hub is not open") from error

@@ -41,6 +41,8 @@ _PROVENANCE = (
     "revision",
 )
 NODE = ("entity_id", "entity_type", "name", "tags", "aliases", *_PROVENANCE)
+OPTIONAL = ("origin", "valid_from", "valid_to")
+"""Columns of a node that may be null, but for its name: the embedded engine makes one up then."""
 EDGE = ("edge_id", "key", *_PROVENANCE)
 _END = ("until", "ended", "ended_by")
 _NODE_VERSION = (*NODE, *_END)

@@ -148,7 +148,14 @@ class Jobs:
     # --- for those who want something done ---
 
     async def add(
-        self, tenant: str, kind: str, payload: object, *, key: str | None = None, delay: float = 0
+        self,
+        tenant: str,
+        kind: str,
+        payload: object,
+        *,
+        key: str | None = None,
+        delay: float = 0,
+        id: str | None = None,  # noqa: A002 - the field's name
     ) -> tuple[Job, bool]:
         """Accept a job; it is kept when this returns. The job, and whether it is new.
 
@@ -159,12 +166,22 @@ class Jobs:
             key: while a job of this tenant and kind with this key is not finished, that one is
                 given back instead of a second.
             delay: seconds to wait before it may begin.
+            id: what it is found by, where it has to be known beforehand; no other has it.
         """
         encoded = _encode(payload).decode()
         while True:
             moment = micros()
             due = moment + round(delay * 1e6)
-            values = (uuid.uuid4().hex, tenant, kind, key, encoded, self._attempts, due, moment)
+            values = (
+                id or uuid.uuid4().hex,
+                tenant,
+                kind,
+                key,
+                encoded,
+                self._attempts,
+                due,
+                moment,
+            )
             made = await self._engine.command(_ADD, *values)
             if made:
                 self.wake()

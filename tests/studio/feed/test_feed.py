@@ -201,6 +201,7 @@ def test_through_the_gateway_an_entity_is_a_node_soon_and_readiness_tells_the_la
     until = time.monotonic() + 10
     while (answer := asked.reply(client)).status == 404:
         assert time.monotonic() < until
+        time.sleep(0.02)
     ready = request("GET /health/ready").reply(client)
 
     assert answer.status == 200
@@ -220,3 +221,4 @@ def test_what_was_changed_before_a_restart_is_carried_after_it(settings: Setting
         until = time.monotonic() + 10
         while asked.reply(client).status == 404:
             assert time.monotonic() < until
+            time.sleep(0.02)
