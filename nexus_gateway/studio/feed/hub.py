@@ -17,6 +17,7 @@ import msgspec
 from nexus_gateway.hub import HubError
 from nexus_gateway.studio.intelligence.models import Entity
 from nexus_gateway.studio.intelligence.told import TOPIC, Told, Verb
+from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 EVENTS = 64
 """Changes of a transaction that are told one by one; of more, how many they were."""
 
-AWAY = frozenset({"deadline_exceeded", "service_unavailable", "overloaded", "internal_error"})
+AWAY = frozenset({"deadline_exceeded", "service_unavailable", "internal_error"})
 """Codes of a hub that may take a message later."""
 
 _logger = logging.getLogger(__name__)

@@ -66,6 +66,8 @@ def test_a_package_becomes_an_entity(status: Path) -> None:
         attributes={
             "version": "3.11.2-1+b1",
             "architecture": "amd64",
+            "section": "python",
+            "priority": "optional",
             "description": "interactive language",
             "maintainer": "Someone <someone@example.com>",
             "installed_kib": 81,

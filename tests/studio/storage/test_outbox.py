@@ -194,7 +194,7 @@ async def test_being_late_is_told(
     await add(engine, "a")
 
     assert (await relay.lag())["heard"]["records"] == 1
-    monkeypatch.setattr(relays, "LATE", 0.0)
+    monkeypatch.setattr(relays, "LATE", -1.0)
     with pytest.raises(OutboxBehind, match="heard: 1 since"):
         await relay.lag()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from nexus_gateway.studio.intelligence.models import Count, Entity, Totals
 from nexus_gateway.studio.intelligence.sqlite.changes import Job, resolve
 from nexus_gateway.studio.intelligence.sqlite.history import past
@@ -105,7 +107,7 @@ class SqliteEntities:
 
     async def some(self, tenant: str, ids: Sequence[str]) -> list[Entity]:
         """Load those of the ids that there are, in any order."""
-        names = (_encode(ids).decode(), tenant)
+        names = (msgspec.json.encode(ids).decode(), tenant)
         return await self._database.read(
             lambda connection: [entity_of(row) for row in connection.execute(_SOME, names)]
         )
