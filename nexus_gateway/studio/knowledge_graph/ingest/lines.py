@@ -100,13 +100,17 @@ def _read_again(number: int, raw: bytes, found: Read) -> None:
     except _MALFORMED as error:
         found.wrong.append((number, f"not JSON: {error}"))
         return
-    is_edge = isinstance(value, dict) and "source" in cast("dict[str, object]", value)
+    is_edge = _has_source(value)
     try:
         if is_edge:
             found.edges.append((number, _edge(raw)))
         else:
             found.nodes.append((number, _node(raw)))
     except msgspec.ValidationError:
-        details = explain(cast("object", value), EdgeDraft if is_edge else NodeDraft)
+        details = explain(value, EdgeDraft if is_edge else NodeDraft)
         said = "; ".join(f"{one.field}: {one.message}" for one in details[:3])
         found.wrong.append((number, said or "neither a node nor an edge"))
+
+
+def _has_source(value: object) -> bool:
+    return isinstance(value, dict) and "source" in cast("dict[str, object]", value)
