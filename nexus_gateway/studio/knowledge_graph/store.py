@@ -267,9 +267,9 @@ class GraphStore:
             counts[single] += total if isinstance(total, int) else 0
         return counts
 
-    async def counted(self, text: str, tenant: str) -> list[tuple[Value, ...]]:
+    async def counted(self, text: str, tenant: str, **names: Value) -> list[tuple[Value, ...]]:
         """Answer a text of `stats.py`: counts over all that a tenant has."""
-        return await self._read(text, tenant, {})
+        return await self._read(text, tenant, names)
 
     async def others(self, tenant: str, at: datetime) -> int:
         """Count the nodes and edges that were others at a moment than they are now."""

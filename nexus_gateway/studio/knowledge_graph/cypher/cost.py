@@ -169,21 +169,20 @@ class _Estimator:
             sizes[item.name or item.said] = size
         if counted or projection.distinct or projection.order:
             self._hold(self._rows * sum(size.width for size in sizes.values() if size.each))
+        each = self._answered(projection) if isinstance(clause, tree.Return) else 0.0
         if counted and len(counted) == len(projection.items):
             self._rows = 1.0
         self._rows = min(self._rows, self._limit(projection.limit))
-        if isinstance(clause, tree.Return):
-            self._answer(projection)
+        self._hold(min(self._rows, self._most) * each)
         self._rename(projection, sizes)
         if isinstance(clause, tree.With):
             self._spend(clause.where, self._rows)
 
-    def _answer(self, projection: tree.Projection) -> None:
-        """Measure what is answered: there a node is all that it has."""
+    def _answered(self, projection: tree.Projection) -> float:
+        """Measure a row of what is answered: there a node is all that it has."""
         widths = self._widths(THING)
-        names = [name for name in self._types if projection.star]
-        width = sum(widths.of(item.value).width for item in projection.items)
-        self._hold(min(self._rows, self._most) * (width + len(names) * THING))
+        named = len(self._types) if projection.star else 0
+        return sum(widths.of(item.value).width for item in projection.items) + named * THING
 
     def _rename(self, projection: tree.Projection, sizes: dict[str, Size]) -> None:
         types = dict(self._types) if projection.star else {}

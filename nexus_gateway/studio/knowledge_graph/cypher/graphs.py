@@ -26,6 +26,8 @@ Moment: TypeAlias = Literal["valid", "known"]
 """Which time a query is of: when things hold, or also when they were known as they are."""
 
 _ARROWS = {"out": ("-", "->"), "in": ("<-", "-"), "both": ("-", "-")}
+_FOUND_BY = ("entity_id", "name")
+"""Properties by which nodes are found; one engine refuses a pattern with one that no node has."""
 _PLACED = (tree.Constant, tree.Parameter, tree.Variable)
 
 
@@ -191,7 +193,7 @@ class _Patterns:
         """Write properties that stand in a pattern, and put others into its condition."""
         placed: list[str] = []
         for key, value in given.entries if given else ():
-            if isinstance(value, _PLACED):
+            if isinstance(value, _PLACED) and (sort == "edge" or key in _FOUND_BY):
                 placed.append(self._entry(sort, key, value))
             else:
                 name = name or self._writer.names.variable()
