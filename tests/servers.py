@@ -196,16 +196,20 @@ class PostgresServer(Server):
     def run(self, statement: str, database: str = "postgres") -> str:
         """Run one statement by `psql`, apart from the code under test; what it prints."""
         done = subprocess.run(
-            [
-                self._binaries / "psql", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-Atq",
-                "-c", statement, self.url(database),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
+            [*self.psql(database), "-c", statement], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    def psql(self, database: str = "postgres") -> list[str | Path]:
+        """Tell how `psql` is started; what it is to do comes after."""
+        options = ("--no-psqlrc", "-v", "ON_ERROR_STOP=1", "-Atq", "-d", self.url(database))
+        return [self._binaries / "psql", *options]
+
+    def own(self, folder: Path) -> None:
+        """Give a folder to the server's user."""
+        if self._user is not None:
+            shutil.chown(folder, self._user)
 
 
 class RedisServer(Server):

@@ -7,6 +7,7 @@ while handlers hang. Startup is over before the gateway listens, so that answer 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
@@ -82,7 +83,25 @@ async def _check(dependency: Dependency) -> Check:
     except TimeoutError:
         reason = f"no answer within {PATIENCE:g} s"
     except Exception as error:  # noqa: BLE001 - whatever it raises, it is not ready
-        reason = type(error).__name__
+        reason = reason_of(error)
     latency = round((time.perf_counter() - started) * 1000, 3)
     detail = cast("Mapping[str, object]", said) if isinstance(said, Mapping) else None
     return Check("ok" if reason is None else "failed", latency, reason, detail)
+
+
+def reason_of(error: BaseException) -> str:
+    """Say why something does not answer, in words that name no host, no file and no user."""
+    # A timeout is told as one; its cause is the cancellation that made it.
+    while not isinstance(error, TimeoutError):
+        cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if cause is None:
+            break
+        error = cause
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case OSError(errno=int(number)):
+            return os.strerror(number).lower()
+        case _:
+            # SQLite tells what is wrong by a name, PostgreSQL's errors and others by their class.
+            return getattr(error, "sqlite_errorname", None) or type(error).__name__

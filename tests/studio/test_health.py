@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import msgspec
 import pytest
 
 from nexus_gateway.studio import health
 from nexus_gateway.studio.health import Dependency, Readiness
+from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.testing import request
 
 
@@ -59,6 +61,28 @@ def test_a_required_dependency_that_fails_answers_503_and_says_why() -> None:
     assert (found.checks["a"].status, found.checks["b"].status) == ("ok", "failed")
     assert found.checks["b"].reason == "ConnectionError"
     assert b"secret" not in answer.body
+
+
+def caused_by(cause: Exception) -> StorageUnavailable:
+    error = StorageUnavailable("secret.example")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (caused_by(ConnectionRefusedError(errno.ECONNREFUSED, "secret")), "connection refused"),
+        (caused_by(OSError(errno.ENOSPC, "secret")), "no space left on device"),
+        (caused_by(TimeoutError("secret")), "no answer in time"),
+        (caused_by(caused_by(KeyError("secret"))), "KeyError"),
+        (StorageUnavailable("secret.example"), "StorageUnavailable"),
+    ],
+)
+def test_the_reason_is_the_first_cause_in_words_that_name_nobody(
+    error: Exception, reason: str
+) -> None:
+    assert health.reason_of(error) == reason
 
 
 def test_one_that_is_not_required_only_degrades() -> None:

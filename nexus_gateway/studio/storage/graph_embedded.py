@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
+from nexus_gateway.studio.storage.disk import check_room
 from nexus_gateway.studio.storage.errors import (
     BadStatement,
     Conflict,
@@ -119,9 +120,13 @@ class EmbeddedGraph:
         return await self._run(self._writing, job, seconds)
 
     async def ping(self) -> None:
-        """Ask both a reader and the writer whether they work."""
+        """Ask both a reader and the writer whether they work, and whether the disk has room."""
         await self.read(Statement("RETURN 1 AS one"), rows=1, seconds=2.0)
-        await self._run(self._writing, self._opened().version, 2.0)
+        await self._run(self._writing, self._look, 2.0)
+
+    def _look(self) -> None:
+        check_room(self.path)
+        self._opened().version()
 
     def _opened(self) -> Session:
         if self._session is None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypeVar
 
 import asyncpg
 
-from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.errors import BadText, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -252,6 +252,7 @@ def translated() -> Generator[None]:
     """Tell trouble with the server, which may pass, from errors of a statement, which will not.
 
     Raises:
+        BadText: PostgreSQL takes U+0000 in no text.
         StorageUnavailable: in the place of whatever said so.
     """
     try:
@@ -259,3 +260,5 @@ def translated() -> Generator[None]:
     except _UNAVAILABLE as error:
         reason = str(error) or type(error).__name__
         raise StorageUnavailable(f"the database does not answer: {reason}") from error
+    except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
+        raise BadText("a text must not hold the character U+0000") from error

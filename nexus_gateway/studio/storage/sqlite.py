@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
+from nexus_gateway.studio.storage.disk import check_room
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.lane import Lane, Work, translated
 
@@ -121,13 +122,17 @@ class Database:
         return await self.write(lambda connection: connection.execute(statement, names).fetchall())
 
     async def ping(self) -> None:
-        """Ask both the writer and a reader whether they work.
+        """Ask both the writer and a reader whether they work, and whether the disk has room.
 
         Raises:
             StorageUnavailable: one does not.
         """
-        await self.read(_ping)
+        await self.read(self._look)
         await self.write(_ping)
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        check_room(self.path)
+        _ping(connection)
 
     def _lane(self, index: int) -> Lane:
         if self._lanes is None:

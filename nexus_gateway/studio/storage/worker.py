@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-LEASE = 30.0
+LEASE = 10.0
 """Seconds after which a job of a process that died is taken up by another."""
 KEPT = 7 * 86_400.0
 """Seconds that finished jobs can be looked at."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nexus_gateway.studio.app import entity_store
+from nexus_gateway.studio.conditions import Condition
+from nexus_gateway.studio.intelligence.models import Draft, Patch
+from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.errors import SchemaMismatch, StorageUnavailable
+from nexus_gateway.studio.storage.relational import relational
 from nexus_gateway.studio.storage.sqlite import connect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nexus_gateway.studio.intelligence.models import Entity
     from tests.servers import PostgresServer
 
 FIRST = """-- Notes.
@@ -229,3 +236,73 @@ def test_our_own_migrations_of_postgres_go_up_down_and_up_again(empty_postgres: 
 
 def test_both_engines_have_the_same_migrations(tmp_path: Path, empty_postgres: str) -> None:
     assert migrations.up(empty_postgres) == migrations.up(tmp_path / "nexus.db")
+
+
+# --- filled databases ---
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    if request.param == "sqlite":
+        return tmp_path / "nexus.db"
+    url: str = request.getfixturevalue("empty_postgres")
+    return url
+
+
+OF_FIRST_VERSION = {
+    "sqlite": (
+        "INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,"
+        " updated_at, revision) VALUES ('', 'old', 'tool', 'Old', '[]', '{\"size\":1}', 1, 1, 1)"
+    ),
+    "postgres": (
+        "INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,"
+        " updated_at, revision, words)"
+        " VALUES ('', 'old', 'tool', 'Old', '[]', '{\"size\":1}', 1, 1, 1, '')"
+    ),
+}
+
+
+def put(database: Path | str) -> None:
+    schema = migrations.schema_of(database)
+    with schema.opened(locked=True) as session:
+        session.run(OF_FIRST_VERSION[schema.engine])
+
+
+def ids(database: Path | str) -> list[object]:
+    with migrations.schema_of(database).opened(locked=False) as session:
+        return [row[0] for row in session.run("SELECT entity_id FROM entity ORDER BY number")]
+
+
+async def use(database: Path | str) -> Entity:
+    """Read what is old, change it, and add something new, as this version does."""
+    async with relational(database, pool=2, wait=2, timeout=5) as engine:
+        entities = Entities(entity_store(engine))
+        old = await entities.get("", "old")
+        await entities.create("", Draft(entity_id="new", entity_type="tool", aliases=("other",)))
+        await entities.patch("", "old", Patch(name="Older"), Condition())
+        return old
+
+
+async def names(database: Path | str) -> list[str | None]:
+    async with relational(database, pool=2, wait=2, timeout=5) as engine:
+        entities = Entities(entity_store(engine))
+        return [(await entities.get("", name)).name for name in ("old", "new")]
+
+
+def test_what_the_first_version_kept_is_there_in_this_one_and_after_a_way_back(
+    database: Path | str,
+) -> None:
+    migrations.up(database, to=1)
+    put(database)
+    migrations.up(database)
+    old = asyncio.run(use(database))
+
+    for number in range(len(migrations.status(database)) - 1, 0, -1):
+        migrations.down(database, to=number)
+        assert ids(database) == ["old", "new"]
+    migrations.up(database)
+
+    assert (old.name, bytes(old.attributes), old.aliases) == ("Old", b'{"size":1}', ())
+    assert asyncio.run(names(database)) == ["Older", None]
+    assert migrations.down(database, to=0)
+    assert all(state.applied_at is None for state in migrations.status(database))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.errors import BadText, StorageUnavailable
 from nexus_gateway.studio.storage.postgres import Postgres, Raced
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ async def test_an_error_of_a_statement_is_not_taken_for_trouble(notes: Postgres)
 
     with pytest.raises(asyncpg.UniqueViolationError):
         await notes.write(lambda session: add(session, 1))
+
+
+async def test_a_text_that_it_cannot_keep_is_the_callers_error(notes: Postgres) -> None:
+    with pytest.raises(BadText):
+        await notes.query("SELECT CAST($1 AS TEXT)", "a\0")
 
 
 async def test_a_cancelled_write_changes_nothing_and_gives_its_connection_back(
