@@ -2,6 +2,10 @@
 
     graph:{tenant}:changes           every change; of a large load, one sum
     graph:{tenant}:node:{entity_id}  changes of one node and of the edges at it
+    graph:{tenant}:near:{entity_id}  these, and changes of the nodes one step away
+
+A node with more than 500 edges has no neighbours in this sense: its change is told on its own
+channels, and not to all who are near. Loads of more than 10 nodes are told to nobody near.
 
 Events are sent once the change is kept. A hub delivers at most once: who must not miss any reads
 the history, which is complete.
@@ -25,6 +29,11 @@ _logger = logging.getLogger(__name__)
 
 EVENTS = 200
 """Changes that are told one by one; of more, how many they were."""
+
+NEAR = 10
+"""Nodes of one change whose neighbours are told."""
+MOST = 500
+"""Edges at a node from which on its neighbours are too many to be told."""
 
 Verb: TypeAlias = Literal["created", "updated", "deleted", "merged"]
 
@@ -53,6 +62,28 @@ class Publisher(Protocol):
         ...
 
 
+class Around(Protocol):
+    """What tells which edges are at a node, or some of them where there are more than 500."""
+
+    async def __call__(self, tenant: str, ids: Sequence[str]) -> Sequence[Ends]:
+        """Tell edges that begin or end at any of the nodes."""
+        ...
+
+
+class Ends(Protocol):
+    """An edge's ends."""
+
+    @property
+    def source(self) -> str:
+        """Where it begins."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Where it ends."""
+        ...
+
+
 class Nobody:
     """A publisher where there is no hub."""
 
@@ -63,8 +94,9 @@ class Nobody:
 class Live:
     """Tells a tenant's listeners what was changed; what cannot be told is logged, never raised."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, around: Around | None = None) -> None:
         self._publisher = publisher
+        self._around = around
 
     async def tell(
         self, tenant: str, nodes: Sequence[Change[Node]], edges: Sequence[Change[Edge]]
@@ -79,9 +111,27 @@ class Live:
                 return
             for channel, event in _events(tenant, real_nodes, real_edges):
                 await self._publisher.publish(channel, event)
+            if self._around is not None and len(real_nodes) <= NEAR:
+                for node in real_nodes:
+                    await self._tell_near(tenant, node, real_edges)
         except Exception:
             # The change is kept: whoever made it must not be told otherwise.
             _logger.exception("a change of the graph could not be published")
+
+    async def _tell_near(
+        self, tenant: str, change: Change[Node], edges: Sequence[Change[Edge]]
+    ) -> None:
+        """Tell of a node to whoever listens to a neighbour; edges that went with it count too."""
+        assert self._around is not None  # noqa: S101 - the caller has looked
+        name = change.kept.entity_id
+        here = await self._around(tenant, [name])
+        if len(here) >= MOST:
+            return
+        ended = [edge.kept for edge in edges if name in (edge.kept.source, edge.kept.target)]
+        ends = {end for edge in (*here, *ended) for end in (edge.source, edge.target)}
+        told = Event(_verb(change), node=change.kept)
+        for end in sorted(ends - {name}):
+            await self._publisher.publish(f"graph:{tenant}:near:{end}", told)
 
 
 def _events(
@@ -91,11 +141,13 @@ def _events(
         told = Event(_verb(node), node=node.kept)
         yield f"graph:{tenant}:changes", told
         yield f"graph:{tenant}:node:{node.kept.entity_id}", told
+        yield f"graph:{tenant}:near:{node.kept.entity_id}", told
     for edge in edges:
         told = Event(_verb(edge), edge=edge.kept)
         yield f"graph:{tenant}:changes", told
         for end in dict.fromkeys((edge.kept.source, edge.kept.target)):
             yield f"graph:{tenant}:node:{end}", told
+            yield f"graph:{tenant}:near:{end}", told
 
 
 def _verb(change: Change[Node] | Change[Edge]) -> Verb:

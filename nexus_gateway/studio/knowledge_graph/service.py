@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -32,6 +33,7 @@ from nexus_gateway.studio.knowledge_graph.errors import (
     Moved,
     RevisionMismatch,
 )
+from nexus_gateway.studio.knowledge_graph.links import links
 from nexus_gateway.studio.knowledge_graph.live import Live, Nobody
 from nexus_gateway.studio.knowledge_graph.models import (
     Bulk,
@@ -83,7 +85,8 @@ class KnowledgeGraph:
         self, store: GraphStore, *, publisher: Publisher | None = None, clock: Clock = now
     ) -> None:
         self._store = store
-        self._live = Live(Nobody() if publisher is None else publisher)
+        around = None if publisher is None else partial(links, store)
+        self._live = Live(publisher or Nobody(), around)
         self._clock = clock
         self._turns = Turns()
 

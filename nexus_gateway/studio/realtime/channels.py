@@ -47,6 +47,13 @@ def namespaces() -> tuple[plan.Namespace, ...]:
             history=1000,
             history_seconds=_HOUR,
         ),
+        # A node's change is told to all its neighbours: little is kept of each.
+        namespace(
+            "graph:{tenant}:near:*",
+            subscribe=who("knowledge-graph:read"),
+            history=50,
+            history_seconds=60,
+        ),
         namespace(
             "entities:{tenant}:*",
             subscribe=who("intelligence:read"),

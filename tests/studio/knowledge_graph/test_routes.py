@@ -333,8 +333,7 @@ def test_changes_are_published_to_the_tenants_channels(alice: Caller, heard: Hea
     alice.edge("a", "b")
     alice.call("DELETE /nodes/b")
 
-    told = [(channel, getattr(value, "change", "")) for channel, value in heard.said]
-    assert told == [
+    assert told(heard, "graph:acme:changes", "graph:acme:node:") == [
         ("graph:acme:changes", "created"),
         ("graph:acme:node:a", "created"),
         ("graph:acme:node:b", "created"),
@@ -343,6 +342,37 @@ def test_changes_are_published_to_the_tenants_channels(alice: Caller, heard: Hea
         ("graph:acme:changes", "deleted"),
         ("graph:acme:node:a", "deleted"),
         ("graph:acme:node:b", "deleted"),
+    ]
+
+
+def test_a_change_is_told_near_the_node_and_near_its_neighbours(
+    alice: Caller, heard: Heard
+) -> None:
+    for name in "abc":
+        alice.node(name)
+    alice.edge("a", "b")
+    heard.said.clear()
+
+    alice.call("PATCH /nodes/a", {"name": "A"})
+    alice.call("PATCH /nodes/c", {"name": "C"})
+    alice.call("DELETE /nodes/a")
+
+    assert told(heard, "graph:acme:near:") == [
+        ("graph:acme:near:a", "updated"),
+        ("graph:acme:near:b", "updated"),
+        ("graph:acme:near:c", "updated"),
+        ("graph:acme:near:a", "deleted"),
+        ("graph:acme:near:a", "deleted"),
+        ("graph:acme:near:b", "deleted"),
+        ("graph:acme:near:b", "deleted"),
+    ]
+
+
+def told(heard: Heard, *prefixes: str) -> list[tuple[str, str]]:
+    return [
+        (channel, getattr(value, "change", ""))
+        for channel, value in heard.said
+        if channel.startswith(prefixes)
     ]
 
 
