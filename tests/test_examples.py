@@ -14,12 +14,15 @@ import httpx
 import msgspec
 import pytest
 
+from tests.servers import running_postgres, wait_for
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 ACME = {"x-tenant": "acme", "x-api-key": "acme-key-1"}
+TEA = {"id": 1, "title": "tea"}
 ANVIL = {"number": 7, "article": "anvil"}
 
 
@@ -54,16 +57,28 @@ SAID: dict[str, list[Exchange]] = {
         ),
     ],
 }
+WITH_DATABASE: dict[str, list[Exchange]] = {
+    "with_db": [
+        Exchange("POST", "/notes", 201, TEA, {"title": "tea"}),
+        Exchange("POST", "/notes", 201, {"id": 2, "title": "'; DROP"}, {"title": "'; DROP"}),
+        Exchange("POST", "/notes", 422, "validation_error", {"title": ""}),
+        Exchange("GET", "/notes?limit=1", 200, [TEA]),
+        Exchange("GET", "/notes/1", 200, TEA),
+        Exchange("DELETE", "/notes/2", 204, None),
+        Exchange("GET", "/notes/2", 404, "not_found"),
+        Exchange("GET", "/notes/99999999999", 400, "validation_error"),
+    ],
+}
 
 
 @contextmanager
-def served(name: str) -> Generator[httpx.Client]:
+def served(target: str, **settings: str) -> Generator[httpx.Client]:
     """Start an example and give a client for it; it must end well when told to."""
-    command = [sys.executable, "-m", "nexus_gateway", "serve", f"{name}:routes", "--port", "0"]
+    command = [sys.executable, "-m", "nexus_gateway", "serve", target, "--port", "0"]
     process = subprocess.Popen(
         command,
         cwd=EXAMPLES,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -82,16 +97,42 @@ def served(name: str) -> Generator[httpx.Client]:
 
 
 def test_every_example_is_tested() -> None:
-    assert {file.stem for file in EXAMPLES.glob("*.py")} == set(SAID)
+    assert {file.stem for file in EXAMPLES.glob("*.py")} == {*SAID, *WITH_DATABASE}
 
 
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_answers_as_it_says(name: str) -> None:
-    with served(name) as client:
-        for said in SAID[name]:
-            answer = client.request(said.method, said.path, json=said.body, headers=said.headers)
+    with served(f"{name}:routes") as client:
+        converse(client, SAID[name])
 
-            assert answer.status_code == said.status, answer.text
-            found = answer.json()
-            assert (found["code"] if said.status >= 400 else found) == said.answer
-            assert answer.headers["x-request-id"]
+
+@pytest.mark.parametrize("name", WITH_DATABASE)
+def test_an_example_with_a_database_answers_as_it_says(name: str, empty_postgres: str) -> None:
+    with served(f"{name}:application", NEXUS_DATABASE_URL=empty_postgres) as client:
+        converse(client, WITH_DATABASE[name])
+
+
+def test_an_example_says_when_its_database_is_away_and_goes_on_when_it_is_back() -> None:
+    with (
+        running_postgres() as server,
+        served("with_db:application", NEXUS_DATABASE_URL=server.url()) as client,
+    ):
+        client.post("/notes", json={"title": "tea"})
+        server.kill()
+        away = client.get("/notes/1")
+        server.start()
+        wait_for(lambda: client.get("/notes/1").status_code == 200, "the database is back")
+
+    assert (away.status_code, away.json()["code"]) == (503, "database_error")
+    assert int(away.headers["retry-after"]) > 0
+
+
+def converse(client: httpx.Client, exchanges: list[Exchange]) -> None:
+    """Say what an example's reader says, and look at what comes back."""
+    for said in exchanges:
+        answer = client.request(said.method, said.path, json=said.body, headers=said.headers)
+
+        assert answer.status_code == said.status, answer.text
+        found = msgspec.json.decode(answer.content or b"null")
+        assert (found["code"] if said.status >= 400 else found) == said.answer
+        assert answer.headers["x-request-id"]
