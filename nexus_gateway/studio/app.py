@@ -35,7 +35,6 @@ from nexus_gateway.studio.feed.hub import HubSink
 from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
 from nexus_gateway.studio.intelligence.embedding.local import HashedWords
-from nexus_gateway.studio.intelligence.embedding.provider import Provider
 from nexus_gateway.studio.intelligence.importing import Imports
 from nexus_gateway.studio.intelligence.report import routes as report_routes
 from nexus_gateway.studio.intelligence.report.later import KIND as REPORT_JOBS
@@ -234,6 +233,8 @@ def embedder_of(settings: Settings) -> Embedder:
     """Choose what makes vectors: a provider where it is set, or words and their parts."""
     if settings.embeddings_url is None:
         return HashedWords()
+    from nexus_gateway.studio.intelligence.embedding.provider import Provider
+
     key = settings.embeddings_key
     return Provider(
         settings.embeddings_url,

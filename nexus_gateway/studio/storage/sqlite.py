@@ -171,6 +171,8 @@ def connect(path: Path, *, busy: float = 5.0) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -8000")
+        # Statements of many rows keep what undoes them: not in files, which wait for the disk.
+        connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
     except (OSError, sqlite3.Error) as exc:
         raise StorageUnavailable(f"{path} cannot be opened as a database: {exc}") from exc

@@ -27,7 +27,7 @@ _logger = logging.getLogger(__name__)
 
 QUIET = 0.2
 """Seconds without a change after which it begins."""
-LONGEST = 5.0
+LONGEST = 10.0
 """Seconds after which it begins though changes go on."""
 FORGOTTEN = 5_000
 """Vectors of another model that are given up at once."""

@@ -7,6 +7,7 @@ for the totals of tags, for search and for the outbox is written once at its end
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -110,8 +111,8 @@ class Job:
             self._renewed[number + len(plain)] = True
             plain.append((number + len(plain), entity))
             self._telling.add("created", entity.entity_id)
-            self._tags.update(entity.tags)
             results[position] = Outcome(entity.entity_id, "created", 1)
+        self._tags.update(chain.from_iterable(entity.tags for _, entity in plain))
         writes.insert(self._connection, self._tenant, plain)
         for position, entity in enumerate(entities):
             if position not in results:
@@ -147,7 +148,7 @@ class Job:
         entity = None if row is None else entity_of(row)
         edit(entity)
         if row is not None and entity is not None:
-            writes.erase(self._connection, row[0])
+            writes.erase(self._connection, self._tenant, row[0], entity)
             self._renewed[row[0]] = False
             self._tags.subtract(entity.tags)
             self._telling.add("deleted", entity_id)
@@ -179,9 +180,9 @@ class Job:
         self._tags.subtract(before.tags)
         self._telling.add("deleted" if after is None else "updated", entity_id)
         if after is None:
-            writes.bury(self._connection, row[0], self._stamp)
+            writes.bury(self._connection, self._tenant, row[0], before, self._stamp)
         else:
-            writes.update(self._connection, self._tenant, row[0], after)
+            writes.update(self._connection, self._tenant, row[0], before, after)
         return before, after
 
     def _take(self, entity: Entity) -> Outcome | EntityError:

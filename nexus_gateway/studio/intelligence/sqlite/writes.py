@@ -6,6 +6,8 @@ These are parts of jobs: they run on the writer's thread, within its transaction
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 Numbered: TypeAlias = "tuple[int, Entity]"
 
+TOGETHER = 100
+"""Rows that one statement inserts."""
 BODY = 4096
 """Characters of an entity's attributes that search sees."""
 
@@ -30,13 +34,12 @@ _encode = msgspec.json.Encoder().encode
 _INSERT = (
     "INSERT INTO entity (number, tenant, entity_id, entity_type, name, tags, attributes,"
     " created_at, updated_at, revision, aliases, source, created_by, updated_by)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _UPDATE = (
     "UPDATE entity SET entity_type = ?, name = ?, tags = ?, attributes = ?, updated_at = ?,"
     " revision = ?, aliases = ?, source = ?, updated_by = ? WHERE number = ?"
 )
-_INSERT_TAG = "INSERT INTO entity_tag (tenant, tag, number) VALUES (?, ?, ?)"
+_INSERT_TAG = "INSERT INTO entity_tag (tenant, tag, number)"
 _INSERT_ALIAS = "INSERT INTO entity_alias (tenant, alias, number) VALUES (?, ?, ?)"
 _ADD_TOTAL = (
     "INSERT INTO tag_total (tenant, tag, total) VALUES (?, ?, ?)"
@@ -44,16 +47,17 @@ _ADD_TOTAL = (
 )
 _DELETE_TOTAL = "DELETE FROM tag_total WHERE tenant = ? AND tag = ? AND total = 0"
 _INSERT_TEXT = "INSERT INTO entity_text (rowid, entity_id, name, tags, body) VALUES (?, ?, ?, ?, ?)"
+_INSERT_VECTOR = "INSERT INTO entity_vector (number, tenant, version, vector)"
 _RENEW = (
-    "INSERT INTO entity_vector (number, tenant, version) VALUES (?, ?, ?)"
-    " ON CONFLICT (number) DO UPDATE SET version = excluded.version, model = NULL, vector = ?"
+    " ON CONFLICT (number) DO UPDATE SET version = excluded.version, model = NULL,"
+    " vector = excluded.vector"
 )
 _VERSION = "SELECT coalesce(max(version), 0) + 1 FROM entity_vector WHERE tenant = ?"
 _UNINDEX = (
     "DELETE FROM entity_text WHERE rowid = ?",
-    "DELETE FROM entity_tag WHERE number = ?",
     "DELETE FROM entity_alias WHERE number = ?",
 )
+_DELETE_TAG = "DELETE FROM entity_tag WHERE tenant = ? AND tag = ? AND number = ?"
 _ARCHIVE = """
     INSERT INTO entity_history (number, revision, tenant, entity_id, entity_type, name, tags,
         attributes, created_at, updated_at, aliases, source, created_by, updated_by, deleted)
@@ -89,16 +93,18 @@ def renew(
     values = [
         (number, tenant, version, None if there else b"") for number, there in changed.items()
     ]
-    connection.executemany(_RENEW, values)
+    _insert_all(connection, _INSERT_VECTOR, values, _RENEW)
 
 
 def insert(connection: sqlite3.Connection, tenant: str, entities: Sequence[Numbered]) -> None:
     """Write entities that are not there yet, and index them."""
-    connection.executemany(_INSERT, [_inserted(tenant, *entity) for entity in entities])
+    _insert_all(connection, _INSERT, [_inserted(tenant, *entity) for entity in entities])
     index(connection, tenant, entities)
 
 
-def update(connection: sqlite3.Connection, tenant: str, number: int, entity: Entity) -> None:
+def update(
+    connection: sqlite3.Connection, tenant: str, number: int, before: Entity, entity: Entity
+) -> None:
     """Put a state in the place of another, which goes to the history."""
     connection.execute(_ARCHIVE, (number,))
     values = (
@@ -114,20 +120,22 @@ def update(connection: sqlite3.Connection, tenant: str, number: int, entity: Ent
         number,
     )
     connection.execute(_UPDATE, values)
-    _unindex(connection, number)
+    _unindex(connection, tenant, number, before)
     index(connection, tenant, [(number, entity)])
 
 
-def bury(connection: sqlite3.Connection, number: int, stamp: Stamp) -> None:
+def bury(
+    connection: sqlite3.Connection, tenant: str, number: int, before: Entity, stamp: Stamp
+) -> None:
     """Delete an entity; the history keeps what it was, and that it was deleted."""
     connection.execute(_ARCHIVE, (number,))
     connection.execute(_BURY, (micros(stamp.at), stamp.by, number))
-    erase(connection, number)
+    erase(connection, tenant, number, before)
 
 
-def erase(connection: sqlite3.Connection, number: int) -> None:
+def erase(connection: sqlite3.Connection, tenant: str, number: int, before: Entity) -> None:
     """Delete an entity, whatever the history has."""
-    _unindex(connection, number)
+    _unindex(connection, tenant, number, before)
     connection.execute("DELETE FROM entity WHERE number = ?", (number,))
 
 
@@ -135,10 +143,11 @@ def index(connection: sqlite3.Connection, tenant: str, entities: Sequence[Number
     """Let entities be found by their tags, aliases and words."""
     # In the order of the index: neighbours are written together.
     tags = sorted((tenant, tag, number) for number, entity in entities for tag in entity.tags)
-    connection.executemany(_INSERT_TAG, tags)
+    _insert_all(connection, _INSERT_TAG, tags)
     aliases = [(tenant, alias, number) for number, entity in entities for alias in entity.aliases]
     if aliases:
         connection.executemany(_INSERT_ALIAS, aliases)
+    # FTS5 is flushed before each statement of several rows: one row each is cheaper there.
     connection.executemany(_INSERT_TEXT, [_text(*entity) for entity in entities])
 
 
@@ -149,7 +158,34 @@ def count(connection: sqlite3.Connection, tenant: str, tags: Counter[str]) -> No
     connection.executemany(_DELETE_TOTAL, fewer)
 
 
-def _unindex(connection: sqlite3.Connection, number: int) -> None:
+def _insert_all(
+    connection: sqlite3.Connection,
+    head: str,
+    rows: Sequence[tuple[object, ...]],
+    tail: str = "",
+) -> None:
+    """Insert rows, many by one statement.
+
+    With a statement for each, the interpreter's lock would be let go and waited for with each row,
+    and an import's reading and writing would keep each other waiting.
+    """
+    whole = len(rows) - len(rows) % TOGETHER
+    for start in range(0, whole, TOGETHER):
+        part = rows[start : start + TOGETHER]
+        statement = _several(head, len(part[0]), TOGETHER, tail)
+        connection.execute(statement, list(chain.from_iterable(part)))
+    if whole < len(rows):
+        connection.executemany(_several(head, len(rows[0]), 1, tail), rows[whole:])
+
+
+@cache
+def _several(head: str, columns: int, rows: int, tail: str) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"{head} VALUES {', '.join([row] * rows)}{tail}"
+
+
+def _unindex(connection: sqlite3.Connection, tenant: str, number: int, before: Entity) -> None:
+    connection.executemany(_DELETE_TAG, [(tenant, tag, number) for tag in before.tags])
     for statement in _UNINDEX:
         connection.execute(statement, (number,))
 
