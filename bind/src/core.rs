@@ -9,8 +9,13 @@ use std::time::Duration;
 use ahash::AHashMap;
 use bytes::Bytes;
 use nexus_core::handler::{self, CallId, Handler, Job, Outcome};
-use nexus_core::plan::Level;
+use nexus_core::hub::Hub;
+use nexus_core::hub::broker::Draft;
+use nexus_core::hub::control::Asker;
+use nexus_core::hub::policy::Refused;
+use nexus_core::plan::{HubOperation, Level};
 use nexus_core::program::{Program, Secrets};
+use nexus_core::reject::NOT_FOUND;
 use nexus_core::server::{self, Gateway, LocalResponse, Resolved, Server};
 use parking_lot::Mutex;
 use pyo3::create_exception;
@@ -139,8 +144,26 @@ impl Core {
         key: Option<&str>,
         traceparent: Option<&str>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (py, channel, data, key, traceparent);
-        Err(HubError::new_err(("service_unavailable", "there is no hub")))
+        let link = self.linked()?.get();
+        let hub = self.hub()?;
+        let draft = Draft {
+            data: Bytes::copy_from_slice(data),
+            key: key.map(Into::into),
+            publisher: None,
+            traceparent: traceparent.map(Into::into),
+        };
+        let published = hub.publish_for_program(channel, draft).map_err(|why| hub_error(&why))?;
+        let (token, future) = link.promise(py)?;
+        match published {
+            Ok(position) => link.resolve(py, token, Resolved::Published(Ok(position)))?,
+            Err(answer) => {
+                let queue = link.queue();
+                link.handle(0).spawn(async move {
+                    queue.resolve(token, Resolved::Published(answer.await));
+                });
+            }
+        }
+        Ok(future)
     }
 
     /// Asks the hub for one of its controls.
@@ -150,8 +173,18 @@ impl Core {
         operation: &str,
         arguments: &[u8],
     ) -> PyResult<Bound<'py, PyAny>> {
-        let _ = (py, operation, arguments);
-        Err(HubError::new_err(("service_unavailable", "there is no hub")))
+        let link = self.linked()?.get();
+        let hub = Arc::clone(self.hub()?);
+        let operation: HubOperation = serde_json::from_value(operation.into())
+            .map_err(|_| PyValueError::new_err(format!("{operation:?} is no control")))?;
+        let words = arguments.to_vec();
+        let (token, future) = link.promise(py)?;
+        let queue = link.queue();
+        link.handle(0).spawn(async move {
+            let told = hub.control(operation, &words, Asker::Program).await;
+            queue.resolve(token, Resolved::Told(told));
+        });
+        Ok(future)
     }
 
     /// Stops accepting and lets requests finish for `grace` seconds.
@@ -189,6 +222,11 @@ impl Core {
 }
 
 impl Core {
+    fn hub(&self) -> PyResult<&Arc<Hub>> {
+        let none = || HubError::new_err((NOT_FOUND.code, "the application has no hub"));
+        self.gateway.program.hub.as_ref().ok_or_else(none)
+    }
+
     fn linked(&self) -> PyResult<&Py<Link>> {
         self.link.get().ok_or_else(|| PyRuntimeError::new_err("the gateway is not started"))
     }
@@ -434,6 +472,13 @@ impl Link {
             Resolved::Stopped(done) => {
                 ("set_result", done.into_pyobject(py)?.to_owned().into_any())
             }
+            Resolved::Published(Ok(place)) => {
+                ("set_result", (&*place.epoch, place.offset).into_pyobject(py)?.into_any())
+            }
+            Resolved::Told(Ok(answer)) => ("set_result", PyBytes::new(py, &answer).into_any()),
+            Resolved::Published(Err(why)) | Resolved::Told(Err(why)) => {
+                ("set_exception", hub_error(&why).into_value(py).into_bound(py).into_any())
+            }
             Resolved::Response(Ok(response)) => ("set_result", response_to_python(py, &response)?),
             Resolved::Response(Err(message)) => {
                 let error = PyConnectionError::new_err(message);
@@ -450,6 +495,10 @@ impl Link {
         py.detach(|| self.server.join());
         Ok(())
     }
+}
+
+fn hub_error(why: &Refused) -> PyErr {
+    HubError::new_err((why.kind.code, why.message.to_string()))
 }
 
 fn response_to_python<'py>(

@@ -10,11 +10,12 @@ use crate::filters::Filter;
 use crate::filters::auth::Verifier;
 use crate::filters::limit::tally::Tally;
 use crate::filters::limit::{AddressLimiter, Shared};
+use crate::hub::Hub;
 use crate::layers::compress::Compress;
 use crate::layers::cors::Cors;
 use crate::layers::log::Log;
 use crate::layers::metrics::{Metrics, Series};
-use crate::plan::{self, Bounds, PLAN_VERSION, Plan};
+use crate::plan::{self, Bounds, HubOperation, PLAN_VERSION, Plan};
 use crate::router::Router;
 use crate::terminals::Terminal;
 
@@ -48,6 +49,16 @@ pub struct Build<'p> {
     pub bounds: &'p Bounds,
     /// The limits that routes share.
     pub limits: &'p Shared,
+    /// Whether the route is a socket of the hub.
+    pub socket: bool,
+}
+
+impl Build<'_> {
+    /// What filters inside others are built with: there a token must come with the request itself.
+    #[must_use]
+    pub fn inside(&self) -> Self {
+        Self { socket: false, ..*self }
+    }
 }
 
 /// A route, compiled.
@@ -82,6 +93,8 @@ pub struct Program {
     pub address_limit: Option<AddressLimiter>,
     /// Verifies tokens.
     pub verifier: Option<Arc<Verifier>>,
+    /// The channels.
+    pub hub: Option<Arc<Hub>>,
     /// What a request may be at most.
     pub bounds: Bounds,
     /// Counts every answer.
@@ -106,17 +119,27 @@ impl Program {
             None => None,
         };
         let limits = Shared::default();
-        let build = Build { verifier: verifier.as_ref(), bounds: &plan.bounds, limits: &limits };
+        let hub = match &plan.hub {
+            Some(hub) => Some(Hub::build(hub, verifier.as_ref(), &limits, secrets)?),
+            None => None,
+        };
+        let build = Build {
+            verifier: verifier.as_ref(),
+            bounds: &plan.bounds,
+            limits: &limits,
+            socket: false,
+        };
         let routes = plan
             .routes
             .iter()
-            .map(|route| Route::build(route, &build))
+            .map(|route| Route::build(route, &build, hub.as_ref()))
             .collect::<Result<Vec<_>, _>>()?;
         let router = Router::build(&plan.routes)?;
         let layers = &plan.layers;
         let address_limit =
             layers.limit.as_ref().map(|limit| AddressLimiter::build(limit, &limits)).transpose()?;
-        let (metrics, series, unmatched) = count(&router, limits.tallies());
+        let (mut metrics, series, unmatched) = count(&router, limits.tallies());
+        metrics.realtime = hub.as_ref().map(|hub| Arc::clone(&hub.figures));
         Ok(Self {
             router,
             routes,
@@ -124,6 +147,7 @@ impl Program {
             compress: layers.compress.as_ref().map(Compress::build).transpose()?,
             address_limit,
             verifier,
+            hub,
             bounds: plan.bounds.clone(),
             metrics,
             // Faults are told even where requests are not.
@@ -153,12 +177,19 @@ impl Program {
 }
 
 impl Route {
-    fn build(route: &plan::Route, build: &Build<'_>) -> Result<Self, PlanError> {
+    fn build(
+        route: &plan::Route,
+        build: &Build<'_>,
+        hub: Option<&Arc<Hub>>,
+    ) -> Result<Self, PlanError> {
+        let socket =
+            matches!(route.terminal, plan::Terminal::Hub { operation: HubOperation::Socket });
+        let build = &Build { socket, ..*build };
         let named = |error: PlanError| PlanError::new(format!("{}: {error}", route.name));
         Ok(Self {
             name: route.name.as_str().into(),
             filters: Filter::build_all(&route.steps, build).map_err(named)?,
-            terminal: Terminal::build(&route.terminal, build.bounds).map_err(named)?,
+            terminal: Terminal::build(route, build.bounds, hub).map_err(named)?,
             timeout: Duration::from_millis(route.timeout_ms.unwrap_or(build.bounds.timeout_ms)),
         })
     }

@@ -29,6 +29,7 @@ use crate::program::Program;
 use crate::reject::{self, Rejection};
 use crate::router::Found;
 use crate::server::Worker;
+use crate::terminals::hub::Passed;
 use crate::terminals::{Terminal, metrics};
 use crate::value::Value;
 
@@ -191,7 +192,17 @@ impl Exchange {
                 Ok(metrics::answer(metrics, *format, &self.parts.headers))
             }
             Terminal::Echo(echo) => echo.answer(&self.parts),
-            Terminal::Hub(hub) => hub.answer(),
+            Terminal::Hub(hub) => {
+                let passed = Passed {
+                    gateway: &worker.gateway,
+                    parts: &self.parts,
+                    peer: self.peer,
+                    trace: &self.trace,
+                    claims: self.claims.clone(),
+                    values: &values,
+                };
+                hub.answer(passed).await
+            }
             Terminal::Python { handler } => {
                 let (queue, replies) = (&worker.gateway.queue, &worker.replies);
                 let id = Arc::clone(&self.trace.request_id);

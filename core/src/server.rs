@@ -26,6 +26,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{Overdue, Protocol, State, serve};
 use crate::handler::{Queue, Replies};
+use crate::hub::broker::Position;
+use crate::hub::policy::Refused;
 use crate::layers::log;
 use crate::plan::Level;
 use crate::program::Program;
@@ -55,6 +57,10 @@ pub enum Resolved {
     Sent(bool),
     /// The answer to a request without a socket.
     Response(Result<LocalResponse, String>),
+    /// Something was published: its epoch and offset, or why not.
+    Published(Result<Position, Refused>),
+    /// What the hub was asked for, as JSON.
+    Told(Result<Vec<u8>, Refused>),
     /// The server has stopped: whether every request was finished.
     Stopped(bool),
 }
@@ -228,6 +234,9 @@ impl Worker {
     async fn drain(&self, grace: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
         self.stop_accepting.notify_waiters();
+        if let Some(hub) = &self.gateway.program.hub {
+            hub.drain();
+        }
         for (_, state) in &*self.connections.lock() {
             state.end();
         }
@@ -321,6 +330,9 @@ impl Server {
         let mut server = Self { workers: Vec::new(), threads: Mutex::new(Vec::new()), addresses };
         for (index, own) in listeners.into_iter().enumerate() {
             server.spawn(gateway, index as u16, own, tls.clone())?;
+        }
+        if let (Some(hub), Some((_, runtime))) = (&gateway.program.hub, server.workers.first()) {
+            hub.start(gateway, runtime);
         }
         Ok(server)
     }

@@ -19,6 +19,7 @@ use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 
 use crate::clock;
 use crate::filters::Context;
+use crate::hub::handshake::Offer;
 use crate::program::{Build, PlanError};
 use crate::reject::{AUTHENTICATION_FAILED, Kind, PERMISSION_DENIED, Rejection, TOKEN_INVALID};
 use crate::value::Value;
@@ -30,6 +31,8 @@ pub struct Auth {
     verifier: Arc<Verifier>,
     scopes: Box<[Box<str>]>,
     extract: bool,
+    /// Whether the route is a socket of the hub: its token may come by a subprotocol, or with the first frame.
+    socket: bool,
     /// `WWW-Authenticate` of a token that lacks a scope.
     challenge: HeaderValue,
 }
@@ -51,6 +54,7 @@ impl Auth {
             verifier: Arc::clone(verifier),
             scopes: scopes.iter().map(|scope| scope.as_str().into()).collect(),
             extract,
+            socket: build.socket,
             challenge: HeaderValue::from_str(&challenge)
                 .map_err(|_| PlanError::new("the scopes cannot be written in a header"))?,
         })
@@ -66,6 +70,18 @@ impl Auth {
         let claims = match &context.claims {
             // An earlier `auth` of the same chain has verified the same token.
             Some(claims) => Arc::clone(claims),
+            None if self.socket => {
+                let offer = Offer::read(&context.parts.headers);
+                match offered(&self.verifier, &context.parts.headers, &offer)? {
+                    Some(claims) => claims,
+                    None if offer.later => {
+                        // The hub asks for it, and for its scopes, before anything else is said.
+                        context.values.extend(self.extract.then_some(Value::None));
+                        return Ok(());
+                    }
+                    None => return Err(unauthenticated(AUTHENTICATION_FAILED.sentence).missing()),
+                }
+            }
             None => self.verifier.verify(bearer(&context.parts.headers)?, clock::now())?,
         };
         if let Some(scope) = self.scopes.iter().find(|scope| !claims.allows(scope)) {
@@ -84,6 +100,17 @@ impl Auth {
         Rejection::because(&PERMISSION_DENIED, sentence)
             .with(WWW_AUTHENTICATE, self.challenge.clone())
     }
+}
+
+/// Who opens a socket, where the handshake brings a token: by the header, or by a subprotocol.
+pub(crate) fn offered(
+    verifier: &Verifier,
+    headers: &HeaderMap,
+    offer: &Offer<'_>,
+) -> Result<Option<Arc<Claims>>, Box<Rejection>> {
+    let token =
+        if headers.contains_key(AUTHORIZATION) { Some(bearer(headers)?) } else { offer.token };
+    token.map(|token| verifier.verify(token, clock::now())).transpose()
 }
 
 /// The token of the `Authorization` header.
@@ -152,7 +179,12 @@ mod tests {
         Auth::build(
             &scopes,
             extract,
-            &Build { verifier: Some(&verifier), bounds: &bounds, limits: &Shared::default() },
+            &Build {
+                verifier: Some(&verifier),
+                bounds: &bounds,
+                limits: &Shared::default(),
+                socket: false,
+            },
         )
     }
 
@@ -263,8 +295,12 @@ mod tests {
         for scope in ["", "a b", "a\"b", "ä"] {
             assert!(auth(&[scope], false).is_err(), "{scope:?}");
         }
-        let build =
-            Build { verifier: None, bounds: &Bounds::default(), limits: &Shared::default() };
+        let build = Build {
+            verifier: None,
+            bounds: &Bounds::default(),
+            limits: &Shared::default(),
+            socket: false,
+        };
         assert!(Auth::build(&[], false, &build).is_err());
     }
 }

@@ -100,7 +100,7 @@ mod tests {
         let body = Body::build(
             content,
             None,
-            &Build { verifier: None, bounds: &bounds, limits: &Shared::default() },
+            &Build { verifier: None, bounds: &bounds, limits: &Shared::default(), socket: false },
         );
         request.run(|context| {
             body.apply(context)?;

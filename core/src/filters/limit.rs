@@ -181,6 +181,25 @@ impl<C: Clock> Limit<C> {
         Err(self.limiter.refuse(&standing, context.claims.as_deref(), context.peer))
     }
 
+    /// Counts something that is no request, such as a frame of a socket; the error is how many seconds to wait.
+    pub fn count(&self, claims: Option<&Claims>, peer: IpAddr) -> Result<(), u64> {
+        let key = match (self.by, claims) {
+            (LimitBy::Subject, Some(claims)) => self.subject_key(claims),
+            (LimitBy::Subject | LimitBy::Address, _) => address_key(peer),
+            (LimitBy::Api, _) => 0,
+        };
+        let standing = self.limiter.check(key);
+        if standing.passes {
+            self.limiter.tally.pass();
+            return Ok(());
+        }
+        match claims {
+            Some(claims) => self.limiter.tally.refuse(claims.tenant.as_deref(), &claims.subject),
+            None => self.limiter.tally.refuse(None, &peer.to_canonical().to_string()),
+        }
+        Err(seconds(standing.next))
+    }
+
     fn subject_key(&self, claims: &Claims) -> u128 {
         let caller = (claims.tenant.as_deref(), &*claims.subject);
         let [high, low] = self.hashers.each_ref().map(|hasher| hasher.hash_one(caller));

@@ -102,7 +102,7 @@ impl Filter {
             }
             plan::Step::Trace {} => Self::Trace,
             plan::Step::Optional { steps } => {
-                let filters = Self::build_all(steps, build)?;
+                let filters = Self::build_all(steps, &build.inside())?;
                 let width = filters.iter().map(Self::width).sum();
                 Self::Optional(filters, width)
             }
@@ -124,7 +124,7 @@ impl Filter {
     ) -> Result<Self, PlanError> {
         let chains: Vec<Vec<Self>> = alternatives
             .iter()
-            .map(|steps| Self::build_all(steps, build))
+            .map(|steps| Self::build_all(steps, &build.inside()))
             .collect::<Result<_, _>>()?;
         let widths: Vec<usize> =
             chains.iter().map(|chain| chain.iter().map(Self::width).sum()).collect();

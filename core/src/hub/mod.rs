@@ -1,4 +1,468 @@
-//! The hub: channels that connections publish to and receive from, shared between replicas through a broker.
+//! The hub: channels that sockets, streams and the program itself publish to and receive from.
+//!
+//! `policy` says who may what; `registry` finds channels and sockets; a `channel` numbers, keeps, and hands its messages
+//! to its `feed`s, one for each `wire` form, from which every subscriber takes whole pieces; a `seat` is what the others
+//! know of a socket or stream. `socket` and `events` are the two ways to listen, `speech` is what clients say, `control`
+//! what is answered as JSON. `shared` joins replicas by a `broker`. Nothing here knows of Python.
 
 pub mod broker;
+pub mod channel;
+pub mod control;
+pub mod events;
+mod feed;
+pub mod figures;
+pub mod handshake;
+mod limits;
+pub mod policy;
+mod rates;
 pub mod redis;
+mod registry;
+pub mod revocations;
+mod seat;
+mod shared;
+mod sitting;
+pub mod socket;
+mod speech;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::clock;
+use crate::filters::auth::Verifier;
+use crate::filters::limit::Shared as SharedLimits;
+use crate::plan;
+use crate::program::{PlanError, Secrets};
+use crate::reject::{
+    DEADLINE_EXCEEDED, INTERNAL_ERROR, PAYLOAD_TOO_LARGE, SERVICE_UNAVAILABLE, VALIDATION_ERROR,
+};
+use crate::server::Gateway;
+use broker::{BoxFuture, Broker, BrokerError, Disconnect, Draft, Member, Position, Revocation};
+use channel::{Channel, Entered, Gone, Kept, Key, Subscribing};
+use figures::Figures;
+use limits::Limits;
+use policy::{Namespace, Policy, Refused};
+use registry::{Channels, Seats};
+use revocations::Revocations;
+
+/// How often the hub's clock is set and those are woken whose time has come.
+const TICK: Duration = Duration::from_millis(200);
+/// How often channels that nobody uses are looked for, in ticks.
+const SWEEP: u64 = 25;
+/// Levels that a message's data may be nested: every decoder of ours, and most of others, takes so many.
+const DEPTH: usize = 100;
+
+/// All that threads share of the channels.
+pub struct Hub {
+    /// Who may what, where.
+    pub policy: Policy,
+    /// What is counted.
+    pub figures: Arc<Figures>,
+    pub(crate) channels: Channels,
+    pub(crate) seats: Arc<Seats>,
+    pub(crate) kept: Kept,
+    pub(crate) limits: Limits,
+    pub(crate) verifier: Option<Arc<Verifier>>,
+    /// Tokens that are worth nothing.
+    pub revocations: Arc<Revocations>,
+    /// What replicas share, where there are several.
+    broker: OnceLock<Arc<dyn Broker>>,
+    redis: Option<redis::Options>,
+    away: AtomicBool,
+    interest: Mutex<()>,
+    clock: AtomicU64,
+    metrics_every: Duration,
+    pub(crate) heartbeat_ms: u64,
+    pub(crate) subscriptions: usize,
+    pub(crate) max_bytes: usize,
+}
+
+/// What becomes of a publication.
+pub(crate) enum Publishing {
+    /// It has its place.
+    Done(Position),
+    /// The broker gives it one.
+    Waiting(BoxFuture<Result<Position, Refused>>),
+}
+
+/// Channels whose subscribers are still to be woken: once for all that was published meanwhile. Dropped, it wakes them.
+#[derive(Default)]
+pub(crate) struct Touched(Vec<Arc<Channel>>);
+
+// === impl Touched ===
+
+impl Touched {
+    pub(crate) fn add(&mut self, channel: &Arc<Channel>) {
+        if !self.0.iter().any(|known| Arc::ptr_eq(known, channel)) {
+            self.0.push(Arc::clone(channel));
+        }
+    }
+
+    pub(crate) fn wake(&mut self) {
+        for channel in self.0.drain(..) {
+            channel.wake();
+        }
+    }
+}
+
+impl Drop for Touched {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Compiles the hub of a plan.
+    pub fn build(
+        hub: &plan::Hub,
+        verifier: Option<&Arc<Verifier>>,
+        limits: &SharedLimits,
+        secrets: &Secrets,
+    ) -> Result<Arc<Self>, PlanError> {
+        let policy = Policy::build(hub)?;
+        if hub.heartbeat_ms == 0 || hub.max_bytes == 0 {
+            return Err(PlanError::new("the hub needs a heartbeat and frames of at least 1 byte"));
+        }
+        Ok(Arc::new(Self {
+            figures: Arc::new(Figures::new(policy.namespaces())),
+            policy,
+            channels: Channels::new(hub.channels),
+            seats: Seats::new(hub.sockets),
+            kept: Kept::new(hub.history_bytes),
+            limits: Limits::build(hub, limits)?,
+            verifier: verifier.map(Arc::clone),
+            revocations: verifier.map_or_else(Arc::default, |one| Arc::clone(&one.revocations)),
+            broker: OnceLock::new(),
+            redis: hub.redis.as_ref().map(|redis| options(redis, secrets)).transpose()?,
+            away: AtomicBool::new(false),
+            interest: Mutex::new(()),
+            clock: AtomicU64::new(clock::now_millis()),
+            metrics_every: Duration::from_millis(hub.metrics_ms),
+            heartbeat_ms: hub.heartbeat_ms,
+            subscriptions: hub.subscriptions as usize,
+            max_bytes: usize::try_from(hub.max_bytes).unwrap_or(usize::MAX),
+        }))
+    }
+
+    /// Starts what goes on by itself, on a runtime that lives as long as the gateway.
+    pub fn start(self: &Arc<Self>, gateway: &Arc<Gateway>, runtime: &Handle) {
+        runtime.spawn(Arc::clone(self).keep_time());
+        if !self.metrics_every.is_zero() && self.policy.find(wire::METRICS).is_ok() {
+            runtime.spawn(Arc::clone(self).tell_metrics(Arc::clone(gateway)));
+        }
+        if let Some(options) = self.redis.clone() {
+            self.join_replicas(options, gateway, runtime);
+        }
+    }
+
+    /// Milliseconds since 1970, as of the last tick.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    async fn keep_time(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        for count in 1.. {
+            ticks.tick().await;
+            let now = clock::now_millis();
+            self.clock.store(now, Ordering::Relaxed);
+            self.seats.each(|seat| {
+                seat.tick(now);
+                false
+            });
+            if count % SWEEP == 0 {
+                self.channels.sweep(now, &self.kept, &self.figures);
+            }
+        }
+    }
+
+    /// Publishes the gateway's counters while somebody listens; those of this replica alone.
+    async fn tell_metrics(self: Arc<Self>, gateway: Arc<Gateway>) {
+        let mut ticks = tokio::time::interval(self.metrics_every);
+        loop {
+            ticks.tick().await;
+            let Some(channel) = self.channels.get(wire::METRICS).filter(|one| one.is_used()) else {
+                continue;
+            };
+            let data = Bytes::from(gateway.program.metrics.summary());
+            let draft = Draft { data, ..Draft::default() };
+            if channel.publish(draft, &self.kept).is_ok() {
+                channel.wake();
+            }
+        }
+    }
+
+    /// Lets every socket and stream go; those that come now too.
+    pub fn drain(&self) {
+        self.seats.each(|seat| {
+            seat.close(4012, "the gateway is going away");
+            true
+        });
+    }
+
+    /// The broker, where the channels of a namespace are shared and it can be reached.
+    pub(crate) fn broker(&self, namespace: &Namespace) -> Option<&Arc<dyn Broker>> {
+        let here = !namespace.shared || self.away.load(Ordering::Acquire);
+        self.broker.get().filter(|_| !here)
+    }
+
+    /// Publishes; whether somebody may is asked before.
+    pub(crate) fn publish(
+        self: &Arc<Self>,
+        namespace: &Arc<Namespace>,
+        name: &str,
+        draft: Draft,
+        touched: &mut Touched,
+    ) -> Result<Publishing, Refused> {
+        check_data(namespace, &draft.data)?;
+        let Some(broker) = self.broker(namespace) else {
+            return self.publish_here(namespace, name, &draft, touched).map(Publishing::Done);
+        };
+        let (hub, namespace, name) = (Arc::clone(self), Arc::clone(namespace), Arc::from(name));
+        let answer = broker.publish(&name, draft.clone(), namespace.keep);
+        Ok(Publishing::Waiting(Box::pin(async move {
+            match answer.await {
+                Ok(position) => {
+                    namespace.counters.published.fetch_add(1, Ordering::Relaxed);
+                    Ok(position)
+                }
+                Err(BrokerError::Away) => {
+                    hub.publish_here(&namespace, &name, &draft, &mut Touched::default())
+                }
+                Err(error) => Err(refused(&error)),
+            }
+        })))
+    }
+
+    fn publish_here(
+        &self,
+        namespace: &Arc<Namespace>,
+        name: &str,
+        draft: &Draft,
+        touched: &mut Touched,
+    ) -> Result<Position, Refused> {
+        loop {
+            let channel = self.channels.obtain(name, namespace, &self.figures)?;
+            match channel.publish(draft.clone(), &self.kept) {
+                Ok(position) => {
+                    touched.add(&channel);
+                    return Ok(position);
+                }
+                Err(Gone) => self.channels.forget(&channel),
+            }
+        }
+    }
+
+    /// Held while a channel gains its first subscriber or loses its last, so that the broker is told in that order.
+    fn interest(&self) -> Option<parking_lot::MutexGuard<'_, ()>> {
+        self.broker.get().map(|_| self.interest.lock())
+    }
+
+    /// Puts a subscriber into a channel, which is made where it is not there; the broker hears of it.
+    pub(crate) fn enter(
+        &self,
+        namespace: &Arc<Namespace>,
+        name: &str,
+        who: &Subscribing<'_>,
+        since: Option<&Position>,
+    ) -> Result<(Arc<Channel>, Entered), Refused> {
+        loop {
+            let channel = self.channels.obtain(name, namespace, &self.figures)?;
+            let interest = self.interest();
+            if let Ok(entered) = channel.subscribe(who, since, &self.kept) {
+                if let Some(broker) = self.broker.get().filter(|_| namespace.shared) {
+                    broker.subscribe(&channel.name);
+                }
+                return Ok((channel, entered));
+            }
+            drop(interest);
+            self.channels.forget(&channel);
+        }
+    }
+
+    /// Takes a subscriber out.
+    pub(crate) fn exit(&self, channel: &Channel, key: Key) {
+        let _interest = self.interest();
+        let last = channel.unsubscribe(key);
+        let broker = self.broker.get().filter(|_| channel.namespace.shared);
+        if last && let Some(broker) = broker {
+            broker.unsubscribe(&channel.name);
+        }
+    }
+
+    /// Puts a member into a channel.
+    pub(crate) fn join(&self, channel: &Arc<Channel>, member: &Member) {
+        let new = channel.join(member);
+        if channel.namespace.shared
+            && let Some(broker) = self.broker.get()
+        {
+            broker.join(&channel.name, member.clone());
+        }
+        if new && self.broker(&channel.namespace).is_none() {
+            channel.announce("join", member);
+        }
+    }
+
+    /// Takes it out.
+    pub(crate) fn leave(&self, channel: &Arc<Channel>, connection: &str) {
+        let Some(member) = channel.leave(connection) else { return };
+        if channel.namespace.shared
+            && let Some(broker) = self.broker.get()
+        {
+            broker.leave(&channel.name, connection);
+        }
+        if self.broker(&channel.namespace).is_none() {
+            channel.announce("leave", &member);
+        }
+    }
+
+    /// Makes tokens worthless, here and in all replicas.
+    pub(crate) fn revoke(&self, revocation: Revocation) {
+        self.revoke_here(&revocation);
+        if let Some(broker) = self.broker.get() {
+            broker.revoke(revocation);
+        }
+    }
+
+    fn revoke_here(&self, revocation: &Revocation) {
+        self.revocations.add(revocation, clock::now());
+        self.seats.each(|seat| {
+            seat.revoke(revocation);
+            false
+        });
+    }
+
+    /// Closes sockets, here and in all replicas; how many here.
+    pub(crate) fn disconnect(&self, disconnect: Disconnect) -> usize {
+        let closed = self.disconnect_here(&disconnect);
+        if let Some(broker) = self.broker.get() {
+            broker.disconnect(disconnect);
+        }
+        closed
+    }
+
+    fn disconnect_here(&self, disconnect: &Disconnect) -> usize {
+        self.seats.each(|seat| seat.disconnect(disconnect))
+    }
+}
+
+fn options(redis: &plan::HubRedis, secrets: &Secrets) -> Result<redis::Options, PlanError> {
+    let name = &redis.secret;
+    let wrong = |why: &str| PlanError::new(format!("hub: the Redis of the secret {name:?}: {why}"));
+    let secret = secrets.get(name).ok_or_else(|| wrong("there is no such secret"))?;
+    let url = std::str::from_utf8(secret).map_err(|_| wrong("its URL is not UTF-8"))?;
+    let mut options = redis::Options::new(url).map_err(|why| wrong(&why))?;
+    options.prefix.clone_from(&redis.prefix);
+    Ok(options)
+}
+
+/// Refuses data that is too large, or nested deeper than decoders follow.
+fn check_data(namespace: &Namespace, data: &[u8]) -> Result<(), Refused> {
+    if data.len() > namespace.max_bytes {
+        let most = namespace.max_bytes;
+        let sentence = format!("the data has {} bytes, {most} are accepted", data.len());
+        return Err(Refused::new(&PAYLOAD_TOO_LARGE, sentence));
+    }
+    let (mut depth, mut deepest, mut text, mut escaped) = (0_usize, 0, false, false);
+    for byte in data {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            b'[' | b'{' if !text => {
+                depth += 1;
+                deepest = depth.max(deepest);
+            }
+            b']' | b'}' if !text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    if deepest > DEPTH {
+        let sentence = format!("the data is nested {deepest} levels deep, {DEPTH} are accepted");
+        return Err(Refused::new(&VALIDATION_ERROR, sentence));
+    }
+    Ok(())
+}
+
+/// What a caller is told of a broker's failure.
+pub(crate) fn refused(error: &BrokerError) -> Refused {
+    let later = |kind, sentence: &'static str| Refused {
+        retry_after: Some(1),
+        ..Refused::new(kind, sentence)
+    };
+    match error {
+        BrokerError::Away => later(&SERVICE_UNAVAILABLE, "the broker cannot be reached"),
+        BrokerError::Busy => later(&SERVICE_UNAVAILABLE, "too much waits for the broker"),
+        BrokerError::Unknown => {
+            later(&DEADLINE_EXCEEDED, "the broker did not answer in time: it may have been done")
+        }
+        BrokerError::Refused(_) => Refused::new(&INTERNAL_ERROR, "the broker refused"),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The plan of a hub without namespaces.
+    pub(crate) fn plan() -> plan::Hub {
+        plan::Hub {
+            namespaces: Vec::new(),
+            heartbeat_ms: 25_000,
+            sockets: 10,
+            subscriptions: 10,
+            channels: 100,
+            max_bytes: 65_536,
+            history_bytes: 1 << 20,
+            metrics_ms: 0,
+            operator: "realtime:admin".into(),
+            messages: None,
+            tenant_messages: None,
+            bytes: None,
+            tenant_bytes: None,
+            redis: None,
+        }
+    }
+
+    /// A namespace that everybody may do everything in.
+    pub(crate) fn open(name: &str) -> plan::Namespace {
+        let access = plan::Access { scopes: Vec::new(), anonymous: true };
+        plan::Namespace {
+            name: name.into(),
+            subscribe: Some(access.clone()),
+            publish: Some(access),
+            history: 10,
+            history_ms: 60_000,
+            presence: true,
+            max_bytes: 1000,
+            rate: None,
+            overflow: plan::Overflow::DropOldest,
+            queue: 4,
+            queue_bytes: 1 << 20,
+            shared: true,
+        }
+    }
+
+    #[test]
+    fn data_that_is_too_large_or_too_deep_is_refused() {
+        let policy = Policy::build(&plan::Hub { namespaces: vec![open("*")], ..plan() }).unwrap();
+        let namespace = policy.find("c").unwrap();
+        let code = |data: &str| check_data(namespace, data.as_bytes()).map_err(|why| why.kind.code);
+
+        assert_eq!(code(&format!("\"{}\"", "[".repeat(900))), Ok(()));
+        assert_eq!(code(&format!("{}1{}", "[".repeat(100), "]".repeat(100))), Ok(()));
+        assert_eq!(
+            code(&format!("{}1{}", "[".repeat(101), "]".repeat(101))),
+            Err("validation_error")
+        );
+        assert_eq!(code(&"1".repeat(1001)), Err("payload_too_large"));
+    }
+}

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::filters::limit::tally::{Tallied, Tally};
+use crate::hub::figures::{self as hub, Figures as HubFigures, Told};
 use crate::reject::KINDS;
 use samples::{Gauges, Samples, Totals};
 use top::{Caller, Top};
@@ -142,6 +143,8 @@ pub struct Metrics {
     pub python_calls: AtomicU64,
     /// Log lines lost because the reader of the log was too slow.
     pub log_lost: AtomicU64,
+    /// The hub's own counters.
+    pub realtime: Option<Arc<HubFigures>>,
 }
 
 impl Metrics {
@@ -160,6 +163,7 @@ impl Metrics {
             accepted: AtomicU64::new(0),
             python_calls: AtomicU64::new(0),
             log_lost: AtomicU64::new(0),
+            realtime: None,
         }
     }
 
@@ -234,6 +238,9 @@ impl Metrics {
         let mut out = Text { out: String::with_capacity(16 << 10), open };
         self.write_requests(&mut out);
         self.write_gauges(&mut out);
+        if let Some(realtime) = &self.realtime {
+            write_realtime(&mut out, realtime);
+        }
         write_process(&mut out, self.started.elapsed());
         if open {
             out.out.push_str("# EOF\n");
@@ -313,6 +320,7 @@ impl Metrics {
         json(&Summary {
             timestamp: crate::clock::timestamp(),
             uptime_seconds: uptime,
+            realtime: self.realtime.as_ref().map(|figures| figures.tell()),
             requests: figures,
             statuses: by_status,
             refusals: self.refusals().collect(),
@@ -369,6 +377,43 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
+fn write_realtime(out: &mut Text, realtime: &hub::Figures) {
+    let read = |count: &AtomicI64| count.load(Ordering::Relaxed);
+    for (name, help, value) in [
+        ("nexus_realtime_sockets", "Sockets of the hub open.", read(&realtime.sockets)),
+        ("nexus_realtime_streams", "Streams of events open.", read(&realtime.streams)),
+        ("nexus_realtime_channels", "Channels in use.", read(&realtime.channels)),
+        ("nexus_realtime_broker_away", "Whether the broker is away.", read(&realtime.away)),
+    ] {
+        out.family(name, "gauge", help);
+        out.sample(name, "", value);
+    }
+    out.family("nexus_realtime_frames", "counter", "Frames that came from clients.");
+    out.sample("nexus_realtime_frames_total", "", realtime.frames.load(Ordering::Relaxed));
+    for (name, help, pick) in REALTIME {
+        out.family(name, "counter", help);
+        for (namespace, counters) in realtime.namespaces() {
+            let labels = format!("{{namespace=\"{}\"}}", escape(namespace));
+            out.sample(&format!("{name}_total"), &labels, pick(counters).load(Ordering::Relaxed));
+        }
+    }
+    out.family("nexus_realtime_refused", "counter", "Frames refused by code.");
+    for (code, count) in realtime.refused() {
+        out.sample("nexus_realtime_refused_total", &format!("{{code=\"{code}\"}}"), count);
+    }
+}
+
+type Pick = fn(&hub::Counters) -> &AtomicU64;
+
+/// The hub's counters by namespace.
+const REALTIME: [(&str, &str, Pick); 3] = [
+    ("nexus_realtime_published", "Messages published.", |counters| &counters.published),
+    ("nexus_realtime_delivered", "Messages handed to subscribers.", |counters| &counters.delivered),
+    ("nexus_realtime_dropped", "Messages that slow subscribers lost.", |counters| {
+        &counters.dropped
+    }),
+];
+
 #[derive(Serialize)]
 struct Summary<'a> {
     timestamp: String,
@@ -380,6 +425,8 @@ struct Summary<'a> {
     routes: Vec<RouteLine<'a>>,
     limits: Vec<Tallied<'a>>,
     subjects: Vec<Caller>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    realtime: Option<Told<'a>>,
     in_flight: i64,
     connections_open: i64,
     connections_total: u64,

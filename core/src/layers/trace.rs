@@ -70,6 +70,12 @@ impl Trace {
         }
     }
 
+    /// Ids of a message on a socket, within the trace that it names, if that is well formed.
+    pub fn of_message(traceparent: Option<&str>) -> Self {
+        let parent = traceparent.and_then(|text| read_traceparent(text.as_bytes()));
+        Self::continue_from(parent, SAMPLED, None, &HeaderMap::new())
+    }
+
     /// Writes the header that names the gateway's span as the parent.
     pub fn traceparent(&self) -> HeaderValue {
         let mut text = *b"00-................................-................-00";

@@ -1,23 +1,116 @@
-//! `hub`: a socket of the hub, a stream of its events, or one of its controls.
+//! `hub`: a socket of the hub, a stream of a channel's events, or one of the controls.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
 
 use crate::answer::Answer;
-use crate::plan::HubOperation;
-use crate::reject::{Rejection, SERVICE_UNAVAILABLE};
+use crate::filters::auth::Claims;
+use crate::hub::control::{Asker, words};
+use crate::hub::policy::Refused;
+use crate::hub::socket::{Asking, Demands, reject};
+use crate::hub::{Hub, events, socket};
+use crate::layers::trace::Trace;
+use crate::plan::{HubOperation, Step};
+use crate::program::PlanError;
+use crate::reject::Rejection;
+use crate::server::Gateway;
+use crate::value::Value;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: (HeaderName, HeaderValue) =
+    (http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 /// The terminal, compiled.
 pub struct HubTerminal {
+    hub: Arc<Hub>,
     operation: HubOperation,
+    demands: Arc<Demands>,
+}
+
+/// A request that passed its filters.
+pub struct Passed<'a> {
+    /// Whose log is written.
+    pub gateway: &'a Arc<Gateway>,
+    /// The request.
+    pub parts: &'a Parts,
+    /// Who connected.
+    pub peer: IpAddr,
+    /// The request's ids.
+    pub trace: &'a Trace,
+    /// Who calls.
+    pub claims: Option<Arc<Claims>>,
+    /// What the filters extracted.
+    pub values: &'a [Value],
 }
 
 impl HubTerminal {
-    /// Compiles the terminal.
-    pub fn build(operation: HubOperation) -> Self {
-        Self { operation }
+    /// Compiles the terminal; `steps` are those of its route.
+    pub fn build(
+        operation: HubOperation,
+        steps: &[Step],
+        hub: Option<&Arc<Hub>>,
+    ) -> Result<Self, PlanError> {
+        let hub = hub.ok_or_else(|| PlanError::new("`hub` needs `hub` in the plan"))?;
+        let mut demands = Demands::default();
+        for step in steps {
+            if let Step::Auth { scopes, .. } = step {
+                demands.required = true;
+                demands.scopes.extend(scopes.iter().map(|scope| scope.as_str().into()));
+            }
+        }
+        Ok(Self { hub: Arc::clone(hub), operation, demands: Arc::new(demands) })
     }
 
-    /// Answers.
-    pub fn answer(&self) -> Result<Answer, Box<Rejection>> {
-        let sentence = format!("the hub does not do {:?} yet", self.operation);
-        Err(Rejection::because(&SERVICE_UNAVAILABLE, sentence))
+    /// Answers a request.
+    pub async fn answer(&self, passed: Passed<'_>) -> Result<Answer, Box<Rejection>> {
+        let Passed { gateway, parts, peer, trace, claims, values } = passed;
+        let channel = values.iter().find_map(|value| match value {
+            Value::Text(text) => Some(&**text),
+            _ => None,
+        });
+        let asking = |claims| Asking {
+            hub: &self.hub,
+            gateway,
+            parts,
+            peer,
+            trace,
+            claims,
+            channel,
+            demands: &self.demands,
+        };
+        match self.operation {
+            HubOperation::Socket => return socket::open(asking(claims)),
+            HubOperation::Events => return events::open(asking(claims)).await,
+            _ => {}
+        }
+        let asker = Asker::Caller(claims.as_deref());
+        let answer =
+            self.control(channel, parts.uri.query(), values, asker).await.map_err(reject)?;
+        let mut answer = Answer::full(StatusCode::OK, JSON, answer.into());
+        answer.headers.push(NO_STORE);
+        Ok(answer)
+    }
+
+    async fn control(
+        &self,
+        channel: Option<&str>,
+        query: Option<&str>,
+        values: &[Value],
+        asker: Asker<'_>,
+    ) -> Result<Vec<u8>, Refused> {
+        let body = values.iter().find_map(|value| match value {
+            Value::Body(bytes) => Some(&bytes[..]),
+            _ => None,
+        });
+        let body = body.unwrap_or_default();
+        if self.operation == HubOperation::Publish {
+            return self.hub.post(channel.unwrap_or_default(), body, asker).await;
+        }
+        let words = words(channel, query, body)?;
+        self.hub.control(self.operation, &words, asker).await
     }
 }

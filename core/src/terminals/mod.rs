@@ -6,6 +6,9 @@ pub mod files;
 pub mod hub;
 pub mod metrics;
 
+use std::sync::Arc;
+
+use crate::hub::Hub;
 use crate::plan::{self, Bounds};
 use crate::program::PlanError;
 use constant::Constant;
@@ -34,7 +37,12 @@ pub enum Terminal {
 
 impl Terminal {
     /// Compiles a terminal.
-    pub fn build(terminal: &plan::Terminal, bounds: &Bounds) -> Result<Self, PlanError> {
+    pub fn build(
+        route: &plan::Route,
+        bounds: &Bounds,
+        hub: Option<&Arc<Hub>>,
+    ) -> Result<Self, PlanError> {
+        let terminal = &route.terminal;
         Ok(match terminal {
             plan::Terminal::Python { handler, .. } => Self::Python { handler: *handler },
             plan::Terminal::Answer { status, content_type, body, headers } => {
@@ -45,7 +53,9 @@ impl Terminal {
             plan::Terminal::Echo { max_bytes } => {
                 Self::Echo(Echo::build(*max_bytes, bounds.idle_timeout_ms))
             }
-            plan::Terminal::Hub { operation } => Self::Hub(HubTerminal::build(*operation)),
+            plan::Terminal::Hub { operation } => {
+                Self::Hub(HubTerminal::build(*operation, &route.steps, hub)?)
+            }
         })
     }
 }

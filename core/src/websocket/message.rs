@@ -161,6 +161,12 @@ impl Encoded {
 /// A whole frame of the server: final and not masked (RFC 6455, section 5.1).
 pub fn frame(opcode: Opcode, deflated: bool, payload: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(payload.len() + 10);
+    put_frame(&mut bytes, opcode, deflated, payload);
+    bytes.freeze()
+}
+
+/// Writes a whole frame behind others.
+pub fn put_frame(bytes: &mut BytesMut, opcode: Opcode, deflated: bool, payload: &[u8]) {
     bytes.put_u8(0x80 | u8::from(deflated) << 6 | opcode.bits());
     match payload.len() {
         short @ 0..=125 => bytes.put_u8(short as u8),
@@ -174,7 +180,17 @@ pub fn frame(opcode: Opcode, deflated: bool, payload: &[u8]) -> Bytes {
         }
     }
     bytes.put_slice(payload);
-    bytes.freeze()
+}
+
+/// Writes a whole frame behind others, deflated where that shortens it.
+pub fn put_deflated(bytes: &mut BytesMut, opcode: Opcode, deflate: Deflate, payload: &[u8]) {
+    if payload.len() >= WORTH_DEFLATING
+        && let Some(short) = deflate::compress(payload, deflate)
+        && short.len() < payload.len()
+    {
+        return put_frame(bytes, opcode, true, &short);
+    }
+    put_frame(bytes, opcode, false, payload);
 }
 
 /// A frame for one socket alone, deflated wherever that was agreed to, also where it does not shorten the message.

@@ -185,7 +185,21 @@ impl Socket {
         let _ = timeout(CLOSING, std::future::poll_fn(|context| self.poll_finish(context))).await;
     }
 
-    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
+    /// Whether more was read than the messages that were received: the next is there without waiting.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// [`Socket::flush`], for a task that polls several things.
+    pub(crate) fn poll_flush_all(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        self.poll_flush(context).map_err(|_| self.lose())
+    }
+
+    /// [`Socket::receive`], for a task that polls several things.
+    pub(crate) fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Message, Closed>> {
         loop {
             if let End::Closed(closed) = &self.end {
                 return Poll::Ready(Err(closed.clone()));

@@ -24,9 +24,8 @@ impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Option<Self> {
         let installed = Command::new("redis-server").arg("--version").output().is_ok();
         if !installed {
-            let required = ["CI", "TEST_SERVERS_REQUIRED"]
-                .iter()
-                .any(|name| std::env::var_os(name).is_some());
+            let required =
+                ["CI", "TEST_SERVERS_REQUIRED"].iter().any(|name| std::env::var_os(name).is_some());
             assert!(!required, "redis-server is required and not installed");
             eprintln!("skipped: redis-server is not installed");
             return None;

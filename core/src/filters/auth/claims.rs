@@ -281,7 +281,7 @@ impl<'de> Visitor<'de> for FoundVisitor {
 #[cfg(test)]
 impl Claims {
     /// Claims for the tests of other filters.
-    pub(in crate::filters) fn of(subject: &str, tenant: Option<&str>) -> Self {
+    pub(crate) fn of(subject: &str, tenant: Option<&str>) -> Self {
         Self {
             subject: subject.into(),
             scopes: Vec::new(),

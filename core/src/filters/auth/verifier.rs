@@ -11,10 +11,12 @@ use super::cache::Cache;
 use super::claims::{Claims, Found, read_object};
 use super::key::Key;
 use super::{base64, refuse};
+use crate::hub::revocations::Revocations;
 use crate::plan::Tokens;
 use crate::program::{PlanError, Secrets};
 use crate::reject::{
-    Rejection, TOKEN_ALGORITHM_REFUSED, TOKEN_INVALID, TOKEN_SIGNATURE_INVALID, TOKEN_UNSIGNED,
+    Rejection, TOKEN_ALGORITHM_REFUSED, TOKEN_INVALID, TOKEN_REVOKED, TOKEN_SIGNATURE_INVALID,
+    TOKEN_UNSIGNED,
 };
 
 /// Bytes of a token; a longer one is not looked at.
@@ -28,6 +30,8 @@ pub struct Verifier {
     leeway: u64,
     /// `None` verifies every time.
     cache: Option<Cache>,
+    /// Tokens that are worth nothing, whatever their signature.
+    pub revocations: Arc<Revocations>,
 }
 
 /// A JOSE header, as far as it decides anything.
@@ -60,11 +64,20 @@ impl Verifier {
             audience: tokens.audience.as_deref().map(Into::into),
             leeway: tokens.leeway,
             cache: (tokens.cache > 0).then(|| Cache::new(tokens.cache)),
+            revocations: Arc::default(),
         })
     }
 
     /// The claims of a token at `now`, in seconds since 1970.
     pub fn verify(&self, token: &str, now: u64) -> Result<Arc<Claims>, Box<Rejection>> {
+        let claims = self.verify_remembered(token, now)?;
+        if self.revocations.has(&claims) {
+            return Err(refuse(&TOKEN_REVOKED, TOKEN_REVOKED.sentence));
+        }
+        Ok(claims)
+    }
+
+    fn verify_remembered(&self, token: &str, now: u64) -> Result<Arc<Claims>, Box<Rejection>> {
         let Some(cache) = &self.cache else { return self.verify_anew(token, now) };
         let Some(claims) = cache.get(token) else {
             let claims = self.verify_anew(token, now)?;
@@ -78,7 +91,7 @@ impl Verifier {
         Ok(claims)
     }
 
-    /// Forgets the tokens that have verified, as after a change of keys or a revocation.
+    /// Forgets the tokens that have verified, as after a change of keys; revocations are asked every time.
     pub fn clear(&self) {
         if let Some(cache) = &self.cache {
             cache.clear();

@@ -1,0 +1,338 @@
+//! Controls: what is asked of the hub over HTTP, or by the program itself, and answered as JSON.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::broker::{BoxFuture, Disconnect, Draft, History, Member, Position, Revocation, Revoked};
+use super::policy::{Namespace, Refused, Want};
+use super::sitting::MOST;
+use super::wire::Item;
+use super::{Hub, Publishing, Touched, refused};
+use crate::clock;
+use crate::filters::auth::Claims;
+use crate::plan::HubOperation;
+use crate::reject::{MALFORMED_BODY, PERMISSION_DENIED, SERVICE_UNAVAILABLE, VALIDATION_ERROR};
+
+/// Channels told at a time.
+const CHANNELS: usize = 1_000;
+/// Seconds that a revocation lasts where it does not say.
+const DAY: u64 = 86_400;
+/// Characters of a reason: what a close frame holds.
+const REASON: usize = 120;
+
+/// Who asks.
+#[derive(Clone, Copy)]
+pub enum Asker<'a> {
+    /// The program itself, which may all.
+    Program,
+    /// A caller, who may what the channel's namespace says.
+    Caller(Option<&'a Claims>),
+}
+
+/// A caller's words that make up one of the controls, in one object.
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(default)]
+    channel: Option<String>,
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    cursor: Option<String>,
+    #[serde(default)]
+    limit: Option<u32>,
+    #[serde(default)]
+    epoch: Option<Arc<str>>,
+    #[serde(default)]
+    offset: Option<u64>,
+    #[serde(borrow, default)]
+    subject: Option<&'a str>,
+    #[serde(borrow, default)]
+    connection: Option<&'a str>,
+    #[serde(borrow, default)]
+    reason: Option<&'a str>,
+    #[serde(default)]
+    jti: Option<Arc<str>>,
+    #[serde(default)]
+    sub: Option<Arc<str>>,
+    #[serde(default)]
+    before: Option<u64>,
+    #[serde(default)]
+    expires: Option<u64>,
+}
+
+/// The body of a publication.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(default)]
+    key: Option<Arc<str>>,
+}
+
+/// What an operation answers, once it is done.
+pub type Outcome = Result<Vec<u8>, Refused>;
+
+impl Hub {
+    /// Publishes the body of a request, or what the program gives.
+    pub async fn post(self: &Arc<Self>, channel: &str, body: &[u8], asker: Asker<'_>) -> Outcome {
+        let body: Body<'_> = read(body)?;
+        let namespace = self.policy.find(channel)?;
+        let mut publisher = None;
+        if let Asker::Caller(claims) = asker {
+            self.policy.check(namespace, channel, Want::Publish, claims)?;
+            publisher = claims.map(|claims| Arc::clone(&claims.subject));
+            if let (Some(rate), Some(claims)) = (&namespace.rate, claims) {
+                rate.take(&(claims.tenant.as_deref(), &*claims.subject), 1)
+                    .map_err(|wait| super::limits::over("too many publications", wait))?;
+            }
+        }
+        let data = Bytes::copy_from_slice(body.data.get().as_bytes());
+        let draft = Draft { data, key: body.key, publisher, traceparent: None };
+        let place = match self.publish_now(namespace, channel, draft)? {
+            Publishing::Done(place) => place,
+            Publishing::Waiting(answer) => answer.await?,
+        };
+        written(&json!({"channel": channel, "epoch": place.epoch, "offset": place.offset}))
+    }
+
+    /// Publishes what the program gives; it is no client, so that no rule but the size holds.
+    pub(crate) fn publish_now(
+        self: &Arc<Self>,
+        namespace: &Arc<Namespace>,
+        channel: &str,
+        draft: Draft,
+    ) -> Result<Publishing, Refused> {
+        // Its drop at the end wakes the subscribers.
+        self.publish(namespace, channel, draft, &mut Touched::default())
+    }
+
+    /// The program's own way to publish; `Ok(Err(..))` is an answer that has to be waited for.
+    #[allow(clippy::type_complexity)] // two ways to the same end
+    pub fn publish_for_program(
+        self: &Arc<Self>,
+        channel: &str,
+        draft: Draft,
+    ) -> Result<Result<Position, BoxFuture<Result<Position, Refused>>>, Refused> {
+        let namespace = self.policy.find(channel)?;
+        Ok(match self.publish_now(namespace, channel, draft)? {
+            Publishing::Done(place) => Ok(place),
+            Publishing::Waiting(answer) => Err(answer),
+        })
+    }
+
+    /// Does what is asked: `words` is one JSON object of what the path, the query and the body say.
+    pub async fn control(
+        self: &Arc<Self>,
+        operation: HubOperation,
+        words: &[u8],
+        asker: Asker<'_>,
+    ) -> Outcome {
+        let asked: Asked<'_> = read(words)?;
+        match operation {
+            HubOperation::Channels => self.tell_channels(&asked),
+            HubOperation::Presence => {
+                let (channel, namespace) = self.named(&asked, asker)?;
+                let members = self.presence(namespace, channel)?.await?;
+                written(&json!({"channel": channel, "members": members}))
+            }
+            HubOperation::History => {
+                let (channel, namespace) = self.named(&asked, asker)?;
+                let limit = asked.limit.unwrap_or(100).min(MOST);
+                let history = self.history(namespace, channel, asked.position()?, limit).await?;
+                let items: Vec<Item<'_>> = history.items.iter().filter_map(Item::read).collect();
+                written(&json!({
+                    "channel": channel, "epoch": history.newest.epoch,
+                    "offset": history.newest.offset, "items": items, "recovered": history.complete,
+                }))
+            }
+            HubOperation::Disconnect => self.tell_disconnect(&asked),
+            HubOperation::Revoke => {
+                let revocation = asked.revocation()?;
+                let answer = revocation_json(&revocation);
+                self.revoke(revocation);
+                written(&answer)
+            }
+            HubOperation::Revocations => {
+                let all = self.revocations.list(clock::now());
+                let items: Vec<Value> =
+                    all.iter().take(CHANNELS * 10).map(revocation_json).collect();
+                written(&json!({"items": items, "next_cursor": null}))
+            }
+            HubOperation::Socket | HubOperation::Events | HubOperation::Publish => {
+                Err(Refused::new(&VALIDATION_ERROR, "this is no control"))
+            }
+        }
+    }
+
+    fn named<'h, 'a>(
+        &'h self,
+        asked: &'a Asked<'_>,
+        asker: Asker<'_>,
+    ) -> Result<(&'a str, &'h Arc<Namespace>), Refused> {
+        let channel = asked.channel.as_deref().unwrap_or_default();
+        let namespace = self.policy.find(channel)?;
+        if let Asker::Caller(claims) = asker {
+            self.policy.check(namespace, channel, Want::Subscribe, claims)?;
+        }
+        Ok((channel, namespace))
+    }
+
+    /// What a channel has kept, wherever that is.
+    pub(crate) fn history(
+        self: &Arc<Self>,
+        namespace: &Arc<Namespace>,
+        channel: &str,
+        after: Option<Position>,
+        limit: u32,
+    ) -> BoxFuture<Result<History, Refused>> {
+        if let Some(broker) = self.broker(namespace) {
+            let answer = broker.history(&channel.into(), after, limit);
+            return Box::pin(async move { answer.await.map_err(|error| refused(&error)) });
+        }
+        let found = self
+            .channels
+            .obtain(channel, namespace, &self.figures)
+            .map(|channel| channel.history(after.as_ref(), limit, &self.kept));
+        Box::pin(std::future::ready(found))
+    }
+
+    /// Who is in a channel, wherever they are.
+    pub(crate) fn presence(
+        &self,
+        namespace: &Namespace,
+        channel: &str,
+    ) -> Result<BoxFuture<Result<Vec<Member>, Refused>>, Refused> {
+        if !namespace.presence {
+            let sentence = "the channel tells nobody who is there";
+            return Err(Refused::new(&PERMISSION_DENIED, sentence));
+        }
+        if let Some(broker) = self.broker(namespace) {
+            let answer = broker.presence(&channel.into());
+            return Ok(Box::pin(async move { answer.await.map_err(|error| refused(&error)) }));
+        }
+        let members = self.channels.get(channel).map(|channel| channel.members());
+        Ok(Box::pin(std::future::ready(Ok(members.unwrap_or_default()))))
+    }
+
+    fn tell_channels(&self, asked: &Asked<'_>) -> Outcome {
+        let limit = (asked.limit.unwrap_or(100) as usize).clamp(1, CHANNELS);
+        let mut channels = self.channels.list();
+        channels.retain(|channel| {
+            channel.name.starts_with(&asked.prefix)
+                && asked.cursor.as_deref().is_none_or(|cursor| &*channel.name > cursor)
+        });
+        channels.sort_by(|a, b| a.name.cmp(&b.name));
+        let more = channels.len() > limit;
+        channels.truncate(limit);
+        let next = channels.last().filter(|_| more).map(|channel| Arc::clone(&channel.name));
+        let items: Vec<Value> = channels
+            .iter()
+            .map(|channel| {
+                let (newest, kept, subscribers) = channel.figures();
+                json!({"channel": channel.name, "subscribers": subscribers,
+                    "epoch": newest.epoch, "offset": newest.offset, "kept": kept})
+            })
+            .collect();
+        written(&json!({"items": items, "next_cursor": next}))
+    }
+
+    fn tell_disconnect(&self, asked: &Asked<'_>) -> Outcome {
+        if asked.subject.is_some() == asked.connection.is_some() {
+            let sentence = "expected either a subject or a connection";
+            return Err(Refused::new(&VALIDATION_ERROR, sentence));
+        }
+        let reason = asked.reason.unwrap_or("disconnected by an operator");
+        let sockets = self.disconnect(Disconnect {
+            subject: asked.subject.map(Into::into),
+            connection: asked.connection.map(Into::into),
+            code: 4009,
+            reason: reason.chars().take(REASON).collect::<String>().into(),
+        });
+        written(&json!({"sockets": sockets}))
+    }
+}
+
+impl Asked<'_> {
+    fn position(&self) -> Result<Option<Position>, Refused> {
+        match (&self.epoch, self.offset) {
+            (Some(epoch), Some(offset)) => Ok(Some(Position { epoch: Arc::clone(epoch), offset })),
+            (None, None) => Ok(None),
+            _ => {
+                let sentence = "a position has both an epoch and an offset";
+                Err(Refused::new(&VALIDATION_ERROR, sentence))
+            }
+        }
+    }
+
+    fn revocation(&self) -> Result<Revocation, Refused> {
+        let now = clock::now();
+        let of = match (&self.jti, &self.sub) {
+            (Some(id), None) if !id.is_empty() => Revoked::Token(Arc::clone(id)),
+            // Times of tokens are in whole seconds: what was issued in this one is meant too.
+            (None, Some(subject)) if !subject.is_empty() => Revoked::Subject {
+                subject: Arc::clone(subject),
+                before: self.before.unwrap_or(now + 1),
+            },
+            _ => {
+                let sentence = "expected either a token's jti or a sub";
+                return Err(Refused::new(&VALIDATION_ERROR, sentence));
+            }
+        };
+        let expires = self.expires.unwrap_or(now + DAY);
+        if expires <= now {
+            let sentence = "expires is past: the tokens have ended by themselves";
+            return Err(Refused::new(&VALIDATION_ERROR, sentence));
+        }
+        Ok(Revocation { of, expires })
+    }
+}
+
+fn revocation_json(revocation: &Revocation) -> Value {
+    let expires = revocation.expires;
+    match &revocation.of {
+        Revoked::Token(id) => json!({"jti": id, "expires": expires}),
+        Revoked::Subject { subject, before } => {
+            json!({"sub": subject, "before": before, "expires": expires})
+        }
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refused> {
+    serde_json::from_slice(json).map_err(|error| {
+        let kind = if error.is_data() { &VALIDATION_ERROR } else { &MALFORMED_BODY };
+        Refused::new(kind, format!("what is asked cannot be read: {error}"))
+    })
+}
+
+fn written(answer: &Value) -> Outcome {
+    serde_json::to_vec(answer)
+        .map_err(|_| Refused::new(&SERVICE_UNAVAILABLE, "the answer cannot be written"))
+}
+
+/// One object of what a request's path, query and body say; of the query only what is known, as what it is.
+pub fn words(channel: Option<&str>, query: Option<&str>, body: &[u8]) -> Result<Vec<u8>, Refused> {
+    let mut words: Map<String, Value> = match body {
+        [] => Map::new(),
+        body => read(body)?,
+    };
+    for (name, value) in query.into_iter().flat_map(crate::filters::query::pairs) {
+        let value = match &*name {
+            "prefix" | "cursor" | "epoch" => Value::String(value.into_owned()),
+            "limit" | "offset" => value.parse::<u64>().map(Value::from).map_err(|_| {
+                let sentence = format!("query {name}: expected a number that is not negative");
+                Refused::new(&VALIDATION_ERROR, sentence)
+            })?,
+            _ => continue,
+        };
+        words.insert(name.into_owned(), value);
+    }
+    if let Some(channel) = channel {
+        words.insert("channel".into(), channel.into());
+    }
+    serde_json::to_vec(&words).map_err(|_| Refused::new(&VALIDATION_ERROR, "it cannot be read"))
+}
