@@ -30,6 +30,7 @@ from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.studio import health
 from nexus_gateway.studio.admin import routes as admin
 from nexus_gateway.studio.dashboard import routes as dashboard
+from nexus_gateway.studio.feed import routes as feed
 from nexus_gateway.studio.feed.graph import GraphSink
 from nexus_gateway.studio.feed.hub import HubSink
 from nexus_gateway.studio.intelligence import import_routes
@@ -145,6 +146,7 @@ def compose(settings: Settings) -> Application:
     rooms = (
         health.routes(_core.__version__, dependencies)
         | metrics.routes()
+        | feed.routes(outbox, limited)
         | intelligence.routes(entities, limited)
         | search_routes.routes(opening, entities, limited)
         | knowledge_graph.routes(knowledge, nodes, limited)

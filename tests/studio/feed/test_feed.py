@@ -211,6 +211,39 @@ def test_through_the_gateway_an_entity_is_a_node_soon_and_readiness_tells_the_la
     assert set(msgspec.convert(outbox["detail"], dict[str, object])) == {"graph", "hub"}
 
 
+async def test_changes_wait_for_a_graph_that_is_away_and_the_hub_does_not_wait(
+    engine: Database | Postgres, tmp_path: Path
+) -> None:
+    graph = EmbeddedGraph(tmp_path / "graph.kgl", patience=0)
+    feed = Feed(engine, graph)
+    async with feed.relay:
+        for name in ("a", "b"):
+            await feed.entities.create("acme", Draft(entity_id=name, entity_type="tool"))
+        async with asyncio.timeout(10):
+            while len(feed.heard.said) < 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        behind = {lag.sink: lag.records for lag in await feed.outbox.lags()}
+        async with graph:
+            await feed.carried()
+            found = set(await feed.nodes.nodes("acme", ["a", "b"]))
+
+    assert behind["graph"] == 2
+    assert found == {"a", "b"}
+
+
+def test_metrics_tell_how_far_each_sink_is(client: Client, settings: Settings) -> None:
+    token = mint(settings.secret() or b"", "alice", ["metrics:read"], 60)
+
+    as_json = request("GET /api/metrics/outbox").bearer(token).reply(client)
+    as_text = request("GET /metrics/outbox").reply(client)
+
+    sinks = msgspec.json.decode(as_json.body, type=dict[str, list[dict[str, object]]])["sinks"]
+    assert [one["sink"] for one in sinks] == ["graph", "hub"]
+    assert (as_text.header("content-type") or "").startswith("text/plain; version=0.0.4")
+    assert b'nexus_outbox_records{sink="graph"} 0\n' in as_text.body
+    assert request("GET /api/metrics/outbox").reply(client).status == 401
+
+
 def test_what_was_changed_before_a_restart_is_carried_after_it(settings: Settings) -> None:
     token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
     made = request("POST /api/intelligence/entities").bearer(token)
