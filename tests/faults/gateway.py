@@ -121,6 +121,7 @@ class Writers:
         target: the collection.
         draft: makes a body of an id.
         threads: at once.
+        prefix: of the ids; the graph keeps a node of each entity, too.
     """
 
     def __init__(
@@ -130,10 +131,12 @@ class Writers:
         draft: Callable[[str], Mapping[str, object]],
         *,
         threads: int = 4,
+        prefix: str = "w",
     ) -> None:
         self._gateway = gateway
         self._target = target
         self._draft = draft
+        self._prefix = prefix
         self.acknowledged: list[str] = []
         self.refused: Counter[tuple[int, str]] = Counter()
         self.unanswered: list[str] = []
@@ -168,7 +171,7 @@ class Writers:
         with client_of(self._gateway) as client:
             while not self._stop.is_set():
                 number += 1
-                name = f"w{thread}-{number}"
+                name = f"{self._prefix}{thread}-{number}"
                 started = time.monotonic()
                 try:
                     answer = client.post(self._target, json=self._draft(name))

@@ -38,7 +38,7 @@ def test_killed_in_the_middle_of_writes_it_has_all_that_it_acknowledged(
     with (
         serve(folder, **environment) as gateway,
         Writers(gateway, ENTITIES, entity) as entities,
-        Writers(gateway, NODES, node) as nodes,
+        Writers(gateway, NODES, node, prefix="n") as nodes,
     ):
         entities.wait(50)
         nodes.wait(50)
