@@ -93,13 +93,33 @@ def algorithms_of(pem: bytes, path: Path) -> tuple[str, ...]:
     )
 
 
-def development_secret(folder: Path) -> bytes:
-    """Read the secret of a development gateway; if there is none, make one for its owner only.
+def sealing_key(text: str) -> bytes:
+    """Read a key that seals secrets: 32 bytes as 64 hexadecimal digits or as base64.
+
+    Raises:
+        ValueError: it is of another length or form.
+    """
+    try:
+        if len(text) == 2 * SECRET_BYTES:
+            return bytes.fromhex(text)
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != SECRET_BYTES:
+        raise ValueError(
+            f"expected {SECRET_BYTES} bytes in hexadecimal or base64; "
+            "make one with: openssl rand -hex 32"
+        )
+    return key
+
+
+def development_secret(folder: Path, name: str = "jwt-secret") -> bytes:
+    """Read a secret of a development gateway; if there is none, make one for its owner only.
 
     Raises:
         SettingsError: it cannot be written or read, or someone made it too short.
     """
-    path = folder / "jwt-secret"
+    path = folder / name
     try:
         if not path.exists():
             _make(path)

@@ -74,6 +74,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         embeddings_batch: texts that it is sent at once.
         embeddings_timeout: seconds that it may take.
         search_memory: bytes that what search holds in memory may take.
+        secrets_key: seals secrets in the database; 32 bytes in hexadecimal or base64. Development
+            makes one in `data_dir` when it is first needed.
+        secrets_old_key: the one before, which still opens what it sealed.
         jwt_secret: the HMAC key of tokens; at least 32 bytes.
         jwt_public_key_file: a PEM file, the public key of whoever signs tokens.
         jwt_issuer: what `iss` must be.
@@ -114,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     embeddings_batch: Annotated[int, Meta(ge=1, le=2048)] = 64
     embeddings_timeout: Positive = 10.0
     search_memory: Annotated[int, Meta(ge=1 << 20)] = 256 << 20
+    secrets_key: Secret | None = None
+    secrets_old_key: Secret | None = None
     jwt_secret: Secret | None = None
     jwt_public_key_file: Path | None = None
     jwt_issuer: str | None = None
@@ -159,6 +164,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.jwt_public_key_file is not None:
             return None
         return development_secret(self.data_dir)
+
+    def sealing_keys(self) -> list[bytes]:
+        """Give the keys of secrets at rest, the one that seals first.
+
+        In development without one, it is kept in `data_dir`, made at first use.
+
+        Raises:
+            SettingsError: production has none, or the kept one cannot be read.
+        """
+        from nexus_gateway.keys import development_secret, sealing_key
+
+        if self.secrets_key is not None:
+            keys = [sealing_key(self.secrets_key.reveal())]
+        elif self.env == "production":
+            raise SettingsError("secrets need a key: set NEXUS_SECRETS_KEY (openssl rand -hex 32)")
+        else:
+            kept = development_secret(self.data_dir, "secrets-key")
+            keys = [sealing_key(kept.decode("ascii", errors="replace"))]
+        if self.secrets_old_key is not None:
+            keys.append(sealing_key(self.secrets_old_key.reveal()))
+        return keys
 
     def limit(self) -> plan.AddressLimit | None:
         """Give the limit of each client address."""
@@ -276,6 +302,10 @@ def _check_value(key: str, value: object) -> None:
             raise ValueError(f"expected http://host/v1 or https://..., found {text!r}")
         case "cors_origins", _:
             check_origins(_texts(value))
+        case "secrets_key" | "secrets_old_key", Secret():
+            from nexus_gateway.keys import sealing_key
+
+            sealing_key(value.reveal())
         case "jwt_secret", Secret():
             size = len(value.reveal().encode())
             if size < SECRET_BYTES:
@@ -296,6 +326,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "tls_cert and tls_key go together: one is set, the other is not"
     if (settings.neo4j_url is None) != (settings.neo4j_password is None):
         yield "neo4j_url and neo4j_password go together: one is set, the other is not"
+    if settings.secrets_old_key is not None and settings.secrets_key is None:
+        yield "secrets_old_key stands beside secrets_key, which is not set"
     own = settings.jwt_secret or settings.jwt_public_key_file
     if settings.env == "production" and own is None:
         yield (

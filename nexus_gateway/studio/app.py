@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache as once
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.realtime import routes as realtime
 from nexus_gateway.studio.realtime.channels import hub_of
+from nexus_gateway.studio.secrets import routes as secrets
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
@@ -73,6 +75,7 @@ from nexus_gateway.studio.storage.outbox import Outbox
 from nexus_gateway.studio.storage.relational import location, migrated, relational
 from nexus_gateway.studio.storage.relay import Relay
 from nexus_gateway.studio.storage.sqlite import Database
+from nexus_gateway.studio.storage.vault import NoKey, Vault
 from nexus_gateway.studio.storage.worker import Worker
 
 if TYPE_CHECKING:
@@ -87,6 +90,7 @@ if TYPE_CHECKING:
     from nexus_gateway.studio.storage.cache import Cache
     from nexus_gateway.studio.storage.graph import Graph
     from nexus_gateway.studio.storage.postgres import Postgres
+    from nexus_gateway.studio.storage.vault import Keys
 
 DESCRIPTION = (
     "The back ends of an AI studio behind one gateway. Every refusal has the same shape; `/errors`"
@@ -141,6 +145,8 @@ def compose(settings: Settings) -> Application:
         "cache": health.Dependency(cache.ping, required=False),
         "outbox": health.Dependency(relay.lag, required=False),
     }
+    production = settings.env == "production"
+    vault = Vault(database, sealing_keys(settings), strict=production)
     limited = _limited(settings)
     layers = _layers(settings)
     rooms = (
@@ -153,6 +159,7 @@ def compose(settings: Settings) -> Application:
         | ingest_routes.routes(Ingests(ingests, jobs), limited)
         | import_routes.routes(Imports(store, now, changed=changed), limited)
         | report_routes.routes(reports, later, limited)
+        | secrets.routes(vault, limited)
         | type_routes.routes(Types(EngineTypes(database), now), limited)
         | realtime.routes(limited)
         | admin.routes(limited)
@@ -173,7 +180,17 @@ def compose(settings: Settings) -> Application:
         bounds=settings.bounds(),
         hub=hub,
         lifespan=partial(
-            _opened, where, database, embedder, graph, cache, worker, ingest_worker, indexer, relay
+            _opened,
+            where,
+            database,
+            embedder,
+            graph,
+            cache,
+            vault,
+            worker,
+            ingest_worker,
+            indexer,
+            relay,
         ),
     )
 
@@ -209,6 +226,19 @@ def cache_of(settings: Settings) -> Cache:
     from nexus_gateway.studio.storage.cache_shared import SharedCache
 
     return SharedCache(RedisCache(settings.redis_url, prefix=settings.redis_prefix))
+
+
+def sealing_keys(settings: Settings) -> Keys:
+    """Give the keys of secrets at rest, read when they are first needed."""
+
+    @once
+    def keys() -> tuple[bytes, ...]:
+        try:
+            return tuple(settings.sealing_keys())
+        except SettingsError as error:
+            raise NoKey(str(error)) from error
+
+    return keys
 
 
 def entity_store(

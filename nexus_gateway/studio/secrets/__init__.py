@@ -1,0 +1,1 @@
+"""The HTTP side of the vault: secrets are put, listed by name and deleted, never answered."""
