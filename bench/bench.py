@@ -20,8 +20,9 @@ import msgspec
 from harness import places, processes
 from harness.environment import environment
 from harness.load import Measurement, measure, wrk
+from harness.progress import line
 from harness.report import place, render
-from harness.results import Line, read
+from harness.results import Line, add, read
 from harness.scenarios import SCENARIOS, Scenario, Visited, servers_of
 from harness.servers import Server, ServerError, Spec, running, specs
 from harness.sizes import GROWTH_REQUESTS, sizes
@@ -59,6 +60,11 @@ def arguments() -> argparse.Namespace:
         help="default: results/latest.jsonl; of a part of the run, run/partial.jsonl",
     )
     parser.add_argument(
+        "--add",
+        action="store_true",
+        help="put what is measured into results/latest.jsonl, for what it has of the same",
+    )
+    parser.add_argument(
         "--report",
         type=Path,
         nargs="?",
@@ -89,6 +95,9 @@ def main() -> int:
     chosen.out.parent.mkdir(exist_ok=True)
     with chosen.out.open("wb") as file:
         failed = run(chosen, table, scenarios, file)
+    if chosen.add:
+        add(chosen.out, DEFAULT_RESULTS)
+        chosen.out = DEFAULT_RESULTS
     report(chosen.out)
     return int(failed)
 
@@ -123,7 +132,7 @@ def run(
             try:
                 for measured in measure_all(name, table[name], scenarios, number, chosen):
                     _write(file, measured)
-                    print(_line(measured), flush=True)
+                    print(line(measured), flush=True)
             except (ServerError, RuntimeError, OSError) as error:
                 failed = True
                 print(f"FAILED {name}: {error}", flush=True)
@@ -277,23 +286,6 @@ def _wanted(chosen: argparse.Namespace, scenario: str) -> bool:
 def _write(file: BinaryIO, line: Line) -> None:
     file.write(msgspec.json.encode(line) + b"\n")
     file.flush()
-
-
-def _line(m: Measurement | Fanned | Held) -> str:
-    if isinstance(m, Held):
-        each = f"{m.kilobytes:>6.2f} KB each"
-        return f"round {m.round} {m.scenario:14} {m.server:24} {m.sockets:>6} held {each}"
-    if isinstance(m, Fanned):
-        return (
-            f"round {m.round} {m.scenario:14} {m.server:24} {m.per_second:>11.0f} delivered/s "
-            f"{m.cpu_us:>6.2f} us p50 {m.p50_ms:.2f} p99 {m.p99_ms:.2f} ms lost {m.lost} "
-            f"load {m.load_cpu} other {m.other_cpu} slow {m.slow_ms}"
-        )
-    return (
-        f"round {m.round} {m.scenario:14} {m.server:24} {m.connections:>5} connections "
-        f"{m.per_second:>9.0f} req/s {m.cpu_us:>8.1f} us p99 {m.p99_ms:.2f} ms "
-        f"errors {m.errors} other {m.other_cpu} slow {m.slow_ms}"
-    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from harness.environment import Environment
     from harness.load import Measurement
     from harness.results import Results
 
@@ -31,7 +32,7 @@ def render(results: Results) -> dict[str, str]:
     sections = [_layers(results), *socket_tables(results), _sizes(results)]
     bounds = [*targets(results), *socket_targets(results)]
     return {
-        "summary": f"{_environment(results)}\n\n{_targets(bounds)}",
+        "summary": f"{_environments(results)}\n\n{_targets(bounds)}",
         "tables": "\n\n".join(filter(None, [*tables, *sections])),
     }
 
@@ -53,10 +54,11 @@ def place(sections: dict[str, str]) -> list[Path]:
     return written
 
 
-def _environment(results: Results) -> str:
-    made = results.environment
-    if made is None:
-        return ""
+def _environments(results: Results) -> str:
+    return "\n\n".join(map(_environment, results.environments))
+
+
+def _environment(made: Environment) -> str:
     peers = ", ".join(f"{name} {version}" for name, version in sorted(made.peers.items()))
     return (
         f"`{made.command}` on {made.date}, commit {made.commit}: {made.processor}, "

@@ -27,7 +27,7 @@ class Results:
 
     def __init__(self, lines: Iterable[Line]) -> None:
         kept = list(lines)
-        self.environment = next((x for x in kept if isinstance(x, Environment)), None)
+        self.environments = [x for x in kept if isinstance(x, Environment)]
         self.measurements = [x for x in kept if isinstance(x, Measurement)]
         self.sizes = {x.name: x for x in kept if isinstance(x, Size)}
         self.held = [x for x in kept if isinstance(x, Held)]
@@ -71,11 +71,32 @@ class Results:
         return statistics.median(map(figure, found)) if found else None
 
 
+def add(part: Path, whole: Path) -> None:
+    """Put the lines of one result file behind those of another, in place of its own of the same.
+
+    The same is what has the scenario and the server, or is a size of the name.
+    """
+    new = _lines(part)
+    replaced = {_subject(line) for line in new} - {None}
+    kept = [line for line in _lines(whole) if _subject(line) not in replaced]
+    whole.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in [*kept, *new]))
+
+
+def _subject(line: Line) -> tuple[str, str] | None:
+    if isinstance(line, Environment):
+        return None
+    return ("size", line.name) if isinstance(line, Size) else (line.scenario, line.server)
+
+
 def read(file: Path) -> Results:
     """Read a result file.
 
     Raises:
         msgspec.DecodeError: a line is not what this version of the bench writes.
     """
+    return Results(_lines(file))
+
+
+def _lines(file: Path) -> list[Line]:
     decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
-    return Results(decoder.decode(line) for line in file.read_bytes().splitlines())
+    return [decoder.decode(line) for line in file.read_bytes().splitlines()]
