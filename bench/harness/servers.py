@@ -33,6 +33,7 @@ class Socket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         subscribe: the path of a socket that gets what is published.
         publish: the path of a socket that publishes.
+        events: the path of a stream of server-sent events that gets the same.
         before: what is written before the text of each message.
         behind: what is written behind it.
         header: a line of every handshake.
@@ -40,6 +41,7 @@ class Socket(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     subscribe: str = "/ws/sub"
     publish: str = "/ws/pub"
+    events: str = "/events"
     before: str = ""
     behind: str = ""
     header: str = ""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HUB = "gateway-hub"
 PEERS = ("ws-warp", "ws-axum", "ws-socketify", "ws-node", "ws-websockets", "ws-fastapi")
+STREAMING = (HUB, "ws-warp", "ws-axum", "ws-node", "ws-fastapi")
 PATIENCE = 90.0
 """Seconds that the load may take to open its sockets, or longer than it was told to run."""
 SETTLE = 1.0
@@ -36,6 +37,7 @@ class FanOut(NamedTuple):
         rate: messages per second; 0 is as many as `window` messages under way let through.
         slow: further subscribers that never read.
         size: bytes of each message's text.
+        events: whether the subscribers read server-sent events.
     """
 
     name: str
@@ -45,7 +47,8 @@ class FanOut(NamedTuple):
     slow: int = 0
     size: int = 200
     window: int = 16
-    servers: tuple[str, ...] = PEERS
+    events: bool = False
+    servers: tuple[str, ...] = (HUB, *PEERS)
 
 
 class Hold(NamedTuple):
@@ -55,7 +58,7 @@ class Hold(NamedTuple):
     title: str
     http: bool
     sockets: int = 10_000
-    servers: tuple[str, ...] = PEERS
+    servers: tuple[str, ...] = (HUB, *PEERS)
 
 
 def _steady(name: str, title: str, subscribers: int) -> FanOut:
@@ -73,6 +76,13 @@ SOCKETS: tuple[FanOut | Hold, ...] = (
     _steady("steady-5000", "20 messages a second to 5,000 subscribers", 5000),
     _beside("beside-none", "2,000 messages of 1 KB a second to 50 subscribers", 0),
     _beside("beside-slow", "The same beside five that never read", 5),
+    FanOut(
+        "events-500",
+        "Server-sent events as fast as it goes, 500 subscribers",
+        500,
+        events=True,
+        servers=STREAMING,
+    ),
     Hold("hold-ws", "Idle WebSockets", http=False),
     Hold("hold-http", "Idle connections of HTTP", http=True),
 )
@@ -178,6 +188,7 @@ def _fan_out(server: Server, scenario: FanOut, number: int, seconds: float) -> F
         "window": scenario.window,
         "bytes": scenario.size,
         "rate": scenario.rate,
+        "events": server.spec.socket.events if scenario.events else "",
     }
     loaded: list[Memory] = []
     with _load(server, words) as load:

@@ -1,14 +1,34 @@
 """Fan-out by the connection manager of FastAPI's documentation."""
 
+import asyncio
+
+from fastapi.responses import StreamingResponse
+
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 
 app = FastAPI()
 subscribers: list[WebSocket] = []
+streams: set[asyncio.Queue[str]] = set()
 
 
 @app.get("/health")
 async def health():
     return {"status": "ok"}
+
+
+async def follow():
+    published: asyncio.Queue[str] = asyncio.Queue()
+    streams.add(published)
+    try:
+        while True:
+            yield f"data: {await published.get()}\n\n"
+    finally:
+        streams.discard(published)
+
+
+@app.get("/events")
+async def events():
+    return StreamingResponse(follow(), media_type="text/event-stream")
 
 
 @app.websocket("/ws/sub")
@@ -28,6 +48,8 @@ async def publish(socket: WebSocket):
     try:
         while True:
             message = await socket.receive_text()
+            for stream in streams:
+                stream.put_nowait(message)
             for subscriber in subscribers:
                 await subscriber.send_text(message)
     except WebSocketDisconnect:

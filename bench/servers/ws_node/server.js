@@ -3,11 +3,23 @@
 import { createServer } from 'node:http';
 import { WebSocket, WebSocketServer } from 'ws';
 
-const server = createServer((_request, response) => response.end('{"status":"ok"}'));
+const streams = new Set();
+const server = createServer((request, response) => {
+  if (request.url === '/events') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders();
+    streams.add(response);
+    response.on('close', () => streams.delete(response));
+  } else {
+    response.end('{"status":"ok"}');
+  }
+});
 const sockets = new WebSocketServer({ server, perMessageDeflate: false });
 const subscribers = new Set();
 
 function publish(data) {
+  for (const stream of streams) {
+    stream.write(`data: ${data}\n\n`);
+  }
   for (const subscriber of subscribers) {
     if (subscriber.readyState === WebSocket.OPEN) {
       subscriber.send(data, { binary: false });

@@ -1,11 +1,15 @@
 //! Fan-out as a program of axum: a broadcast channel, and a task for each socket.
 
+use std::convert::Infallible;
+
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::State;
+use axum::response::sse::{Event, Sse};
 use axum::response::Response;
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use axum::Router;
+use futures_util::stream::{unfold, Stream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::sync::broadcast::{self, error::RecvError, Receiver, Sender};
 
@@ -43,12 +47,30 @@ async fn publish(ws: WebSocketUpgrade, State(publish): State<Sender<Message>>) -
     ws.on_upgrade(|socket| publisher(socket, publish))
 }
 
+async fn events(
+    State(publish): State<Sender<Message>>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    Sse::new(unfold(publish.subscribe(), |mut published| async move {
+        loop {
+            match published.recv().await {
+                Ok(message) => {
+                    let event = Event::default().data(message.to_text().unwrap_or_default());
+                    return Some((Ok(event), published));
+                }
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }))
+}
+
 fn main() {
     let (sender, _) = broadcast::channel::<Message>(BEHIND);
     let app = Router::new()
         .route("/health", get(|| async { r#"{"status":"ok"}"# }))
         .route("/ws/sub", get(subscribe))
         .route("/ws/pub", get(publish))
+        .route("/events", get(events))
         .with_state(sender);
     rust_common::runtime().block_on(async {
         let address = ("127.0.0.1", rust_common::port());

@@ -10,10 +10,11 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{interval, sleep, timeout, MissedTickBehavior};
 
+use crate::events::Events;
 use crate::frames::{masked, Frame, Frames, CLOSE, PING, PONG, TEXT};
 use crate::latency::Latency;
 use crate::options::Options;
-use crate::socket::{commands, open};
+use crate::socket::{commands, open, open_events};
 
 /// Bytes read at a time, into the one buffer of all subscribers.
 const BUFFER: usize = 256 << 10;
@@ -53,8 +54,13 @@ pub async fn run(options: Options) -> Result<(), String> {
     let buffer = Rc::new(RefCell::new(vec![0; BUFFER]));
     let mut told = commands();
     for _ in 0..options.subscribers {
-        let (tcp, rest) = open(&options, &options.subscribe, false).await?;
-        spawn_local(subscriber(tcp, rest, Rc::clone(&shared), Rc::clone(&buffer)));
+        let (opened, reader) = if options.events.is_empty() {
+            let opened = open(&options, &options.subscribe, false).await?;
+            (opened, Reader::Frames(Frames::default()))
+        } else {
+            (open_events(&options).await?, Reader::Events(Events::default()))
+        };
+        spawn_local(subscriber(opened, reader, Rc::clone(&shared), Rc::clone(&buffer)));
     }
     let mut slow = Vec::new();
     for _ in 0..options.slow {
@@ -142,23 +148,44 @@ fn answer(tcp: &TcpStream, frame: &Frame<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// How what a subscriber gets is taken apart.
+enum Reader {
+    Frames(Frames),
+    Events(Events),
+}
+
+impl Reader {
+    /// Gives each text to `seen`; pings are answered.
+    fn feed(
+        &mut self,
+        tcp: &TcpStream,
+        bytes: &[u8],
+        mut seen: impl FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        match self {
+            Self::Events(events) => events.feed(bytes, seen),
+            Self::Frames(frames) => frames.feed(bytes, |frame| {
+                answer(tcp, &frame)?;
+                seen(frame.payload)
+            }),
+        }
+    }
+}
+
 async fn subscriber(
-    tcp: TcpStream,
-    rest: Vec<u8>,
+    (tcp, rest): (TcpStream, Vec<u8>),
+    mut reader: Reader,
     shared: Rc<Shared>,
     buffer: Rc<RefCell<Vec<u8>>>,
 ) {
-    let (mut frames, mut next, mut at) = (Frames::default(), 0, 0);
+    let (mut next, mut at) = (0, 0);
     let mut take = |bytes: &[u8]| {
         let now = Instant::now();
         let mut seen = shared.seen.borrow_mut();
         let before = seen.whole;
-        let fed = frames.feed(bytes, |frame| {
-            answer(&tcp, &frame)?;
-            match number(frame.payload, &mut at) {
-                Some(number) => seen.take(number, &mut next, now),
-                None => Ok(()), // a greeting, an acknowledgement
-            }
+        let fed = reader.feed(&tcp, bytes, |text| match number(text, &mut at) {
+            Some(number) => seen.take(number, &mut next, now),
+            None => Ok(()), // a greeting, an acknowledgement
         });
         if let Err(wrong) = fed {
             seen.wrong.get_or_insert(wrong);

@@ -5,6 +5,7 @@
 //! One thread and one buffer for all sockets, so that the load is cheaper than any server; every frame that comes is
 //! checked as RFC 6455 wants it, and every message by its number: none lost, doubled or out of order unseen.
 
+mod events;
 mod fan;
 mod frames;
 mod hold;

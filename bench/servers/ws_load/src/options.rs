@@ -7,6 +7,8 @@ pub struct Options {
     /// Paths that subscribers and the publisher open.
     pub subscribe: String,
     pub publish: String,
+    /// Where subscribers read server-sent events instead, when it is given.
+    pub events: String,
     /// Written before and behind the text of each message, for servers that want an envelope.
     pub before: String,
     pub behind: String,
@@ -34,6 +36,7 @@ impl Options {
             port: 0,
             subscribe: "/ws/sub".into(),
             publish: "/ws/pub".into(),
+            events: String::new(),
             before: String::new(),
             behind: String::new(),
             header: String::new(),
@@ -61,6 +64,7 @@ impl Options {
             "port" => self.port = number(name, value)?,
             "subscribe" => self.subscribe = value.into(),
             "publish" => self.publish = value.into(),
+            "events" => self.events = value.into(),
             "before" => self.before = value.into(),
             "behind" => self.behind = value.into(),
             "header" => self.header = value.into(),

@@ -35,6 +35,19 @@ pub async fn open(
     Ok((tcp, rest))
 }
 
+/// Opens a stream of events; what the server sent behind its head comes with it.
+pub async fn open_events(options: &Options) -> Result<(TcpStream, Vec<u8>), String> {
+    let path = &options.events;
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n\r\n");
+    let (tcp, head, rest) = ask(options.port, &request, false).await?;
+    let head = head.to_ascii_lowercase();
+    if !head.starts_with("http/1.1 200 ") || !head.contains("transfer-encoding: chunked") {
+        return Err(format!("{path}: {head}"));
+    }
+    Ok((tcp, rest))
+}
+
 /// Opens a connection that has one answer to `GET /health`.
 pub async fn open_http(options: &Options) -> Result<TcpStream, String> {
     let request = "GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
