@@ -4,11 +4,11 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Running, body, plan, start};
+use support::client::{Client, post};
+use support::{Running, plan, start};
 
 fn hub(change: impl FnOnce(&mut Value)) -> Value {
     let namespace = |name: &str, overflow: &str| {
@@ -47,99 +47,6 @@ fn running(hub: Value) -> Running {
     );
     all["hub"] = hub;
     start(&all)
-}
-
-/// A client: frames are small here, so that reading them is short.
-struct Client {
-    stream: TcpStream,
-    read: Vec<u8>,
-}
-
-impl Client {
-    fn open(running: &Running, target: &str) -> Self {
-        let mut client = Self { stream: running.connect(), read: Vec::new() };
-        client.stream.set_nodelay(true).unwrap();
-        write!(
-            client.stream,
-            "GET {target} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        .unwrap();
-        let head = client.until(|read| {
-            read.windows(4).position(|end| end == b"\r\n\r\n").map(|place| place + 4)
-        });
-        let head = String::from_utf8_lossy(&head).into_owned();
-        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        assert_eq!(client.receive()["type"], "welcome");
-        client
-    }
-
-    fn until(&mut self, whole: impl Fn(&[u8]) -> Option<usize>) -> Vec<u8> {
-        loop {
-            if let Some(end) = whole(&self.read) {
-                return self.read.drain(..end).collect();
-            }
-            let mut more = vec![0; 65_536];
-            let count = self.stream.read(&mut more).unwrap();
-            assert!(count > 0, "the connection has ended");
-            self.read.extend_from_slice(&more[..count]);
-        }
-    }
-
-    fn send(&mut self, frame: &Value) {
-        let payload = frame.to_string().into_bytes();
-        let mut out = vec![0x81];
-        match payload.len() {
-            short @ 0..=125 => out.push(0x80 | short as u8),
-            long => {
-                out.push(0x80 | 0x7e);
-                out.extend_from_slice(&(long as u16).to_be_bytes());
-            }
-        }
-        out.extend_from_slice(&[0; 4]); // a mask of zeros changes nothing
-        out.extend_from_slice(&payload);
-        self.stream.write_all(&out).unwrap();
-    }
-
-    /// The next frame: JSON, or a close code as a number.
-    fn receive(&mut self) -> Value {
-        let frame = self.until(|read| {
-            let (length, header) = match *read.get(1)? {
-                126 => (u16::from_be_bytes([*read.get(2)?, *read.get(3)?]) as usize, 4),
-                127 => (u64::from_be_bytes(read.get(2..10)?.try_into().ok()?) as usize, 10),
-                short => (short as usize, 2),
-            };
-            (read.len() >= header + length).then_some(header + length)
-        });
-        let header = match frame[1] {
-            126 => 4,
-            127 => 10,
-            _ => 2,
-        };
-        match frame[0] {
-            0x81 => serde_json::from_slice(&frame[header..]).unwrap(),
-            0x88 => json!(u16::from_be_bytes([frame[2], frame[3]])),
-            _ => self.receive(),
-        }
-    }
-
-    fn ask(&mut self, frame: &Value) -> Value {
-        self.send(frame);
-        self.receive()
-    }
-}
-
-fn post(running: &Running, channel: &str, data: &Value) -> Value {
-    let text = json!({"data": data}).to_string();
-    let length = text.len();
-    let answer = running.exchange(
-        format!(
-            "POST /channels/{channel} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-             content-length: {length}\r\n\r\n{text}"
-        )
-        .as_bytes(),
-    );
-    body(&answer)
 }
 
 #[test]
@@ -369,4 +276,63 @@ fn a_gateway_that_drains_tells_its_clients_to_come_back() {
 
     assert_eq!(client.receive()["type"], "reconnect");
     assert_eq!(client.receive(), 4012);
+}
+
+#[test]
+fn who_gives_no_sign_of_life_is_asked_and_then_closed() {
+    let running = running(hub(|hub| hub["heartbeat_ms"] = json!(300)));
+    let mut silent = Client::open(&running, "/ws");
+    let mut alive = Client::open(&running, "/ws");
+
+    let ping = silent.until(|read| (read.len() >= 2).then_some(2));
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1500) {
+        alive.send(&json!({"type": "pong"}));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    assert_eq!(ping, [0x89, 0]);
+    assert_eq!(silent.receive(), 4010);
+    assert_eq!(alive.ask(&json!({"type": "ping"})), json!({"type": "pong"}));
+}
+
+#[test]
+fn too_many_frames_and_bytes_are_told_when_to_come_again() {
+    let running = running(hub(|hub| {
+        hub["messages"] = json!({"op": "limit", "name": "frames", "requests": 1, "period_ms": 60_000,
+            "burst": 3, "by": "subject", "shared": true});
+        hub["bytes"] = json!({"amount": 100, "period_ms": 60_000, "burst": 200});
+    }));
+    let mut client = Client::open(&running, "/ws");
+
+    let large = json!({"type": "ping", "key": "x".repeat(300)});
+    let first = client.ask(&large);
+    let second = client.ask(&json!({"type": "ping"}));
+    client.ask(&json!({"type": "ping"}));
+    let fourth = client.ask(&json!({"type": "ping", "id": 4}));
+
+    assert_eq!(first, json!({"type": "pong"}));
+    assert_eq!(
+        (&second["code"], &fourth["code"]),
+        (&json!("rate_limit_exceeded"), &second["code"])
+    );
+    assert!(second["retry_after"].as_u64() > Some(60), "{second}");
+    assert!(fourth["error"].as_str().unwrap().contains("too many frames"), "{fourth}");
+    assert!(running.get("/channels").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn the_log_is_told_while_somebody_listens() {
+    let running = running(hub(|hub| {
+        let mut log = hub["namespaces"][2].clone();
+        log["name"] = json!("log");
+        hub["namespaces"].as_array_mut().unwrap().push(log);
+    }));
+    let mut client = Client::open(&running, "/ws/log");
+    client.receive();
+    std::thread::sleep(Duration::from_millis(150)); // until the hub has seen that somebody listens
+
+    running.gateway.program.log.write(nexus_core::plan::Level::Error, &json!({"message": "told"}));
+
+    assert_eq!(client.receive()["data"][0]["message"], "told");
 }

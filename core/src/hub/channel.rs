@@ -113,13 +113,18 @@ impl Channel {
         state.write(&self.name, publication);
     }
 
-    /// Begins a numbering of its own, as while the shared side is away; what was kept is of another.
+    /// Begins a numbering of its own, as while the shared side is away; what was kept is of another, and what others
+    /// publish meanwhile is lost here, which subscribers are told.
     pub(crate) fn begin_anew(&self, total: &Kept) {
         let mut state = self.state.lock();
         state.newest = Position { epoch: new_epoch(), offset: 0 };
         total.give_back(state.history_bytes);
         state.history_bytes = 0;
         state.history.clear();
+        let State { feeds, newest, .. } = &mut *state;
+        for feed in feeds {
+            feed.miss(&self.name, 0, newest);
+        }
     }
 
     fn keep(&self, state: &mut State, publication: Publication, total: &Kept) {

@@ -30,7 +30,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
@@ -155,8 +154,8 @@ impl Hub {
     /// Starts what goes on by itself, on a runtime that lives as long as the gateway.
     pub fn start(self: &Arc<Self>, gateway: &Arc<Gateway>, runtime: &Handle) {
         runtime.spawn(Arc::clone(self).keep_time());
-        if !self.metrics_every.is_zero() && self.policy.find(wire::METRICS).is_ok() {
-            runtime.spawn(Arc::clone(self).tell_metrics(Arc::clone(gateway)));
+        if !self.metrics_every.is_zero() {
+            runtime.spawn(Arc::clone(self).tell_of_itself(Arc::clone(gateway)));
         }
         if let Some(options) = self.redis.clone() {
             self.join_replicas(options, gateway, runtime);
@@ -184,19 +183,30 @@ impl Hub {
         }
     }
 
-    /// Publishes the gateway's counters while somebody listens; those of this replica alone.
-    async fn tell_metrics(self: Arc<Self>, gateway: Arc<Gateway>) {
+    /// Publishes the gateway's counters and its log while somebody listens; those of this replica alone.
+    async fn tell_of_itself(self: Arc<Self>, gateway: Arc<Gateway>) {
         let mut ticks = tokio::time::interval(self.metrics_every);
+        let program = &gateway.program;
         loop {
             ticks.tick().await;
-            let Some(channel) = self.channels.get(wire::METRICS).filter(|one| one.is_used()) else {
-                continue;
-            };
-            let data = Bytes::from(gateway.program.metrics.summary());
-            let draft = Draft { data, ..Draft::default() };
-            if channel.publish(draft, &self.kept).is_ok() {
-                channel.wake();
+            if let Some(channel) = self.listened_to(wire::METRICS) {
+                self.tell(&channel, program.metrics.summary());
             }
+            match self.listened_to(wire::LOG) {
+                Some(channel) => drop(program.log.watch().map(|lines| self.tell(&channel, lines))),
+                None => program.log.unwatch(),
+            }
+        }
+    }
+
+    fn listened_to(&self, name: &str) -> Option<Arc<Channel>> {
+        self.channels.get(name).filter(|channel| channel.is_used())
+    }
+
+    fn tell(&self, channel: &Channel, data: Vec<u8>) {
+        let draft = Draft { data: data.into(), ..Draft::default() };
+        if channel.publish(draft, &self.kept).is_ok() {
+            channel.wake();
         }
     }
 

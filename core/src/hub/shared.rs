@@ -78,6 +78,7 @@ impl Hub {
                 for channel in self.channels.list() {
                     if channel.namespace.shared {
                         channel.begin_anew(&self.kept);
+                        touched.add(&channel);
                     }
                 }
             }

@@ -257,6 +257,8 @@ impl Wire {
 
 /// The channel of the gateway's own counters.
 pub(crate) const METRICS: &str = "metrics";
+/// The channel of its log: each message is a list of lines.
+pub(crate) const LOG: &str = "log";
 
 #[cfg(test)]
 mod tests {

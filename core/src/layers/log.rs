@@ -16,6 +16,8 @@ use crate::plan::Level;
 
 /// Bytes that may wait for the writer; lines beyond are counted and lost.
 const BOUND: usize = 4 << 20;
+/// Bytes of lines that may wait for who watches; those beyond are left out.
+const WATCHED: usize = 256 << 10;
 
 /// Where lines go.
 pub struct Log {
@@ -29,6 +31,9 @@ struct Shared {
     some: Condvar,
     lost: AtomicU64,
     closing: AtomicBool,
+    watched: AtomicBool,
+    /// The same lines once more, separated by commas.
+    tail: Mutex<Vec<u8>>,
 }
 
 /// What is said of one request.
@@ -88,6 +93,8 @@ impl Log {
             some: Condvar::new(),
             lost: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
+            tail: Mutex::default(),
         });
         let lines = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
@@ -113,8 +120,12 @@ impl Log {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let idle = lines.is_empty();
+        let start = lines.len();
+        let idle = start == 0;
         if serde_json::to_writer(&mut *lines, &line).is_ok() {
+            if self.shared.watched.load(Ordering::Relaxed) {
+                self.shared.keep(&lines[start..]);
+            }
             lines.push(b'\n');
         }
         drop(lines);
@@ -128,12 +139,42 @@ impl Log {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
+    /// What was written since the last time, as a JSON list; `None` where that is nothing. From the first time on lines
+    /// are kept for it, until [`Log::unwatch`].
+    pub fn watch(&self) -> Option<Vec<u8>> {
+        self.shared.watched.store(true, Ordering::Relaxed);
+        let mut tail = std::mem::take(&mut *self.shared.tail.lock());
+        if tail.is_empty() {
+            return None;
+        }
+        tail[0] = b'[';
+        tail.push(b']');
+        Some(tail)
+    }
+
+    /// Keeps no lines any more.
+    pub fn unwatch(&self) {
+        if self.shared.watched.swap(false, Ordering::Relaxed) {
+            *self.shared.tail.lock() = Vec::new();
+        }
+    }
+
     /// Writes what waits and ends the writer.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.some.notify_one();
         if let Some(writer) = self.writer.lock().take() {
             let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    fn keep(&self, line: &[u8]) {
+        let mut tail = self.tail.lock();
+        if tail.len() + line.len() < WATCHED {
+            tail.push(b',');
+            tail.extend_from_slice(line);
         }
     }
 }
@@ -201,6 +242,24 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["level"], "error");
         assert_eq!(lines[0]["message"], "a \"quoted\"\nline");
+    }
+
+    #[test]
+    fn who_watches_gets_each_line_once_as_a_list() {
+        let log = Log::new(Level::Info, std::io::sink());
+        let write = |number: u32| log.write(Level::Info, &serde_json::json!({"number": number}));
+
+        write(1);
+        assert_eq!(log.watch(), None);
+        write(2);
+        write(3);
+        let seen: serde_json::Value = serde_json::from_slice(&log.watch().unwrap()).unwrap();
+        log.unwatch();
+        write(4);
+
+        assert_eq!((&seen[0]["number"], &seen[1]["number"]), (&2.into(), &3.into()));
+        assert_eq!(log.watch(), None);
+        log.close();
     }
 
     #[test]

@@ -2,6 +2,8 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
+pub mod client;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -62,15 +64,25 @@ pub fn plan(routes: Value, bounds: Value) -> Value {
 
 pub fn start(plan: &Value) -> Running {
     let (ring, rung) = channel();
-    start_with(plan, Arc::new(Bell(parking_lot::Mutex::new(ring))), rung)
+    start_with(plan, &Secrets::new(), Arc::new(Bell(parking_lot::Mutex::new(ring))), rung)
+}
+
+pub fn start_with_secrets(plan: &Value, secrets: &Secrets) -> Running {
+    let (ring, rung) = channel();
+    start_with(plan, secrets, Arc::new(Bell(parking_lot::Mutex::new(ring))), rung)
 }
 
 pub fn start_broken(plan: &Value) -> Running {
-    start_with(plan, Arc::new(Broken), channel().1)
+    start_with(plan, &Secrets::new(), Arc::new(Broken), channel().1)
 }
 
-fn start_with(plan: &Value, handler: Arc<dyn Handler>, rung: Receiver<()>) -> Running {
-    let program = Program::read(plan.to_string().as_bytes(), &Secrets::new()).unwrap();
+fn start_with(
+    plan: &Value,
+    secrets: &Secrets,
+    handler: Arc<dyn Handler>,
+    rung: Receiver<()>,
+) -> Running {
+    let program = Program::read(plan.to_string().as_bytes(), secrets).unwrap();
     let queue = Arc::new(Queue::new(handler, program.bounds.queue));
     let gateway = Arc::new(Gateway { program, queue: Arc::clone(&queue) });
     let options = Options { listen: vec![("127.0.0.1".into(), 0)], threads: 1, tls: None };
