@@ -24,8 +24,9 @@ from harness.progress import line
 from harness.report import place, render
 from harness.results import Line, add, read
 from harness.scenarios import SCENARIOS, Scenario, Visited, servers_of
+from harness.search import search
 from harness.servers import Server, ServerError, Spec, running, specs
-from harness.sizes import GROWTH_REQUESTS, sizes
+from harness.sizes import GROWTH_REQUESTS, Size, sizes
 from harness.sockets import SOCKETS, Fanned, FanOut, Held, Hold
 from harness.sockets import visit as visit_sockets
 from harness.traffic import SUBJECTS, request
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SIZES = "sizes"
+SEARCH = "search"
 BASIC = "basic"
 QUICK_GROWTH = 200_000
 QUICK_SOCKETS = 1000
@@ -47,7 +49,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [scenario.name for scenario in (*SCENARIOS, *SOCKETS)]
-    parser.add_argument("--scenarios", help=f"of {','.join([*names, SIZES])}; default: all")
+    parser.add_argument("--scenarios", help=f"of {','.join([*names, SEARCH, SIZES])}; default: all")
     parser.add_argument("--servers", help="of servers.toml; default: all of the scenarios")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6, help="of each load")
@@ -136,20 +138,23 @@ def run(
             except (ServerError, RuntimeError, OSError) as error:
                 failed = True
                 print(f"FAILED {name}: {error}", flush=True)
+    growth = QUICK_GROWTH if chosen.quick else GROWTH_REQUESTS
+    if _wanted(chosen, SEARCH):
+        failed |= run_sizes(SEARCH, search(table, quick=chosen.quick), file)
     if _wanted(chosen, SIZES):
-        failed |= run_sizes(chosen, table, file)
+        found = sizes(table, seconds=chosen.seconds, growth=growth)
+        failed |= run_sizes(SIZES, found, file)
     return failed
 
 
-def run_sizes(chosen: argparse.Namespace, table: Mapping[str, Spec], file: BinaryIO) -> bool:
-    """Measure what is not a rate into the file; whether something failed."""
-    growth = QUICK_GROWTH if chosen.quick else GROWTH_REQUESTS
+def run_sizes(name: str, found: Iterator[Size], file: BinaryIO) -> bool:
+    """Measure what is not compared with peers into the file; whether something failed."""
     try:
-        for size in sizes(table, seconds=chosen.seconds, growth=growth):
+        for size in found:
             _write(file, size)
             print(f"{size.name}: {size.value} {size.unit}", flush=True)
     except (ServerError, RuntimeError, OSError) as error:
-        print(f"FAILED {SIZES}: {error}", flush=True)
+        print(f"FAILED {name}: {error}", flush=True)
         return True
     return False
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.results import MOST_OTHER
+from harness.search import OTHERS
 from harness.sizes import CONNECTIONS, GROWTH_REQUESTS
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def targets(results: Results) -> list[Target]:
         *_latencies(results),
         *_sizes(results),
         *_routes(results),
+        *_search(results),
     ]
 
 
@@ -133,6 +136,30 @@ def _sizes(results: Results) -> list[Target]:
         unit = size.unit if size else ""
         found.append(Target(sentence, bound, unit, size.value if size else None))
     return found
+
+
+def _search(results: Results) -> list[Target]:
+    """Compare imports and searches with what 100,000 entities may take."""
+    return [
+        _of_size(results, f"search: {name}", bound, at_least=at_least)
+        for name, bound, at_least in (
+            ("hybrid search over 100,000 entities, p95", 50, False),
+            ("import of 100,000 entities", 20_000, True),
+            (
+                "import of 100,000 entities, the last piece's CPU for each to the first's",
+                1.25,
+                False,
+            ),
+        )
+    ]
+
+
+def _of_size(results: Results, name: str, bound: float, *, at_least: bool) -> Target:
+    size, others = results.sizes.get(name), results.sizes.get(OTHERS)
+    value, unit = (size.value, size.unit) if size else (None, "")
+    sentence = name.removeprefix("search: ")
+    clean = others is None or others.value <= MOST_OTHER
+    return Target(sentence, bound, unit, value, at_least=at_least, clean=clean)
 
 
 def _routes(results: Results) -> list[Target]:

@@ -108,9 +108,9 @@ class PostgresSearch:
 
         return await self._database.read(job)
 
-    async def matching(self, tenant: str, text: str, *, named: bool) -> list[int]:
+    async def matching(self, tenant: str, text: str) -> list[int]:
         """Find the entities with all words of a text."""
-        words = question(text, weights="AB" if named else "")
+        words = question(text)
         if words is None:
             return []
         found = await self._database.fetch(_MATCHING, tenant, words)
@@ -127,6 +127,14 @@ class PostgresSearch:
             rows = await self._database.fetch(_BEST_OF_ALL, tenant, words, limit)
         else:
             rows = await self._database.fetch(_BEST_AMONG, tenant, words, limit, list(numbers))
+        return [row[0] for row in rows]
+
+    async def best_named(self, tenant: str, text: str, limit: int) -> list[int]:
+        """Find the best of those that have the words in their id, aliases, name or tags."""
+        words = question(text, weights="AB")
+        if words is None:
+            return []
+        rows = await self._database.fetch(_BEST_OF_ALL, tenant, words, limit)
         return [row[0] for row in rows]
 
     async def exact(self, tenant: str, text: str, limit: int) -> list[int]:

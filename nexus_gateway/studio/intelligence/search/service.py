@@ -46,6 +46,8 @@ SEEDS = 10
 """The best, around which the graph is asked."""
 SCORED = 5_000
 """Matches whose words are scored; of more, those named by them and the youngest."""
+NAMED = 1000
+"""Of those named by them, the best that may be narrowed."""
 EXACT = 20
 FACETS = 20
 """Values of a facet that are told."""
@@ -224,7 +226,7 @@ class Searches:
         """Find what has the words; None where all do, since no words are asked for."""
         if search.mode == "vector" or (search.like is not None and not search.q):
             return []
-        return await self.store.matching(tenant, search.q, named=False) if search.q else None
+        return await self.store.matching(tenant, search.q) if search.q else None
 
     async def _by_words(
         self, tenant: str, search: Search, words: Numbers, *, whole: bool
@@ -236,22 +238,22 @@ class Searches:
         text = search.q.strip()
         if not text or not len(words):
             return []
-        chosen = None
         if len(words) > SCORED:
-            chosen = await self._worth(tenant, text, words)
-        elif not whole:
-            chosen = words.tolist()
-        order = await self.store.best(tenant, text, chosen, DEPTH)
+            order = await self._named(tenant, text, words)
+        else:
+            chosen = None if whole else words.tolist()
+            order = await self.store.best(tenant, text, chosen, DEPTH)
         exact = await self.store.exact(tenant, text, EXACT)
         within = set(_among(exact, words))
         ranked = [one for one in exact if one in within]
         return list(dict.fromkeys([*ranked, *order]))[:DEPTH]
 
-    async def _worth(self, tenant: str, text: str, words: Numbers) -> list[int]:
-        """Choose whom to score, where all would take too long."""
-        named = _among(await self.store.matching(tenant, text, named=True), words)
-        half = SCORED // 2
-        return list(dict.fromkeys([*named[-half:], *words[-half:].tolist()]))
+    async def _named(self, tenant: str, text: str, words: Numbers) -> list[int]:
+        """Rank very many matches: those that the words name, and the youngest."""
+        named = await self.store.best_named(tenant, text, NAMED)
+        within = set(_among(named, words))
+        youngest: list[int] = words[-DEPTH:][::-1].tolist()
+        return [*(one for one in named if one in within), *youngest]
 
     async def _around(
         self,

@@ -43,6 +43,14 @@ _BEST = """
 _BEST_OF_ALL = _BEST.format(among="")
 # `+` keeps the planner from looking up each number in the index of words.
 BEST_AMONG = _BEST.format(among="AND +rowid IN (SELECT value FROM json_each(:numbers))")
+BEST_NAMED = """
+    SELECT json_group_array(number) FROM (
+        SELECT entity.number FROM entity_text
+        CROSS JOIN entity ON entity.number = entity_text.rowid
+        WHERE entity_text MATCH :words AND entity.tenant = :tenant
+        ORDER BY bm25(entity_text, 10.0, 10.0, 4.0, 1.0), entity.number DESC LIMIT :limit
+    )
+"""
 EXACT_ID = (
     "SELECT number FROM entity WHERE tenant = :tenant AND entity_id = :text"
     " UNION ALL SELECT number FROM entity_alias WHERE tenant = :tenant AND alias = :text"
@@ -112,15 +120,11 @@ class SqliteSearch:
         self,
         tenant: str,  # noqa: ARG002 - the index of words is one for all
         text: str,
-        *,
-        named: bool,
     ) -> list[int]:
         """Find the entities with all words of a text, with other tenants' among them."""
         words = match_expression(text)
         if words is None:
             return []
-        if named:
-            words = f"{{entity_id name tags}} : ({words})"
         found = await self._database.read(
             lambda connection: connection.execute(_MATCHING, (words,)).fetchone()
         )
@@ -141,6 +145,21 @@ class SqliteSearch:
         statement = _BEST_OF_ALL if numbers is None else BEST_AMONG
         found = await self._database.read(
             lambda connection: connection.execute(statement, names).fetchone()
+        )
+        return _numbers(found[0])
+
+    async def best_named(self, tenant: str, text: str, limit: int) -> list[int]:
+        """Find the best of those that have the words in their id, aliases, name or tags."""
+        words = match_expression(text)
+        if words is None:
+            return []
+        names = {
+            "tenant": tenant,
+            "words": f"{{entity_id name tags}} : ({words})",
+            "limit": limit,
+        }
+        found = await self._database.read(
+            lambda connection: connection.execute(BEST_NAMED, names).fetchone()
         )
         return _numbers(found[0])
 

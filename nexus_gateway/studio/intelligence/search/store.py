@@ -63,17 +63,21 @@ class SearchStore(Protocol):
         """Tell what changed since a mark; vectors of other models are left out."""
         ...
 
-    async def matching(self, tenant: str, text: str, *, named: bool) -> list[int]:
-        """Find the entities with all words of a text, perhaps with other tenants' among them.
-
-        named: the words must stand in the id, the name or the tags.
-        """
+    async def matching(self, tenant: str, text: str) -> list[int]:
+        """Find the entities with all words of a text, perhaps with other tenants' among them."""
         ...
 
     async def best(
         self, tenant: str, text: str, numbers: Sequence[int] | None, limit: int
     ) -> list[int]:
-        """Find the best matches of a text's words, among some numbers or all; the best first."""
+        """Find the best matches of a text's words, among some numbers or all; the best first.
+
+        Of all they may be other tenants' too.
+        """
+        ...
+
+    async def best_named(self, tenant: str, text: str, limit: int) -> list[int]:
+        """Find the best of those that have the words in their id, aliases, name or tags."""
         ...
 
     async def exact(self, tenant: str, text: str, limit: int) -> list[int]:

@@ -13,6 +13,7 @@ from nexus_gateway.studio.intelligence.embedding.local import HashedWords
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable
 from nexus_gateway.studio.intelligence.errors import BadQuery, NotFound
 from nexus_gateway.studio.intelligence.models import Draft
+from nexus_gateway.studio.intelligence.search import service
 from nexus_gateway.studio.intelligence.search import window as windows
 from nexus_gateway.studio.intelligence.search.fusion import Ranked
 from nexus_gateway.studio.intelligence.search.indexer import Indexer
@@ -303,3 +304,22 @@ async def test_a_tenant_too_large_for_memory_is_searched_by_words(
 
     assert ids(found.items) == ["ngx"]
     assert again.degraded == ("vector",)
+
+
+async def test_of_very_many_matches_the_named_come_first_and_then_the_youngest(
+    entities: Entities, searches: Searches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "SCORED", 5)
+    named = Draft(entity_id="named", entity_type="tool", name="the word")
+    other = Draft(entity_id="other", entity_type="person", name="word")
+    rest = tuple(
+        Draft(entity_id=f"r{number}", entity_type="tool", attributes={"text": "a word"})
+        for number in range(10)
+    )
+    await entities.put_all("else", (named,))
+    await entities.put_all("", (named, other, *rest))
+
+    found = await searches.search("", Search(q="word", mode="text", type="tool"))
+
+    assert ids(found.items) == ["named", *(f"r{number}" for number in reversed(range(10)))]
+    assert found.total == 11

@@ -39,6 +39,7 @@ NAMES = {
         page_statement(Selection(type="t", tag="t")),
         search.CHANGES,
         search.BEST_AMONG,
+        search.BEST_NAMED,
         search.EXACT_ID,
         search.EXACT_NAME,
     ],
