@@ -7,23 +7,26 @@ than its estimate where it meets the few nodes that have most edges: then its ti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from nexus_gateway.studio.knowledge_graph.cypher import tree
 from nexus_gateway.studio.knowledge_graph.cypher.lookups import Lookups, conjuncts, lookups
-from nexus_gateway.studio.knowledge_graph.cypher.projections import aggregates, parts
+from nexus_gateway.studio.knowledge_graph.cypher.projections import aggregates
 from nexus_gateway.studio.knowledge_graph.cypher.widths import NUMBER, THING, Size, Widths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from nexus_gateway.studio.knowledge_graph.cypher.figures import Figures
     from nexus_gateway.studio.storage.graph import Value
 
 _EQUAL, _OTHER = 0.1, 0.5
 """Of the rows, how many an equality is thought to keep, and any other condition."""
+
+
+_Subquery: TypeAlias = tree.Exists | tree.CountOf | tree.PatternList
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -58,6 +61,7 @@ class _Estimator:
         self._work = 0.0
         self._rows = 1.0
         self._held = 0.0
+        self._subqueries: dict[int, tuple[float, float]] = {}
 
     def single(self, single: tree.Single) -> Estimate:
         for clause in single.clauses:
@@ -206,29 +210,31 @@ class _Estimator:
         """Add the work of what stands in an expression: subqueries, and lists gone through."""
         match node:
             case tree.Exists() | tree.CountOf() | tree.PatternList():
-                self._work += rows * self._inside(node)
+                self._work += rows * self._inside(node)[0]
             case tree.Comprehension() | tree.Quantifier():
                 items = self._widths().of(node.list).items
                 self._work += rows * items
                 self._spend(node.list, rows)
                 inner = rows * max(items, 1.0)
-                for part in parts(node):
+                for part in tree.parts(node):
                     if part is not node.list:
                         self._spend(part, inner)
             case _:
-                for part in parts(node):
+                for part in tree.parts(node):
                     self._spend(part, rows)
 
-    def _inside(self, node: tree.Exists | tree.CountOf | tree.PatternList) -> float:
-        patterns: Sequence[tree.Pattern]
-        patterns = (node.pattern,) if isinstance(node, tree.PatternList) else node.patterns
-        inner = _Estimator(self._figures, self._given)
-        inner._types = dict(self._types)
-        inner._sizes = dict(self._sizes)
-        inner._match(tree.Match(patterns=tuple(patterns), where=node.where, optional=False, at=0))
-        if isinstance(node, tree.PatternList):
-            inner._spend(node.result, inner._rows)
-        return inner._work
+    def _inside(self, node: _Subquery) -> tuple[float, float]:
+        """Estimate a subquery for one row, once: its work, and the rows that it gives."""
+        if id(node) not in self._subqueries:
+            patterns = (node.pattern,) if isinstance(node, tree.PatternList) else node.patterns
+            inner = _Estimator(self._figures, self._given)
+            inner._types, inner._sizes = dict(self._types), dict(self._sizes)
+            inner._subqueries = self._subqueries
+            inner._match(tree.Match(patterns=patterns, where=node.where, optional=False, at=0))
+            if isinstance(node, tree.PatternList):
+                inner._spend(node.result, inner._rows)
+            self._subqueries[id(node)] = (inner._work, inner._rows)
+        return self._subqueries[id(node)]
 
     def _hold(self, width: float) -> None:
         self._held = max(self._held, width)
@@ -237,7 +243,4 @@ class _Estimator:
         return Widths(self._sizes, self._given, self._rows, self._fan_out, thing)
 
     def _fan_out(self, node: tree.PatternList) -> float:
-        inner = _Estimator(self._figures, self._given)
-        inner._types = dict(self._types)
-        inner._match(tree.Match(patterns=(node.pattern,), where=node.where, optional=False, at=0))
-        return inner._rows
+        return self._inside(node)[1]

@@ -36,12 +36,10 @@ class Expressions(Atoms):
         if strength == len(_LOGIC):
             return self._negation()
         word = _LOGIC[strength]
-        left = self._logic(strength + 1)
-        while self.stream.is_word(word):
-            self.stream.take()
-            right = self._logic(strength + 1)
-            left = tree.Binary(sign=word, left=left, right=right, at=left.at)
-        return left
+        operands = [self._logic(strength + 1)]
+        while self.stream.skip_word(word):
+            operands.append(self._logic(strength + 1))
+        return _balanced(word, operands)
 
     def _negation(self) -> Expression:
         found: list[int] = []
@@ -154,3 +152,12 @@ class Expressions(Atoms):
         end = None if stream.is_sign("]") else self.expression()
         stream.sign("]")
         return tree.Slice(of=of, first=first, end=end, at=of.at)
+
+
+def _balanced(word: str, operands: list[Expression]) -> Expression:
+    """Join many conditions evenly, so that a hundred of them are seven deep and not a hundred."""
+    if len(operands) == 1:
+        return operands[0]
+    half = len(operands) // 2
+    left, right = _balanced(word, operands[:half]), _balanced(word, operands[half:])
+    return tree.Binary(sign=word, left=left, right=right, at=left.at)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 CLAUSES = 24
 """Clauses of one query."""
+DEEP = 80
+"""How deep a query's tree may be: what is added ten times is ten deep."""
 
 
 def parse(text: str) -> tree.Query:
@@ -23,7 +25,25 @@ def parse(text: str) -> tree.Query:
         Misread: it is not of the part of openCypher that is answered.
         Writes: it would change something.
     """
-    return Clauses(Stream(text)).query()
+    query = Clauses(Stream(text)).query()
+    _check_depth(query)
+    return query
+
+
+def _check_depth(query: tree.Query) -> None:
+    """Refuse a tree that goes too deep, for us and for the engine that reads it again.
+
+    Raises:
+        Misread: it does.
+    """
+    left: list[tuple[object, int, int]] = [(query, 0, 0)]
+    while left:
+        node, depth, at = left.pop()
+        if isinstance(node, tree.Part):
+            depth, at = depth + 1, node.at
+            if depth > DEEP:
+                raise Misread(at, f"expected no more than {DEEP} parts within one another")
+        left += ((part, depth, at) for part in tree.parts(node))
 
 
 class Clauses(Expressions):

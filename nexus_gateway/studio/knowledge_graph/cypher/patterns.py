@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DEPTH = 6
 """Steps that an edge of variable length may take."""
+NODES = 32
+"""Nodes of all patterns of one query: to plan a pattern takes an engine long where it is long."""
 LABEL = "Entity"
 """The label that every node has; any other is its `entity_type`."""
 
@@ -50,6 +52,7 @@ class Patterns(ABC):
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
+        self._nodes = 0
 
     @abstractmethod
     def expression(self) -> Expression:
@@ -134,6 +137,9 @@ class Patterns(ABC):
         if not stream.is_sign("("):
             stream.refuse("a node, such as (n)")
         at = stream.take().at
+        self._nodes += 1
+        if self._nodes > NODES:
+            raise Misread(at, f"expected no more than {NODES} nodes in all patterns")
         name = None
         if stream.now.sort in ("word", "quoted") and not stream.is_word("WHERE"):
             name = stream.take().text

@@ -185,17 +185,8 @@ def aggregates(node: object) -> Iterator[tree.Call]:
     if isinstance(node, tree.Call) and node.name.lower() in AGGREGATES:
         yield node
         return
-    for part in parts(node):
+    for part in tree.parts(node):
         yield from aggregates(part)
-
-
-def parts(node: object) -> Iterator[object]:
-    """Go through what a part of a query is made of."""
-    if isinstance(node, tree.Part):
-        for field in node.__struct_fields__:
-            yield getattr(node, field)
-    elif isinstance(node, tuple):
-        yield from node
 
 
 def _check_mixed(item: tree.Item) -> None:
@@ -220,5 +211,5 @@ def _loose(node: object, own: frozenset[str]) -> Iterator[tuple[str, int]]:
             own |= {name}
         case _:
             pass
-    for part in parts(node):
+    for part in tree.parts(node):
         yield from _loose(part, own)

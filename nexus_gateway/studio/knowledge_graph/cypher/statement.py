@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from nexus_gateway.studio.knowledge_graph.cypher.graphs import Moment
 
 
+SHORT = 1000
+"""Characters of a query that is kept once it is read: what is kept must not fill the memory."""
+
+
 class Compiled(msgspec.Struct, frozen=True):
     """A query as a statement.
 
@@ -74,15 +78,21 @@ class BadParameter(Exception):  # noqa: N818 - what is said, not what failed
         self.name = name
 
 
-@lru_cache(maxsize=512)
 def compiled(text: str, moment: Moment | None) -> Compiled:
-    """Read a query and write it anew; cached, since programs ask the same again.
+    """Read a query and write it anew; short ones are kept, since programs ask the same again.
 
     Raises:
         Misread: it is not of the part of openCypher that is answered.
         Writes: it would change something.
     """
+    return (_kept if len(text) <= SHORT else _compiled)(text, moment)
+
+
+def _compiled(text: str, moment: Moment | None) -> Compiled:
     return StatementWriter(Names(), moment).statement(parse(text))
+
+
+_kept = lru_cache(maxsize=512)(_compiled)
 
 
 class StatementWriter(ProjectionWriter):

@@ -58,6 +58,8 @@ _ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"} | {
     same: same for same in "'\"\\`"
 }
 
+TOKENS = 4_000
+"""Words, signs and values of one query; long lists are better given as parameters."""
 WIDEST = 1 << 63
 """The first number that is too large for 64 bits."""
 
@@ -76,6 +78,8 @@ def tokens(text: str) -> list[Token]:
         if at == len(text):
             found.append(Token("end", "", at, at))
             return found
+        if len(found) == TOKENS:
+            raise Misread(at, f"expected no more than {TOKENS:,} words and signs: use parameters")
         found.append(_token(text, at))
         at = found[-1].end
 

@@ -8,9 +8,12 @@ Expression what has a value
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Direction: TypeAlias = Literal["out", "in", "both"]
 NullTest: TypeAlias = Literal["IS NULL", "IS NOT NULL"]
@@ -279,3 +282,12 @@ class Query(Part, frozen=True):
 
     singles: tuple[Single, ...]
     every: tuple[bool, ...] = ()
+
+
+def parts(node: object) -> Iterator[object]:
+    """Go through what a part of a query is made of."""
+    if isinstance(node, Part):
+        for field in node.__struct_fields__:
+            yield getattr(node, field)
+    elif isinstance(node, tuple):
+        yield from cast("tuple[object, ...]", node)

@@ -100,16 +100,17 @@ class ValueWriter(GraphWriter):
         Raises:
             Misread: the two are never equal, or not comparable.
         """
-        if kind == TIME:
-            return self._time(value, scope)
         text, found = self.write(value, scope)
+        if kind == TIME:
+            return self._as_time(value, (text, found))
         if kind.is_data and found.is_data:
             return text
         if join(kind, found) is None or "json" in (kind.sort, found.sort):
             refuse(value, f"what {called(kind)} can be compared with", found)
         return text
 
-    def _time(self, value: tree.Expression, scope: Scope) -> str:
+    def _as_time(self, value: tree.Expression, written: Written) -> str:
+        """Write what is compared with a time; texts and parameters are read as times."""
         if isinstance(value, tree.Parameter):
             return self.names.time(value.name)
         if isinstance(value, tree.Constant) and isinstance(value.value, str):
@@ -117,10 +118,9 @@ class ValueWriter(GraphWriter):
             if found is None:
                 raise Misread(value.at, "expected a time such as '2026-01-01T00:00:00Z'")
             return self.names.constant(found)
-        text, kind = self.write(value, scope)
-        if join(TIME, kind) != TIME:
-            refuse(value, "a time, as a text or a parameter", kind)
-        return text
+        if join(TIME, written[1]) != TIME:
+            refuse(value, "a time, as a text or a parameter", written[1])
+        return written[0]
 
     def _constant(self, node: tree.Constant) -> Written:
         if node.value is None:
@@ -133,19 +133,20 @@ class ValueWriter(GraphWriter):
 
     def _property(self, node: tree.Property, scope: Scope) -> Written:
         inner = node.of
-        if isinstance(inner, tree.Property) and inner.name == "attributes":
-            text, kind = self.write(inner.of, scope)
-            if kind in (NODE, EDGE):
-                return f"{text}.{properties.attribute(node.name, node.at)}", DATA
-        text, kind = self.write(inner, scope)
+        if not isinstance(inner, tree.Property) or inner.name != "attributes":
+            return self._property_of(self.write(inner, scope), node, scope)
+        written = self.write(inner.of, scope)
+        if written[1] in (NODE, EDGE):
+            return f"{written[0]}.{properties.attribute(node.name, node.at)}", DATA
+        return self._property_of(self._property_of(written, inner, scope), node, scope)
+
+    def _property_of(self, written: Written, node: tree.Property, scope: Scope) -> Written:
+        text, kind = written
         if kind in (NODE, EDGE):
             return properties.read(text, kind.sort, node)
         if kind.sort == "map" and (found := kind.field(node.name)) is not None:
             return f"{text}.{key(node.name, node.at)}", found
-        is_map = kind.is_data and isinstance(
-            inner, tree.Parameter | tree.Variable | tree.Index | tree.MapOf | tree.Property
-        )
-        if not is_map or (isinstance(inner, tree.Property) and not _of_map(inner, scope)):
+        if not kind.is_data or not _may_be_map(node.of, scope):
             what = "a value that is no map" if kind.is_data else called(kind)
             raise Misread(node.at, f"{what} has no property {node.name!r}")
         return f"{text}.{key(node.name, node.at)}", DATA
@@ -195,15 +196,17 @@ class ValueWriter(GraphWriter):
         return f"({left} + {right})", kind
 
     def _comparison(self, node: tree.Binary, scope: Scope) -> Written:
-        left, right = node.left, node.right
-        one, other = self._peek(left, scope), self._peek(right, scope)
-        if TIME in (one, other):
-            texts = self._time(left, scope), self._time(right, scope)
-        else:
-            texts = self.write(left, scope)[0], self.fitting(one, right, scope)
-            if not one.is_data and (node.sign in _ORDERED or one not in (NODE, EDGE)):
-                refuse(left, f"a value before {node.sign}", one)
-        return f"({texts[0]} {node.sign} {texts[1]})", DATA
+        left, right = self.write(node.left, scope), self.write(node.right, scope)
+        (one, other), kinds = (left[0], right[0]), (left[1], right[1])
+        if TIME in kinds:
+            one, other = self._as_time(node.left, left), self._as_time(node.right, right)
+        elif not (kinds[0].is_data and kinds[1].is_data):
+            both = join(*kinds)
+            if both is None:
+                refuse(node.right, f"what {called(kinds[0])} can be compared with", kinds[1])
+            if node.sign in _ORDERED or both not in (NODE, EDGE):
+                refuse(node.left, f"a value before {node.sign}", both)
+        return f"({one} {node.sign} {other})", DATA
 
     def _within(self, node: tree.Binary, scope: Scope) -> Written:
         listed, kind = self.write(node.right, scope)
@@ -211,12 +214,6 @@ class ValueWriter(GraphWriter):
             refuse(node.right, "a list of values, nodes or edges", kind)
         left = self.fitting(DATA if kind.is_data else kind.item or DATA, node.left, scope)
         return f"({left} IN {listed})", DATA
-
-    def _peek(self, node: tree.Expression, scope: Scope) -> Kind:
-        """Tell the kind of an expression without writing it; a parameter may be a time."""
-        if isinstance(node, tree.Parameter | tree.Constant):
-            return NULL if isinstance(node, tree.Constant) and node.value is None else DATA
-        return self.write(node, scope)[1]
 
     def _case(self, node: tree.Case, scope: Scope) -> Written:
         parts = ["CASE"]
@@ -267,11 +264,11 @@ def key(name: str, at: int) -> str:
     return name
 
 
-def _of_map(node: tree.Property, scope: Scope) -> bool:
-    """Tell whether a property is one of a map of data, and not of a node or an edge."""
-    base: tree.Expression = node
+def _may_be_map(node: tree.Expression, scope: Scope) -> bool:
+    """Tell whether data may be a map: not what is made by operators, nor of a node or an edge."""
+    base = node
     while isinstance(base, tree.Property | tree.Index):
         base = base.of
     if isinstance(base, tree.Variable):
         return scope.of(base).kind.is_data
-    return isinstance(base, tree.Parameter | tree.MapOf)
+    return isinstance(base, tree.Parameter | tree.MapOf | tree.ListOf)

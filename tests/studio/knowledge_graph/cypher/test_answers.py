@@ -52,3 +52,27 @@ async def rows_of(querying: Querying, tenant: str, text: str) -> Rows:
 
 def ordered(text: str, rows: Rows) -> Rows:
     return rows if "ORDER BY" in text else sorted(rows, key=repr)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("RETURN " + "1 + " * 70 + "1", 71),
+        ("RETURN " + "(1 + " * 38 + "1" + ")" * 38, 39),
+        ("RETURN size(" + "[" * 38 + "1" + "]" * 38 + ")", 1),
+        ("MATCH (n) WHERE " + " OR ".join(["n.size = 10"] * 350) + " RETURN count(n)", 1),
+        ("WITH 1 AS x" + " WITH x + 1 AS x" * 22 + " RETURN x", 23),
+        ("RETURN " + "CASE WHEN true THEN " * 30 + "1" + " END" * 30, 1),
+        ("MATCH (a {entity_id: 'a'})" + "-[:depends]->()" * 4 + " RETURN count(*)", 1),
+    ],
+)
+async def test_the_largest_queries_are_taken_by_both_engines(
+    graph: Graph, text: str, value: int
+) -> None:
+    tenant = uuid4().hex
+    await fill(graph, tenant)
+    store = GraphStore(graph)
+
+    answer = await Querying(store, Statistics(store)).answer(tenant, Question(text))
+
+    assert answer.rows == [(value,)]

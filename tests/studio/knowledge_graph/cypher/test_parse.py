@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from nexus_gateway.studio.knowledge_graph.cypher.cost import estimate
+from nexus_gateway.studio.knowledge_graph.cypher.figures import Figures
+from nexus_gateway.studio.knowledge_graph.cypher.functions import NAMES
 from nexus_gateway.studio.knowledge_graph.cypher.misread import Misread, Writes, place
 from nexus_gateway.studio.knowledge_graph.cypher.parse import CLAUSES, parse
 from nexus_gateway.studio.knowledge_graph.cypher.statement import compiled
+
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +64,11 @@ from nexus_gateway.studio.knowledge_graph.cypher.statement import compiled
         ("RETURN " + "(" * 50 + "1" + ")" * 50, (1, 48), "40 levels"),
         ("RETURN " + "[" * 50 + "1" + "]" * 50, (1, 48), "40 levels"),
         ("RETURN apoc.text.join(['a'], '')", (1, 22), "whose names have no dot"),
+        ("RETURN " + "1 + " * 90 + "1", (1, 72), "80 parts within one another"),
+        ("RETURN $x" + "[0]" * 90, (1, 56), "80 parts within one another"),
+        ("RETURN $x" + ".attributes" * 90, (1, 8), "80 parts within one another"),
+        ("RETURN [" + "1, " * 2000 + "1]", (1, 6006), "no more than 4,000 words and signs"),
+        ("MATCH (a)" + "--()" * 40 + " RETURN a", (1, 136), "32 nodes in all patterns"),
         (" WITH 1 AS x" * (CLAUSES + 1), (1, 1 + 12 * CLAUSES + 1), "no more than 24 clauses"),
     ],
 )
@@ -160,3 +173,33 @@ def _end_of(text: str) -> int:
     except Misread as error:
         return error.at
     return len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RETURN " + "(1 = " * 38 + "1" + ")" * 38,
+        "RETURN " + "NOT (" * 38 + "true" + ")" * 38,
+        "RETURN " + "[x IN " * 38 + "$x" + " | x]" * 38,
+        "RETURN $x" + ".attributes" * 70,
+        "MATCH (n) WHERE " + " OR ".join(["n.x = 1"] * 400) + " RETURN n",
+        "MATCH (a) RETURN "
+        + "[x IN [(a)--(b) WHERE size(" * 12
+        + "[1]"
+        + ") > 0 | b] | x.name]" * 12,
+    ],
+)
+def test_what_is_deep_or_long_is_read_and_estimated_in_little_time(text: str) -> None:
+    began = time.process_time()
+
+    query = compiled(text, None)
+    estimate(query.query, Figures({}, ()), {}, 1)
+
+    # Each of them would take years, were a part read twice for each part around it.
+    assert time.process_time() - began < 2.0
+
+
+def test_the_guide_names_every_function() -> None:
+    guide = (ROOT / "docs" / "guides" / "graph-queries.md").read_text(encoding="utf-8")
+
+    assert [name for name in NAMES if f"`{name}`" not in guide] == []
