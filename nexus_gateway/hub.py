@@ -11,6 +11,7 @@ the server is open until it is closed. What is published goes out in the core, w
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -31,7 +32,7 @@ from nexus_gateway.terminals.hub import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Generator, Mapping
 
 T = TypeVar("T")
 _REDIS_SECRET = "hub-redis-url"  # noqa: S105  # the name of a secret
@@ -156,8 +157,8 @@ class Hub:
             RuntimeError: the server is not open.
         """
         data = msgspec.json.encode(value)
-        published = self._opened().publish(channel, data, key, traceparent)
-        epoch, offset = await _told(published)
+        with _translated():
+            epoch, offset = await self._opened().publish(channel, data, key, traceparent)
         return Position(epoch, offset)
 
     async def channels(
@@ -201,7 +202,8 @@ class Hub:
         return await self._control("revocations", {}, Revocations)
 
     async def _control(self, operation: plan.HubOperation, asked: object, kind: type[T]) -> T:
-        answer = await _told(self._opened().control(operation, msgspec.json.encode(asked)))
+        with _translated():
+            answer = await self._opened().control(operation, msgspec.json.encode(asked))
         return msgspec.json.decode(answer, type=kind)
 
     def _opened(self) -> _core.Core:
@@ -222,9 +224,11 @@ def _limit(name: str, text: str) -> plan.Limit:
     )
 
 
-async def _told(answer: Awaitable[T]) -> T:
+@contextmanager
+def _translated() -> Generator[None]:
+    """Raise what the core refuses, at once or later, as ours."""
     try:
-        return await answer
+        yield
     except _core.HubError as refused:
         code, message = refused.args
         raise HubError(code, message) from None

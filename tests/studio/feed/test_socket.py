@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
+from nexus_gateway.hub import HubError
 from nexus_gateway.server import Server
 from nexus_gateway.studio.app import compose
 from nexus_gateway.testing import Answer, request
@@ -130,6 +131,13 @@ async def test_another_tenant_hears_nothing(gateway: Gateway, channel: str) -> N
         frame = await heard(socket, "ack")
 
     assert (frame["type"], frame["code"]) == ("error", "permission_denied")
+
+
+async def test_what_the_hub_refuses_a_program_is_an_error_of_the_hub(gateway: Gateway) -> None:
+    with pytest.raises(HubError) as refused:
+        await gateway.server.publish("nowhere", 1)
+
+    assert refused.value.code == "not_found"
 
 
 def node_of(frame: dict[str, object]) -> object:
