@@ -83,7 +83,8 @@ class HubSink:
             StorageUnavailable: the entities cannot be read.
         """
         for record in records:
-            if record.topic == TOPIC:
+            # What belongs to no tenant has no channel: nobody's token would open it.
+            if record.topic == TOPIC and record.tenant:
                 await self._tell(record, _told(record.payload))
 
     async def _tell(self, record: Record, told: Told) -> None:

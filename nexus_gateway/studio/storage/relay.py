@@ -151,7 +151,8 @@ class Relay:
     async def _pass(self, name: str, sink: Sink, *, skip: bool) -> float:
         """Carry what there is; the seconds to wait before the next look.
 
-        With `skip`, the batch that broke its sink is left out: the log has named it five times.
+        With `skip`, records of the batch that broke its sink are given one by one, and those that
+        break it again are left out.
         """
         position = await self._outbox.hold(name)
         if position is None:
@@ -163,9 +164,8 @@ class Relay:
             await self._trim()
             if not records:
                 return POLL
-            if not skip:
-                async with self._holding(name):
-                    await sink.take(records)
+            async with self._holding(name):
+                await (_each(name, sink, records) if skip else sink.take(records))
             skip = False
             position = records[-1].position
             if not await self._outbox.advance(name, position):
@@ -192,6 +192,17 @@ class Relay:
         if time.monotonic() - self._trimmed > TRIM_EVERY:
             self._trimmed = time.monotonic()
             await self._outbox.trim()
+
+
+async def _each(name: str, sink: Sink, records: Sequence[Record]) -> None:
+    """Give records one by one, and leave out those that a sink breaks at."""
+    for record in records:
+        try:
+            await sink.take([record])
+        except StorageUnavailable:
+            raise
+        except Exception:
+            _logger.exception("change %d is not given to %s", record.position, name)
 
 
 def _pause(tries: int) -> float:
