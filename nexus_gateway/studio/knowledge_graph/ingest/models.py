@@ -56,6 +56,21 @@ class Ingest(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class IngestQuery(msgspec.Struct, frozen=True):
+    """Which ingests to list, the newest first; `before` is a page's `next_before`."""
+
+    state: State | None = None
+    before: Annotated[int, Meta(ge=1)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class IngestPage(msgspec.Struct, frozen=True):
+    """A part of the list of ingests, and where it goes on."""
+
+    items: tuple[Ingest, ...]
+    next_before: int | None
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A line that did not get into the graph, and why."""
 

@@ -27,6 +27,8 @@ from nexus_gateway.studio.knowledge_graph.ingest.lines import as_lines
 from nexus_gateway.studio.knowledge_graph.ingest.models import (
     Ingest,
     IngestKey,
+    IngestPage,
+    IngestQuery,
     JobId,
     RefusalQuery,
     Refusals,
@@ -68,6 +70,7 @@ def routes(service: Ingests, limited: Filter[()]) -> Routes:
             timeout=SECONDS,
             raises=["conflict", "unsupported_media_type", down],
         )
+        | (ingest & get() & read & query(IngestQuery)).then(on.page, raises=[down])
         | (ingest / JOB & get() & read).then(on.show, raises=["not_found", down])
         | (ingest / JOB / "events" & get() & read).then(
             on.events, streams=[EVENTS], timeout=FOLLOWED, raises=["not_found", down]
@@ -103,6 +106,10 @@ class Handlers:
         elif kind != NDJSON:
             raise Reject("unsupported_media_type", f"expected {NDJSON} or {JSON}")
         return _accepted(await self._service.accept(who, text, key=key))
+
+    async def page(self, claims: Claims, asked: IngestQuery) -> IngestPage:
+        """List ingests, the newest first: with `state=dead`, those that were given up."""
+        return await self._service.page(author(claims), asked)
 
     async def show(self, job_id: str, claims: Claims) -> Response[Ingest]:
         """Tell how an ingest stands; ask until its state is `done`."""

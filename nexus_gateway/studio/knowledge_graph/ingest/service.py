@@ -21,6 +21,8 @@ from nexus_gateway.studio.knowledge_graph.ingest.lines import SHOWN, cut
 from nexus_gateway.studio.knowledge_graph.ingest.models import (
     Draft,
     Ingest,
+    IngestPage,
+    IngestQuery,
     Progress,
     Refusal,
     RefusalQuery,
@@ -101,6 +103,19 @@ class Ingests:
             NotFound: there is none, or it is long done and forgotten.
         """
         return await self._told(await self._job(author, job_id))
+
+    async def page(self, author: Author, asked: IngestQuery) -> IngestPage:
+        """List a tenant's ingests, the newest first."""
+        jobs = await self._jobs.page(
+            author.tenant,
+            kind=KIND,
+            state=asked.state,
+            before=asked.before,
+            limit=asked.limit + 1,
+        )
+        items = [await self._told(job) for job in jobs[: asked.limit]]
+        more = len(jobs) > asked.limit
+        return IngestPage(tuple(items), jobs[asked.limit - 1].number if more else None)
 
     async def follow(self, author: Author, job_id: str) -> AsyncGenerator[Ingest, None]:
         """Tell how an ingest stands whenever that changes, until it is finished.

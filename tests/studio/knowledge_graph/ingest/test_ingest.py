@@ -11,7 +11,7 @@ import pytest
 from nexus_gateway.settings import Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.knowledge_graph.ingest import lines
-from nexus_gateway.studio.knowledge_graph.ingest.models import Ingest, Refusals
+from nexus_gateway.studio.knowledge_graph.ingest.models import Ingest, IngestPage, Refusals
 from nexus_gateway.testing import Answer, Client, request
 from nexus_gateway.tokens import mint
 
@@ -198,6 +198,23 @@ def test_another_tenant_sees_nothing_of_an_ingest(
     assert mallory.call(f"POST /ingest/{told.job_id}/retry").status == 404
     assert mallory.call("GET /nodes/a").status == 404
     assert nobody.call("POST /ingest", text(node("a"))).status == 403
+
+
+def test_ingests_are_listed_the_newest_first(
+    alice: Caller, client: Client, settings: Settings
+) -> None:
+    made = [alice.done(alice.accept(text(node(name)))).job_id for name in "abc"]
+
+    first = pages(alice.call("GET /ingest?limit=2"))
+    rest = pages(alice.call(f"GET /ingest?before={first.next_before}&state=done"))
+
+    assert [one.job_id for one in (*first.items, *rest.items)] == made[::-1]
+    assert rest.next_before is None
+    assert pages(Caller(client, settings, "evil").call("GET /ingest")).items == ()
+
+
+def pages(answer: Answer) -> IngestPage:
+    return msgspec.json.decode(answer.body, type=IngestPage)
 
 
 def test_an_ingest_is_followed_until_it_is_done(alice: Caller) -> None:
