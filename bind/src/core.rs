@@ -152,7 +152,9 @@ impl Core {
             publisher: None,
             traceparent: traceparent.map(Into::into),
         };
-        let published = hub.publish_for_program(channel, draft).map_err(|why| hub_error(&why))?;
+        // Without the interpreter's lock: thousands of subscribers may have to be woken.
+        let published = py.detach(|| hub.publish_for_program(channel, draft));
+        let published = published.map_err(|why| hub_error(&why))?;
         let (token, future) = link.promise(py)?;
         match published {
             Ok(position) => link.resolve(py, token, Resolved::Published(Ok(position)))?,

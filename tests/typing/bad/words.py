@@ -35,6 +35,7 @@ chain.then(create, 201)  # E
 (path("e") / tail("rest")).then(show)  # E
 (path("metrics") & get()).metrics("xml")  # E
 (path("ws") & get()).echo(1000)  # E
+(path("ws") & get()).hub("telegraph")  # E
 rate_limit("1/s", by="nobody")  # E
 log("loud")  # E
 query("limit")(int)  # E

@@ -92,6 +92,7 @@ assert_type((base & get()).stream(events, content_type="application/x-ndjson"), 
 assert_type((path("health") & get()).answer({"status": "ok"}), Route)
 assert_type((path("metrics") & get()).metrics("prometheus"), Route)
 assert_type((path("ws") & get()).echo(max_bytes=1000), Route)
+assert_type((path("ws") / param("channel", str) & get()).hub("socket"), Route)
 routes = made | (base & get()).then(remove)
 assert_type(routes.wrap(log(), cors(["https://a.example"]), timeout(5)).recover(storage), Routes)
 assert_type(routes.with_(log("warning")) | made, Routes)
