@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LEASE = 5.0
 """Seconds after which another process carries on for one that died."""
-CALM = 0.2
+CALM = 0.5
 LONGEST_CALM = 1.0
 """Seconds without a commit after which a large change may be carried, and to wait for them."""
 
