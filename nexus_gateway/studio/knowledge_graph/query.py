@@ -68,7 +68,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query: Annotated[str, Meta(min_length=1, max_length=TEXT, examples=["MATCH (n) RETURN n"])]
     parameters: dict[str, object] = {}
     max_rows: Annotated[int, Meta(ge=1, le=ROWS)] = 10_000
-    timeout: Annotated[float, Meta(gt=0, le=SECONDS, description="Seconds.")] = 5.0
+    timeout: Annotated[float, Meta(ge=1, le=SECONDS, description="Seconds.")] = 5.0
     valid_at: Time | None = None
     as_of: Time | None = None
 

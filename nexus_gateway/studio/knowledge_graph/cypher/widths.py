@@ -115,7 +115,7 @@ class Widths:
         inner = Widths(sizes, self._given, 1.0, self._fan_out, self._thing)
         return Size(listed.items, listed.items * inner.of(node.result).width)
 
-    def _call(self, node: tree.Call) -> Size:  # noqa: PLR0911  # one for each function
+    def _call(self, node: tree.Call) -> Size:  # noqa: C901, PLR0911  # one for each function
         name = node.name.lower()
         sizes = [self.of(argument) for argument in node.arguments]
         if not sizes:
@@ -124,6 +124,12 @@ class Widths:
         match name:
             case "collect":
                 return Size(self._rows, self._rows * first.width, each=False)
+            case "min" | "max":
+                return Size(first.items, first.width, each=False)
+            case "count" | "sum" | "avg" | "stdev":
+                return Size(1.0, NUMBER, each=False)
+            case "size" | "length" | "tointeger" | "tofloat":
+                return _ONE
             case "replace":
                 return Size(1.0, first.width * max(1.0, sizes[-1].width))
             case "range":
