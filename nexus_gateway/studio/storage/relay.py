@@ -71,6 +71,8 @@ class Relay:
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
         self._trimmed = 0.0
+        self._trimmable = True
+        self._held: dict[str, tuple[int, float]] = {}
 
     async def __aenter__(self) -> Self:
         """Begin to carry.
@@ -154,7 +156,7 @@ class Relay:
         With `skip`, records of the batch that broke its sink are given one by one, and those that
         break it again are left out.
         """
-        position = await self._outbox.hold(name)
+        position = await self._position(name)
         if position is None:
             return self._outbox.lease / 2
         while not self._closing.is_set():
@@ -168,9 +170,26 @@ class Relay:
                 await (_each(name, sink, records) if skip else sink.take(records))
             skip = False
             position = records[-1].position
+            # Whatever becomes of it, the database is asked for the position until this is noted.
+            self._held.pop(name, None)
             if not await self._outbox.advance(name, position):
                 return self._outbox.lease / 2
+            self._held[name] = (position, time.monotonic())
+            self._trimmable = True
         return 0
+
+    async def _position(self, name: str) -> int | None:
+        """Tell how far a sink is, where it is ours; the lease is renewed at its half only."""
+        position, since = self._held.get(name, (0, -self._outbox.lease))
+        if time.monotonic() - since < self._outbox.lease / 2:
+            return position
+        asked = time.monotonic()
+        held = await self._outbox.hold(name)
+        if held is None:
+            self._held.pop(name, None)
+        else:
+            self._held[name] = (held, asked)
+        return held
 
     @contextlib.asynccontextmanager
     async def _holding(self, name: str) -> AsyncGenerator[None]:
@@ -189,8 +208,9 @@ class Relay:
             renewing.cancel()
 
     async def _trim(self) -> None:
-        if time.monotonic() - self._trimmed > TRIM_EVERY:
+        if self._trimmable and time.monotonic() - self._trimmed > TRIM_EVERY:
             self._trimmed = time.monotonic()
+            self._trimmable = False
             await self._outbox.trim()
 
 

@@ -23,6 +23,7 @@ from nexus_gateway.studio.storage.sqlite import Database
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nexus_gateway.studio.storage.engine import Row, Value
     from nexus_gateway.studio.storage.postgres import Session
 
 ROOT = Path(__file__).parents[3]
@@ -99,6 +100,9 @@ async def test_a_sink_that_is_away_gets_everything_when_it_is_back_and_others_do
 
     async with Relay(box, {"away": away, "there": there}):
         await there.until(2)
+        async with asyncio.timeout(10):
+            while not away.asked:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         lags = {lag.sink: lag.records for lag in await box.lags()}
         assert lags["away"] == 2
         away.away = False
@@ -183,6 +187,37 @@ async def test_a_sink_that_breaks_at_a_batch_is_not_kept_from_the_rest_for_ever(
         await picky.until(3)
 
     assert picky.keys == ["before", "after", "good"]
+
+
+async def test_a_relay_with_nothing_to_do_writes_nothing_until_its_lease_is_half_over(
+    engine: Database | Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "POLL", 0.001)
+    monkeypatch.setattr(relays, "TRIM_EVERY", 0.0)
+    box, heard, looks = outbox(engine), Heard(), 0
+    await add(engine, "a")
+    written: list[str] = []
+    read, command = engine.query, engine.command
+
+    async def reading(statement: str, *values: Value) -> list[Row]:
+        nonlocal looks
+        looks += 1
+        return await read(statement, *values)
+
+    async def writing(statement: str, *values: Value) -> list[Row]:
+        written.append(statement)
+        return await command(statement, *values)
+
+    async with Relay(box, {"heard": heard}):
+        await heard.until(1)
+        while await kept(engine):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        monkeypatch.setattr(engine, "query", reading)
+        monkeypatch.setattr(engine, "command", writing)
+        async with asyncio.timeout(2):
+            while looks < 50:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert len(written) <= 2
 
 
 async def test_being_late_is_told(
