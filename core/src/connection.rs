@@ -199,8 +199,7 @@ pub async fn serve<T>(
         let (state, worker) = (Arc::clone(&state), Arc::clone(&worker));
         service_fn(move |request| {
             let activity = Activity::start(&state, &worker, registered.as_ref());
-            let answer = respond(Arc::clone(&worker), peer.ip(), activity, request);
-            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+            respond(Arc::clone(&worker), peer.ip(), activity, request)
         })
     };
     match protocol {

@@ -1,6 +1,7 @@
 //! One request: its head is checked, a route found, the route's filters run, its terminal asked; and whatever comes of
 //! it, also a refusal or a panic, leaves through the same layers: ids, CORS, compression, counters, log.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,13 +53,13 @@ pub struct Kept {
     _exchange: Option<Box<Exchange>>,
 }
 
-/// Answers one request.
+/// Answers one request. Infallible in the form that hyper takes: around a future that made it so there were two of it.
 pub async fn respond<B>(
     worker: Arc<Worker>,
     peer: IpAddr,
     activity: Activity,
     request: Request<B>,
-) -> Response<Sent>
+) -> Result<Response<Sent>, Infallible>
 where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
     B::Error: std::fmt::Display,
@@ -82,7 +83,7 @@ where
     {
         dressed.content = compressed_elsewhere(coding, dressed.content).await;
     }
-    exchange.send(dressed, activity)
+    Ok(exchange.send(dressed, activity))
 }
 
 /// Reads what is left of a body for a while.

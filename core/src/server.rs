@@ -189,17 +189,18 @@ impl Worker {
                     serve(worker, stream, peer, protocol, state, Some(registered)).await;
                 }
             }
+            // Boxed, for it is the largest by far: a task has room for all that it may do.
             Some(acceptor) => {
-                if let Ok(Ok(stream)) =
-                    tokio::time::timeout(patience, acceptor.accept(stream)).await
-                {
+                let secured = async move {
+                    let accepting = tokio::time::timeout(patience, acceptor.accept(stream));
+                    let Ok(Ok(stream)) = accepting.await else { return };
                     let protocol = match stream.get_ref().1.alpn_protocol() {
                         Some(b"h2") => Protocol::Http2,
                         _ => Protocol::Http1,
                     };
-                    let worker = Arc::clone(&self);
-                    serve(worker, stream, peer, protocol, state, Some(registered)).await;
-                }
+                    serve(self, stream, peer, protocol, state, Some(registered)).await;
+                };
+                Box::pin(secured).await;
             }
         }
     }
