@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HUB = "gateway-hub"
 PEERS = ("ws-warp", "ws-axum", "ws-socketify", "ws-node", "ws-websockets", "ws-fastapi")
 STREAMING = (HUB, "ws-warp", "ws-axum", "ws-node", "ws-fastapi")
+# The library `websockets` closes a connection behind an answer of HTTP.
+KEEPING_ALIVE = (HUB, "ws-warp", "ws-axum", "ws-socketify", "ws-node", "ws-fastapi")
 PATIENCE = 90.0
 """Seconds that the load may take to open its sockets, or longer than it was told to run."""
 SETTLE = 1.0
@@ -84,7 +86,7 @@ SOCKETS: tuple[FanOut | Hold, ...] = (
         servers=STREAMING,
     ),
     Hold("hold-ws", "Idle WebSockets", http=False),
-    Hold("hold-http", "Idle connections of HTTP", http=True),
+    Hold("hold-http", "Idle connections of HTTP", http=True, servers=KEEPING_ALIVE),
 )
 
 

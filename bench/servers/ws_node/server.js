@@ -37,4 +37,5 @@ sockets.on('connection', (socket, request) => {
   }
 });
 
+server.keepAliveTimeout = 120_000; // idle connections are counted
 server.listen(Number(process.env.PORT), '127.0.0.1');

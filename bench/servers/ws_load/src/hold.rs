@@ -19,9 +19,20 @@ pub async fn run(options: &Options) -> Result<(), String> {
             spawn_local(answer_pings(tcp, rest));
         }
     }
+    if let Some(closed) = idle.iter().map(still_open).find(Result::is_err) {
+        return closed;
+    }
     println!("READY");
     while told.recv().await.is_some() {}
     Ok(())
+}
+
+/// An idle connection has nothing to read, not even its end.
+fn still_open(tcp: &TcpStream) -> Result<(), String> {
+    match tcp.try_read(&mut [0]) {
+        Ok(0) => Err("the server closes idle connections".into()),
+        _ => Ok(()),
+    }
 }
 
 async fn answer_pings(tcp: TcpStream, rest: Vec<u8>) {
