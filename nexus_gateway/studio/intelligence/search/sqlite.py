@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
+    from nexus_gateway.studio.intelligence.search.store import Comparison
     from nexus_gateway.studio.storage.sqlite import Database
 
 WORDS = 16
@@ -180,6 +181,10 @@ class SqliteSearch:
             return list(dict.fromkeys(row[0] for row in found))
 
         return await self._database.read(job)
+
+    async def nearest(self, tenant: str, asked: Comparison) -> list[tuple[int, float]] | None:  # noqa: ARG002
+        """Compare no vectors: SQLite does not."""
+        return None
 
     async def numbers_of(self, tenant: str, ids: Sequence[str]) -> dict[str, int]:
         """Tell the numbers of entities; those that are not there are left out."""

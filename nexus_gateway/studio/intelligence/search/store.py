@@ -56,6 +56,17 @@ class Pending(msgspec.Struct, frozen=True):
     entity: Entity
 
 
+class Comparison(msgspec.Struct, frozen=True):
+    """What vectors are compared to, among which entities, and how many of the nearest count."""
+
+    vector: bytes
+    model: str
+    kind: str | None
+    tags: tuple[str, ...]
+    limit: int
+    floor: float
+
+
 class SearchStore(Protocol):
     """Finds entities. Each method raises `StorageUnavailable` where storage does not answer."""
 
@@ -82,6 +93,13 @@ class SearchStore(Protocol):
 
     async def exact(self, tenant: str, text: str, limit: int) -> list[int]:
         """Find entities whose id or name is the text, in any case of letters."""
+        ...
+
+    async def nearest(self, tenant: str, asked: Comparison) -> list[tuple[int, float]] | None:
+        """Find the entities whose vectors are nearest: numbers and cosines, the nearest first.
+
+        None where the engine does not compare vectors.
+        """
         ...
 
     async def numbers_of(self, tenant: str, ids: Sequence[str]) -> dict[str, int]:
