@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::broker::{BoxFuture, Disconnect, Draft, History, Member, Position, Revocation, Revoked};
 use super::policy::{Namespace, Refused, Want};
-use super::sitting::MOST;
+use super::subscriptions::MOST;
 use super::wire::Item;
 use super::{Hub, Publishing, Touched, refused};
 use crate::clock;

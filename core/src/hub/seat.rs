@@ -47,7 +47,7 @@ pub(crate) enum Note {
     /// Whole frames.
     Frames(Bytes),
     /// A publication has got its place, or not.
-    Published { id: Box<str>, channel: Arc<str>, outcome: Result<Position, Refused> },
+    Published { id: Option<Box<str>>, channel: Arc<str>, outcome: Result<Position, Refused> },
     /// What a subscription has missed is there.
     Recovered { slot: u32, generation: u32, outcome: Result<History, BrokerError> },
     /// What was asked for is there.

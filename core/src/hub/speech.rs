@@ -1,116 +1,36 @@
 //! What clients say: frames, one by one or in batches, in either spelling; each is limited, checked, done, and answered.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::Publishing;
-use super::broker::{Draft, Position};
+use super::broker::Draft;
+use super::client_frame::{ClientFrame, ID, Nameless, is_id, malformed, missing, read};
 use super::limits::over;
 use super::policy::{Refused, Want};
 use super::seat::{Note, Order, Told};
-use super::sitting::{MOST, Sitting};
+use super::sitting::Sitting;
+use super::subscriptions::MOST;
 use super::wire::{Format, ServerFrame};
 use crate::clock;
 use crate::layers::trace::Trace;
 use crate::plan::Level;
 use crate::reject::{
-    AUTHENTICATION_FAILED, MALFORMED_BODY, NOT_FOUND, PERMISSION_DENIED, SERVICE_UNAVAILABLE,
-    TOKEN_INVALID, VALIDATION_ERROR,
+    AUTHENTICATION_FAILED, NOT_FOUND, PERMISSION_DENIED, SERVICE_UNAVAILABLE, TOKEN_INVALID,
+    VALIDATION_ERROR,
 };
 use crate::websocket::{Message, Socket};
 
 /// Frames in one batch.
 const BATCH: usize = 1_000;
-/// Characters of an id, as it is written.
-const ID: usize = 128;
 /// Bytes of a key.
 const KEY: usize = 256;
 /// Answers of the broker that one socket may wait for.
 const ASKED: usize = 1_024;
 /// Messages of a history that are told where no limit is given.
 const USUAL: u32 = 100;
-
-/// A frame of a client; each kind has some of the fields.
-#[derive(Deserialize)]
-struct ClientFrame<'f> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'f, str>,
-    #[serde(borrow, default)]
-    channel: Cow<'f, str>,
-    /// `null` is data too.
-    #[serde(borrow, default, alias = "message", deserialize_with = "given")]
-    data: Option<&'f RawValue>,
-    #[serde(borrow, default)]
-    id: Option<&'f RawValue>,
-    #[serde(default)]
-    epoch: Option<Arc<str>>,
-    #[serde(default)]
-    offset: Option<u64>,
-    #[serde(default)]
-    limit: Option<u32>,
-    #[serde(default)]
-    presence: bool,
-    #[serde(default)]
-    key: Option<Arc<str>>,
-    #[serde(default)]
-    traceparent: Option<Arc<str>>,
-    #[serde(default)]
-    token: Option<String>,
-}
-
-/// The same as the first generation spelled it.
-#[derive(Deserialize)]
-enum Seed<'f> {
-    #[serde(borrow)]
-    Subscribe(ClientFrame<'f>),
-    #[serde(borrow)]
-    Unsubscribe(ClientFrame<'f>),
-    #[serde(borrow)]
-    Publish(ClientFrame<'f>),
-    #[serde(borrow)]
-    History(ClientFrame<'f>),
-    #[serde(borrow)]
-    Presence(ClientFrame<'f>),
-    #[serde(borrow)]
-    Auth(ClientFrame<'f>),
-    #[serde(borrow)]
-    Ping(ClientFrame<'f>),
-    #[serde(borrow)]
-    Pong(ClientFrame<'f>),
-}
-
-/// What can still be read of a frame that is wrong.
-#[derive(Deserialize)]
-struct Nameless<'f> {
-    #[serde(borrow, default)]
-    id: Option<&'f RawValue>,
-}
-
-fn given<'de: 'f, 'f, D: Deserializer<'de>>(from: D) -> Result<Option<&'f RawValue>, D::Error> {
-    <&RawValue>::deserialize(from).map(Some)
-}
-
-// === impl Seed ===
-
-impl<'f> Seed<'f> {
-    fn frame(self) -> ClientFrame<'f> {
-        let (kind, frame) = match self {
-            Self::Subscribe(frame) => ("subscribe", frame),
-            Self::Unsubscribe(frame) => ("unsubscribe", frame),
-            Self::Publish(frame) => ("publish", frame),
-            Self::History(frame) => ("history", frame),
-            Self::Presence(frame) => ("presence", frame),
-            Self::Auth(frame) => ("auth", frame),
-            Self::Ping(frame) => ("ping", frame),
-            Self::Pong(frame) => ("pong", frame),
-        };
-        ClientFrame { kind: kind.into(), ..frame }
-    }
-}
 
 impl Sitting {
     /// Hears a message; what the socket is to end with, if it is.
@@ -288,7 +208,8 @@ impl Sitting {
                     (Arc::clone(&self.seat), Arc::from(name), Arc::clone(&self.asked));
                 tokio::spawn(async move {
                     let outcome = answer.await;
-                    if let Some(id) = id {
+                    // Who did not ask for an answer is told of a failure all the same.
+                    if id.is_some() || outcome.is_err() {
                         seat.note(Note::Published { id, channel, outcome });
                     }
                     drop(asked);
@@ -430,74 +351,4 @@ impl Sitting {
             }),
         );
     }
-}
-
-// === impl ClientFrame ===
-
-impl ClientFrame<'_> {
-    fn position(&self) -> Result<Option<Position>, Refused> {
-        match (&self.epoch, self.offset) {
-            (Some(epoch), Some(offset)) => Ok(Some(Position { epoch: Arc::clone(epoch), offset })),
-            (None, None) => Ok(None),
-            _ => {
-                let sentence = "a position has both an epoch and an offset";
-                Err(Refused::new(&VALIDATION_ERROR, sentence))
-            }
-        }
-    }
-}
-
-/// Reads a frame, and whether it is spelled as the first generation did.
-fn read(json: &[u8]) -> Result<(ClientFrame<'_>, bool), Refused> {
-    match json.trim_ascii() {
-        b"\"Ping\"" => return Ok((ClientFrame::bare("ping"), true)),
-        b"\"Pong\"" => return Ok((ClientFrame::bare("pong"), true)),
-        [b'{', ..] => {}
-        _ => return Err(Refused::new(&MALFORMED_BODY, "a frame is a JSON object")),
-    }
-    let frame: ClientFrame<'_> = serde_json::from_slice(json).map_err(|error| malformed(&error))?;
-    if !frame.kind.is_empty() {
-        return Ok((frame, false));
-    }
-    match serde_json::from_slice::<Seed<'_>>(json) {
-        Ok(seed) => Ok((seed.frame(), true)),
-        Err(_) => Err(missing("type")),
-    }
-}
-
-impl ClientFrame<'_> {
-    fn bare(kind: &'static str) -> Self {
-        Self {
-            kind: kind.into(),
-            channel: "".into(),
-            data: None,
-            id: None,
-            epoch: None,
-            offset: None,
-            limit: None,
-            presence: false,
-            key: None,
-            traceparent: None,
-            token: None,
-        }
-    }
-}
-
-fn is_id(id: &RawValue) -> bool {
-    let text = id.get();
-    text.len() <= ID && (text.starts_with('"') || text.parse::<i128>().is_ok())
-}
-
-fn missing(field: &str) -> Refused {
-    Refused::new(&VALIDATION_ERROR, format!("the frame has no `{field}`"))
-}
-
-fn malformed(error: &serde_json::Error) -> Refused {
-    if error.is_data() {
-        return Refused::new(
-            &VALIDATION_ERROR,
-            format!("the frame is not what it must be: {error}"),
-        );
-    }
-    Refused::new(&MALFORMED_BODY, format!("the frame is not JSON: {error}"))
 }

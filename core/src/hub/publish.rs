@@ -1,0 +1,168 @@
+//! Publishing: a message is checked, gets its place here or from the broker, and subscribers are woken once for all that
+//! was published meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Hub;
+use super::broker::{BoxFuture, BrokerError, Draft, Position};
+use super::channel::{Channel, Gone};
+use super::policy::{Namespace, Refused};
+use crate::reject::{
+    DEADLINE_EXCEEDED, INTERNAL_ERROR, PAYLOAD_TOO_LARGE, SERVICE_UNAVAILABLE, VALIDATION_ERROR,
+};
+
+/// Levels that a message's data may be nested: every decoder of ours, and most of others, takes so many.
+const DEPTH: usize = 100;
+
+/// What becomes of a publication.
+pub(crate) enum Publishing {
+    /// It has its place.
+    Done(Position),
+    /// The broker gives it one.
+    Waiting(BoxFuture<Result<Position, Refused>>),
+}
+
+/// Channels whose subscribers are still to be woken: once for all that was published meanwhile. Dropped, it wakes them.
+#[derive(Default)]
+pub(crate) struct Touched(Vec<Arc<Channel>>);
+
+// === impl Touched ===
+
+impl Touched {
+    pub(crate) fn add(&mut self, channel: &Arc<Channel>) {
+        if !self.0.iter().any(|known| Arc::ptr_eq(known, channel)) {
+            self.0.push(Arc::clone(channel));
+        }
+    }
+
+    pub(crate) fn wake(&mut self) {
+        for channel in self.0.drain(..) {
+            channel.wake();
+        }
+    }
+}
+
+impl Drop for Touched {
+    fn drop(&mut self) {
+        self.wake();
+    }
+}
+
+// === impl Hub ===
+
+impl Hub {
+    /// Publishes; whether somebody may is asked before.
+    pub(crate) fn publish(
+        self: &Arc<Self>,
+        namespace: &Arc<Namespace>,
+        name: &str,
+        draft: Draft,
+        touched: &mut Touched,
+    ) -> Result<Publishing, Refused> {
+        check_data(namespace, &draft.data)?;
+        let Some(broker) = self.broker(namespace) else {
+            return self.publish_here(namespace, name, &draft, touched).map(Publishing::Done);
+        };
+        let (hub, namespace, name) = (Arc::clone(self), Arc::clone(namespace), Arc::from(name));
+        let answer = broker.publish(&name, draft.clone(), namespace.keep);
+        Ok(Publishing::Waiting(Box::pin(async move {
+            match answer.await {
+                Ok(position) => {
+                    namespace.counters.published.fetch_add(1, Ordering::Relaxed);
+                    Ok(position)
+                }
+                Err(BrokerError::Away) => {
+                    hub.publish_here(&namespace, &name, &draft, &mut Touched::default())
+                }
+                Err(error) => Err(refused(&error)),
+            }
+        })))
+    }
+
+    fn publish_here(
+        &self,
+        namespace: &Arc<Namespace>,
+        name: &str,
+        draft: &Draft,
+        touched: &mut Touched,
+    ) -> Result<Position, Refused> {
+        loop {
+            let channel = self.channels.obtain(name, namespace, &self.figures)?;
+            match channel.publish(draft.clone(), &self.kept) {
+                Ok(position) => {
+                    touched.add(&channel);
+                    return Ok(position);
+                }
+                Err(Gone) => self.channels.forget(&channel),
+            }
+        }
+    }
+}
+
+/// Refuses data that is too large, or nested deeper than decoders follow.
+fn check_data(namespace: &Namespace, data: &[u8]) -> Result<(), Refused> {
+    if data.len() > namespace.max_bytes {
+        let most = namespace.max_bytes;
+        let sentence = format!("the data has {} bytes, {most} are accepted", data.len());
+        return Err(Refused::new(&PAYLOAD_TOO_LARGE, sentence));
+    }
+    let (mut depth, mut deepest, mut text, mut escaped) = (0_usize, 0, false, false);
+    for byte in data {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if text => escaped = true,
+            b'"' => text = !text,
+            b'[' | b'{' if !text => {
+                depth += 1;
+                deepest = depth.max(deepest);
+            }
+            b']' | b'}' if !text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    if deepest > DEPTH {
+        let sentence = format!("the data is nested {deepest} levels deep, {DEPTH} are accepted");
+        return Err(Refused::new(&VALIDATION_ERROR, sentence));
+    }
+    Ok(())
+}
+
+/// What a caller is told of a broker's failure.
+pub(crate) fn refused(error: &BrokerError) -> Refused {
+    let later = |kind, sentence: &'static str| Refused {
+        retry_after: Some(1),
+        ..Refused::new(kind, sentence)
+    };
+    match error {
+        BrokerError::Away => later(&SERVICE_UNAVAILABLE, "the broker cannot be reached"),
+        BrokerError::Busy => later(&SERVICE_UNAVAILABLE, "too much waits for the broker"),
+        BrokerError::Unknown => {
+            later(&DEADLINE_EXCEEDED, "the broker did not answer in time: it may have been done")
+        }
+        BrokerError::Refused(_) => Refused::new(&INTERNAL_ERROR, "the broker refused"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::policy::Policy;
+    use crate::hub::tests::{open, plan};
+    use crate::plan;
+
+    #[test]
+    fn data_that_is_too_large_or_too_deep_is_refused() {
+        let policy = Policy::build(&plan::Hub { namespaces: vec![open("*")], ..plan() }).unwrap();
+        let namespace = policy.find("c").unwrap();
+        let code = |data: &str| check_data(namespace, data.as_bytes()).map_err(|why| why.kind.code);
+
+        assert_eq!(code(&format!("\"{}\"", "[".repeat(900))), Ok(()));
+        assert_eq!(code(&format!("{}1{}", "[".repeat(100), "]".repeat(100))), Ok(()));
+        assert_eq!(
+            code(&format!("{}1{}", "[".repeat(101), "]".repeat(101))),
+            Err("validation_error")
+        );
+        assert_eq!(code(&"1".repeat(1001)), Err("payload_too_large"));
+    }
+}
