@@ -120,6 +120,7 @@ class Job:
         await self._check_aliases(None, restored)
         await rows.insert_numbered(self._session, self._tenant, number, restored)
         await rows.index(self._session, self._tenant, {entity_id: number}, [restored])
+        await rows.lead(self._session, self._tenant, {entity_id: number}, [restored])
         await rows.renew(self._session, self._tenant, [number])
         self._telling.add("restored", entity_id)
         await self._tell()
@@ -227,28 +228,37 @@ class Job:
         made = [one for key, one in differing.items() if one and key not in self._stored]
         kept = [one for key, one in differing.items() if one and key in self._stored]
         gone = [key for key, one in differing.items() if one is None and key in self._stored]
-        numbers = dict(self._numbers)
-        if made:
-            numbers |= await rows.insert(self._session, self._tenant, made)
-        if self._past:
-            states = [(numbers[key], entity, buried) for key, entity, buried in self._past]
-            await rows.archive(self._session, self._tenant, states)
-        if kept:
-            await rows.unindex(self._session, [numbers[one.entity_id] for one in kept])
-            await rows.update(self._session, numbers, kept)
-        if gone:
-            await self._erase(gone)
-        await rows.index(self._session, self._tenant, numbers, [*made, *kept])
-        renewed = [numbers[one.entity_id] for one in (*made, *kept)]
-        await rows.renew(self._session, self._tenant, renewed)
         self._telling.add("created", *(one.entity_id for one in made))
         self._telling.add("updated", *(one.entity_id for one in kept))
         self._telling.add("deleted", *gone)
         await self._tell()
+        numbers = dict(self._numbers)
+        new_alone = not (kept or gone)
+        if not new_alone:
+            await self._replace(numbers, kept, gone)
+        if made:
+            numbers |= await rows.insert(self._session, self._tenant, made, counted=new_alone)
+        await rows.lead(self._session, self._tenant, numbers, [*made, *kept])
+        if self._past:
+            states = [(numbers[key], entity, buried) for key, entity, buried in self._past]
+            await rows.archive(self._session, self._tenant, states)
+        if new_alone:
+            return
         totals = Counter(tag for entity in (*made, *kept) for tag in entity.tags)
         old = [*(one.entity_id for one in kept), *gone]
         totals.subtract(tag for key in old for tag in self._stored[key].tags)
         await rows.count(self._session, self._tenant, totals)
+
+    async def _replace(self, numbers: dict[str, int], kept: list[Entity], gone: list[str]) -> None:
+        """Write what takes the place of what is stored, but for the history and the totals."""
+        renewed = [numbers[one.entity_id] for one in kept]
+        if kept:
+            await rows.unindex(self._session, renewed)
+            await rows.update(self._session, numbers, kept)
+        if gone:
+            await self._erase(gone)
+        await rows.index(self._session, self._tenant, numbers, kept)
+        await rows.renew(self._session, self._tenant, renewed)
 
     async def _tell(self) -> None:
         told = self._telling.record()

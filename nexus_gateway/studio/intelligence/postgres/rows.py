@@ -26,19 +26,36 @@ GET = " ".join((SELECT, "WHERE tenant = $1 AND entity_id = $2"))
 _LOCK = " ".join(
     (SELECT, "WHERE tenant = $1 AND entity_id = ANY($2) ORDER BY entity_id FOR UPDATE")
 )
+# In one statement, since each costs a round trip: a new entity, its tags, what search is to hear of
+# it, and the totals of its tags. The totals come of what was made, so they are written after it.
 _INSERT = """
-    INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,
-        updated_at, revision, aliases, source, created_by, updated_by, words)
-    SELECT $1, entity_id, entity_type, name, tags, attributes, created_at, updated_at, revision,
-        aliases, source, created_by, updated_by, words::tsvector
-    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[],
-        $14::text[])
-        WITH ORDINALITY AS given(entity_id, entity_type, name, tags, attributes, created_at,
-        updated_at, revision, aliases, source, created_by, updated_by, words, place)
-    ORDER BY place
-    ON CONFLICT (tenant, entity_id) DO NOTHING
-    RETURNING number, entity_id
+    WITH made AS (
+        INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,
+            updated_at, revision, aliases, source, created_by, updated_by, words)
+        SELECT $1, entity_id, entity_type, name, tags, attributes, created_at, updated_at,
+            revision, aliases, source, created_by, updated_by, words::tsvector
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[],
+            $14::text[])
+            WITH ORDINALITY AS given(entity_id, entity_type, name, tags, attributes, created_at,
+            updated_at, revision, aliases, source, created_by, updated_by, words, place)
+        ORDER BY place
+        ON CONFLICT (tenant, entity_id) DO NOTHING
+        RETURNING number, entity_id
+    ), tagged AS (
+        INSERT INTO entity_tag (tenant, tag, number)
+        SELECT $1, given.tag, made.number
+        FROM made JOIN unnest($15::text[], $16::text[]) AS given(tag, entity_id) USING (entity_id)
+    ), told AS (
+        INSERT INTO entity_vector (tenant, number) SELECT $1, number FROM made
+    ), counted AS (
+        INSERT INTO tag_total (tenant, tag, total)
+        SELECT $1, given.tag, count(*)
+        FROM made JOIN unnest($15::text[], $16::text[]) AS given(tag, entity_id) USING (entity_id)
+        WHERE $17 GROUP BY given.tag ORDER BY given.tag
+        ON CONFLICT (tenant, tag) DO UPDATE SET total = tag_total.total + excluded.total
+    )
+    SELECT number, entity_id FROM made
 """
 _RESTORE = """
     INSERT INTO entity (number, tenant, entity_id, entity_type, name, tags, attributes, created_at,
@@ -118,14 +135,24 @@ async def lock(session: Session, tenant: str, ids: Iterable[str]) -> dict[str, t
     return {row[1]: (row[0], entity_of(tuple(row))) for row in rows}
 
 
-async def insert(session: Session, tenant: str, entities: Sequence[Entity]) -> dict[str, int]:
-    """Write new entities; their numbers.
+async def insert(
+    session: Session, tenant: str, entities: Sequence[Entity], *, counted: bool
+) -> dict[str, int]:
+    """Write new entities with their tags, and what search is to hear of.
+
+    With `counted` also the totals of the tags: late in a transaction then, since others with these
+    tags wait from here on, and where `count` does not follow, since they might wait for each other.
+
+    Returns:
+        their numbers.
 
     Raises:
         Raced: another transaction made one of them meanwhile.
     """
-    columns = _columns(entities)
-    rows = await session.fetch(_INSERT, tenant, *columns, [vector(one) for one in entities])
+    words = [vector(one) for one in entities]
+    tags = [tag for one in entities for tag in one.tags]
+    owners = [one.entity_id for one in entities for _ in one.tags]
+    rows = await session.fetch(_INSERT, tenant, *_columns(entities), words, tags, owners, counted)
     if len(rows) < len(entities):
         raise Raced
     return {row[1]: row[0] for row in rows}
@@ -172,14 +199,23 @@ async def unindex(session: Session, numbers: Sequence[int]) -> None:
 async def index(
     session: Session, tenant: str, numbers: dict[str, int], entities: Sequence[Entity]
 ) -> None:
-    """Let entities be found by their tags and aliases.
+    """Let entities be found by their tags.
 
-    Raises:
-        Raced: another transaction took one of the aliases meanwhile.
+    Those that are new are already: `insert` sees to it.
     """
     pairs = [(tag, numbers[one.entity_id]) for one in entities for tag in one.tags]
     if pairs:
         await session.execute(_INSERT_TAGS, tenant, *zip(*pairs, strict=True))
+
+
+async def lead(
+    session: Session, tenant: str, numbers: dict[str, int], entities: Sequence[Entity]
+) -> None:
+    """Let the aliases of entities lead to them.
+
+    Raises:
+        Raced: another transaction took one of the aliases meanwhile.
+    """
     pairs = [(alias, numbers[one.entity_id]) for one in entities for alias in one.aliases]
     if pairs:
         kept = await session.fetch(_INSERT_ALIASES, tenant, *zip(*pairs, strict=True))
