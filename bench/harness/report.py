@@ -55,16 +55,22 @@ def place(sections: dict[str, str]) -> list[Path]:
 
 
 def _environments(results: Results) -> str:
-    return "\n\n".join(map(_environment, results.environments))
-
-
-def _environment(made: Environment) -> str:
-    peers = ", ".join(f"{name} {version}" for name, version in sorted(made.peers.items()))
-    return (
-        f"`{made.command}` on {made.date}, commit {made.commit}: {made.processor}, "
-        f"{made.processors} processors, {made.memory_gb:.0f} GB, {made.system}, "
-        f"Linux {made.kernel}, Python {made.python}; {peers}."
+    """Tell how the whole was made; of parts that were added, the command alone."""
+    if not results.environments:
+        return ""
+    whole, *parts = results.environments
+    peers = {name: version for made in results.environments for name, version in made.peers.items()}
+    programs = ", ".join(f"{name} {version}" for name, version in sorted(peers.items()))
+    machine = (
+        f"{whole.processor}, {whole.processors} processors, {whole.memory_gb:.0f} GB, "
+        f"{whole.system}, Linux {whole.kernel}, Python {whole.python}; {programs}."
     )
+    added = [f"Added: {_made(part)}." for part in parts]
+    return "\n\n".join([f"{_made(whole)}: {machine}", *added])
+
+
+def _made(made: Environment) -> str:
+    return f"`{made.command}` on {made.date}, commit {made.commit}"
 
 
 def _targets(found: Iterable[Target]) -> str:

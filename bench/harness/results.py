@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Line: TypeAlias = Environment | Measurement | Fanned | Held | Size
 
+_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
 # A processor that others used, that neighbours took, and how much slower than at the run's best.
 MOST_OTHER, MOST_STEAL, MOST_SLOWER = 0.25, 0.05, 1.15
 
@@ -76,10 +78,11 @@ def add(part: Path, whole: Path) -> None:
 
     The same is what has the scenario and the server, or is a size of the name.
     """
-    new = _lines(part)
-    replaced = {_subject(line) for line in new} - {None}
-    kept = [line for line in _lines(whole) if _subject(line) not in replaced]
-    whole.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in [*kept, *new]))
+    new = part.read_bytes().splitlines(keepends=True)
+    replaced = {_subject(_DECODER.decode(line)) for line in new} - {None}
+    old = whole.read_bytes().splitlines(keepends=True)
+    kept = [line for line in old if _subject(_DECODER.decode(line)) not in replaced]
+    whole.write_bytes(b"".join([*kept, *new]))
 
 
 def _subject(line: Line) -> tuple[str, str] | None:
@@ -94,9 +97,4 @@ def read(file: Path) -> Results:
     Raises:
         msgspec.DecodeError: a line is not what this version of the bench writes.
     """
-    return Results(_lines(file))
-
-
-def _lines(file: Path) -> list[Line]:
-    decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
-    return [decoder.decode(line) for line in file.read_bytes().splitlines()]
+    return Results(map(_DECODER.decode, file.read_bytes().splitlines()))
