@@ -322,6 +322,33 @@ fn too_many_frames_and_bytes_are_told_when_to_come_again() {
 }
 
 #[test]
+fn a_batch_cannot_ask_for_more_than_its_answers_may_take() {
+    let running = running(hub(|_| {}));
+    let data = "x".repeat(90_000);
+    for _ in 0..5 {
+        post_large(&running, &data);
+    }
+    let mut client = Client::open(&running, "/ws");
+    let batch: Vec<_> = (0..30)
+        .map(|id| json!({"type": "history", "channel": "open:a", "limit": 5, "id": id}))
+        .collect();
+
+    client.send(&json!(batch));
+    let answers: Vec<_> = (0..30).map(|_| client.receive()).collect();
+
+    let told = |kind: &str| answers.iter().filter(|answer| answer["type"] == kind).count();
+    assert!((5..20).contains(&told("history")), "{}", told("history"));
+    assert_eq!(told("history") + told("error"), 30);
+}
+
+/// Publishes by a socket: a body over HTTP has 1 KiB at most here.
+fn post_large(running: &Running, data: &str) {
+    let mut client = Client::open(running, "/ws");
+    let ack = client.ask(&json!({"type": "publish", "channel": "open:a", "id": 1, "data": data}));
+    assert_eq!(ack["type"], "ack", "{ack}");
+}
+
+#[test]
 fn the_log_is_told_while_somebody_listens() {
     let running = running(hub(|hub| {
         let mut log = hub["namespaces"][2].clone();

@@ -289,16 +289,11 @@ impl Channel {
     pub(crate) fn retire(&self, now: u64, total: &Kept) -> bool {
         let mut state = self.state.lock();
         state.forget_old(now, self.namespace.keep.age_ms, total);
-        let remembered = REMEMBERED.max(self.namespace.keep.age_ms);
         let idle = state.feeds.is_empty()
             && state.members.is_empty()
-            && now.saturating_sub(state.used) > remembered;
-        if idle {
-            total.give_back(state.history_bytes);
-            state.history.clear();
-            state.history_bytes = 0;
-            state.gone = true;
-        }
+            && state.history.is_empty()
+            && now.saturating_sub(state.used) > REMEMBERED;
+        state.gone |= idle;
         idle
     }
 }

@@ -19,6 +19,8 @@ use crate::reject::{MALFORMED_BODY, PERMISSION_DENIED, SERVICE_UNAVAILABLE, VALI
 
 /// Channels told at a time.
 const CHANNELS: usize = 1_000;
+/// Bytes of data in one answer of a history, about.
+const HISTORY: usize = 1 << 20;
 /// Seconds that a revocation lasts where it does not say.
 const DAY: u64 = 86_400;
 /// Characters of a reason: what a close frame holds.
@@ -192,12 +194,14 @@ impl Hub {
     ) -> BoxFuture<Result<History, Refused>> {
         if let Some(broker) = self.broker(namespace) {
             let answer = broker.history(&channel.into(), after, limit);
-            return Box::pin(async move { answer.await.map_err(|error| refused(&error)) });
+            return Box::pin(async move {
+                answer.await.map(within_bounds).map_err(|error| refused(&error))
+            });
         }
         let found = self
             .channels
             .obtain(channel, namespace, &self.figures)
-            .map(|channel| channel.history(after.as_ref(), limit, &self.kept));
+            .map(|channel| within_bounds(channel.history(after.as_ref(), limit, &self.kept)));
         Box::pin(std::future::ready(found))
     }
 
@@ -290,6 +294,18 @@ impl Asked<'_> {
         }
         Ok(Revocation { of, expires })
     }
+}
+
+/// As much of a history as one answer holds, at least a message; who asks goes on after the last.
+fn within_bounds(mut history: History) -> History {
+    let mut bytes = 0;
+    let fits = history.items.iter().take_while(|item| {
+        bytes += item.draft.data.len();
+        bytes <= HISTORY
+    });
+    let fits = fits.count().max(1);
+    history.items.truncate(fits);
+    history
 }
 
 fn revocation_json(revocation: &Revocation) -> Value {

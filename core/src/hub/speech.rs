@@ -25,6 +25,8 @@ use crate::websocket::{Message, Socket};
 
 /// Frames in one batch.
 const BATCH: usize = 1_000;
+/// Bytes of answers that may wait; between batches less, see `sitting`.
+const WAITING: usize = 4 << 20;
 /// Bytes of a key.
 const KEY: usize = 256;
 /// Answers of the broker that one socket may wait for.
@@ -101,6 +103,7 @@ impl Sitting {
             None => hub
                 .limits
                 .take(claims.as_deref(), self.seat.peer, bytes)
+                .and_then(|()| check_waiting(socket))
                 .and_then(|()| self.act(socket, &frame)),
         };
         self.log(&frame, done.as_ref().err());
@@ -351,4 +354,12 @@ impl Sitting {
             }),
         );
     }
+}
+
+/// Refuses further frames of a batch while the client has not read the answers to those before.
+fn check_waiting(socket: &Socket) -> Result<(), Refused> {
+    if socket.pending_bytes() <= WAITING {
+        return Ok(());
+    }
+    Err(over("too many answers wait to be read", 1))
 }

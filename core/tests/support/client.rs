@@ -49,9 +49,13 @@ impl Client {
         let mut out = vec![0x81];
         match payload.len() {
             short @ 0..=125 => out.push(0x80 | short as u8),
-            long => {
+            medium @ 126..=0xffff => {
                 out.push(0x80 | 0x7e);
-                out.extend_from_slice(&(long as u16).to_be_bytes());
+                out.extend_from_slice(&(medium as u16).to_be_bytes());
+            }
+            long => {
+                out.push(0x80 | 0x7f);
+                out.extend_from_slice(&(long as u64).to_be_bytes());
             }
         }
         out.extend_from_slice(&[0; 4]); // a mask of zeros changes nothing
