@@ -74,7 +74,7 @@ def test_killed_in_the_middle_of_writes_nothing_acknowledged_is_lost_and_it_come
             writers.wait(50)
         check_kept(client, ENTITIES, writers)
 
-    assert (missing.code, missing.failed()) == (503, {"database": "connection refused"})
+    assert (missing.code, missing.failed()["database"]) == (503, "connection refused")
     unlike = [
         (what, answer)
         for what, answer in refused
@@ -103,7 +103,7 @@ def test_one_that_hangs_is_given_up_within_the_deadline_and_used_again(
 
     assert {(answer.status, answer.code) for _, answer in answers} == {(503, "database_error")}
     assert max(answer.seconds for _, answer in answers) < DEADLINE
-    assert (missing.code, list(missing.failed())) == (503, ["database"])
+    assert (missing.code, "database" in missing.failed()) == (503, True)
     assert found == 200
 
 
