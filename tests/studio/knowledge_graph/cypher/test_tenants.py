@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -11,13 +12,19 @@ from hypothesis import given, settings
 from nexus_gateway.studio.knowledge_graph.cypher.misread import Misread
 from nexus_gateway.studio.knowledge_graph.cypher.statement import compiled
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from tests.studio.knowledge_graph.cypher.desk import Desk, in_no_order
 from tests.studio.knowledge_graph.cypher.random_queries import queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nexus_gateway.studio.storage.graph import Graph
+    from tests import neo4j_server
+
 OTHER = "other "
+ONE = uuid4().hex
+"""A tenant that no other test has: they share a server."""
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +46,21 @@ def shared(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> 
     """Give a graph that has two, with the same ids and edges."""
     path = tmp_path_factory.mktemp("shared") / "graph.kgl"
     with Desk(runner, EmbeddedGraph(path), {"two": OTHER, "one": ""}) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="module", params=["embedded", "neo4j"])
+def either(
+    request: pytest.FixtureRequest,
+    runner: asyncio.Runner,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Desk]:
+    """Give a graph of each engine that has two tenants."""
+    graph: Graph = EmbeddedGraph(tmp_path_factory.mktemp("either") / "graph.kgl")
+    if request.param == "neo4j":
+        server: neo4j_server.Server = request.getfixturevalue("neo4j")
+        graph = Neo4jGraph(server.url, user=server.user, password=server.password)
+    with Desk(runner, graph, {f"{ONE}-other": OTHER, ONE: ""}) as desk:
         yield desk
 
 
@@ -81,14 +103,14 @@ def test_random_queries_answer_as_if_there_were_no_other_tenant(
         "WITH $`ZZZ` AS x MATCH (n {name: x}) RETURN n",
     ],
 )
-def test_a_text_stays_a_text_wherever_it_stands(shared: Desk, text: str, value: str) -> None:
+def test_a_text_stays_a_text_wherever_it_stands(either: Desk, text: str, value: str) -> None:
     written = value
     if "'ZZZ'" in text or '"ZZZ"' in text:
         written = value.replace("\\", "\\\\").replace("'", "\\'").replace('"', '\\"')
     elif "`ZZZ`" in text:
         written = value.replace("`", "``")
 
-    found = shared.ask("one", text.replace("ZZZ", written), it=value, **{value: value})
+    found = either.ask(ONE, text.replace("ZZZ", written), it=value, **{value: value})
 
     assert found == []
 
@@ -129,12 +151,12 @@ def test_no_name_and_no_detour_leads_to_how_a_graph_is_kept(text: str) -> None:
         compiled(text, None)
 
 
-def test_what_is_kept_beside_the_nodes_is_no_label(shared: Desk) -> None:
-    assert shared.ask("one", "MATCH (n:Version) RETURN n") == []
-    assert shared.ask("one", "MATCH (n:Alias|Version) RETURN n") == []
+def test_what_is_kept_beside_the_nodes_is_no_label(either: Desk) -> None:
+    assert either.ask(ONE, "MATCH (n:Version) RETURN n") == []
+    assert either.ask(ONE, "MATCH (n:Alias|Version) RETURN n") == []
 
 
-def test_a_parameter_called_tenant_is_a_parameter_like_others(shared: Desk) -> None:
-    found = shared.ask("one", "MATCH (n {entity_id: 'a'}) RETURN $tenant, $at, n.name", at="two")
+def test_a_parameter_called_tenant_is_a_parameter_like_others(either: Desk) -> None:
+    found = either.ask(ONE, "MATCH (n {entity_id: 'a'}) RETURN $tenant, $at, n.name", at="two")
 
     assert found == [["other", "two", "Alpha"]]
