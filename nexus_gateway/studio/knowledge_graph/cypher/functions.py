@@ -69,9 +69,7 @@ OF_GRAPH: dict[str, tuple[str, Kind, Kind]] = {
 OF_LISTS = {"size": "size", "head": "head", "last": "last", "tail": "tail", "reverse": "reverse"}
 """Functions that take a list of anything; most give an item of it, or such a list."""
 
-AGGREGATES = {
-    name.lower(): name for name in ("count", "sum", "avg", "min", "max", "collect", "stDev")
-}
+AGGREGATES = {name.lower(): name for name in ("count", "sum", "avg", "min", "max", "collect")}
 """Functions of all rows of a group."""
 
 NAMES = sorted(

@@ -174,8 +174,9 @@ class ValueWriter(GraphWriter):
     def _unary(self, node: tree.Unary, scope: Scope) -> Written:
         if node.sign in ("IS NULL", "IS NOT NULL"):
             return f"({self.write(node.of, scope)[0]} {node.sign})", DATA
-        space = " " if node.sign == "NOT" else ""
-        return f"({node.sign}{space}{self.data(node.of, scope)})", DATA
+        if node.sign == "NOT":
+            return f"(NOT {self.data(node.of, scope)})", DATA
+        return f"(-{_apart(self.data(node.of, scope))})", DATA
 
     def _binary(self, node: tree.Binary, scope: Scope) -> Written:
         sign = node.sign
@@ -185,7 +186,7 @@ class ValueWriter(GraphWriter):
             return self._within(node, scope)
         if sign != "+":
             left, right = self.data(node.left, scope), self.data(node.right, scope)
-            return f"({left} {sign} {right})", DATA
+            return f"({left} {sign} {_apart(right)})", DATA
         (left, one), (right, other) = self.write(node.left, scope), self.write(node.right, scope)
         kind = DATA
         if not (one.is_data and other.is_data):
@@ -213,6 +214,9 @@ class ValueWriter(GraphWriter):
         if not kind.is_data and (kind.item is None or kind.item not in (NODE, EDGE, TIME)):
             refuse(node.right, "a list of values, nodes or edges", kind)
         left = self.fitting(DATA if kind.is_data else kind.item or DATA, node.left, scope)
+        if not isinstance(node.right, tree.Parameter | tree.Variable | tree.Property | tree.ListOf):
+            # One engine reads a bracket behind IN as a list of values, and nothing after it.
+            listed = f"({listed})"
         return f"({left} IN {listed})", DATA
 
     def _case(self, node: tree.Case, scope: Scope) -> Written:
@@ -251,6 +255,11 @@ class ValueWriter(GraphWriter):
 def refuse(node: tree.Expression, expected: str, found: Kind) -> NoReturn:
     """Say of which kind an expression must be."""
     raise Misread(node.at, f"expected {expected}, found {called(found)}")
+
+
+def _apart(text: str) -> str:
+    """Keep a list from a sign before it: one engine reads `-[` as an edge."""
+    return f"({text})" if text.startswith("[") else text
 
 
 def key(name: str, at: int) -> str:

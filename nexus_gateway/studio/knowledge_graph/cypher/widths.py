@@ -126,7 +126,7 @@ class Widths:
                 return Size(self._rows, self._rows * first.width, each=False)
             case "min" | "max":
                 return Size(first.items, first.width, each=False)
-            case "count" | "sum" | "avg" | "stdev":
+            case "count" | "sum" | "avg":
                 return Size(1.0, NUMBER, each=False)
             case "size" | "length" | "tointeger" | "tofloat":
                 return _ONE
