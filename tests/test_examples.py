@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -47,6 +48,14 @@ SAID: dict[str, list[Exchange]] = {
         Exchange("DELETE", "/notes", 405, "method_not_allowed"),
         Exchange("GET", "/nowhere", 404, "not_found"),
     ],
+    "websocket_demo": [
+        Exchange(
+            "POST", "/say/hall", 201, {"text": "hi", "from": "me"}, {"text": "hi", "from": "me"}
+        ),
+        Exchange("POST", "/say/hall", 422, "validation_error", {"text": 7}),
+        Exchange("GET", "/history/nowhere", 404, "not_found"),
+        Exchange("GET", "/ws/realtime", 426, "upgrade_required"),
+    ],
     "own_filter": [
         Exchange("GET", "/orders?limit=1", 200, [ANVIL], headers=ACME),
         Exchange("GET", "/orders/7", 200, ANVIL, headers=ACME),
@@ -69,6 +78,9 @@ WITH_DATABASE: dict[str, list[Exchange]] = {
         Exchange("GET", "/notes/99999999999", 400, "validation_error"),
     ],
 }
+
+ATTRIBUTES = {"websocket_demo": "application"}
+"""What is served of a file, where it is not `routes`."""
 
 
 @contextmanager
@@ -102,7 +114,7 @@ def test_every_example_is_tested() -> None:
 
 @pytest.mark.parametrize("name", SAID)
 def test_an_example_answers_as_it_says(name: str) -> None:
-    with served(f"{name}:routes") as client:
+    with served(f"{name}:{ATTRIBUTES.get(name, 'routes')}") as client:
         converse(client, SAID[name])
 
 
@@ -136,3 +148,32 @@ def converse(client: httpx.Client, exchanges: list[Exchange]) -> None:
         found = msgspec.json.decode(answer.content or b"null")
         assert (found["code"] if said.status >= 400 else found) == said.answer
         assert answer.headers["x-request-id"]
+
+
+def test_the_chat_hears_itself_and_whoever_joins() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "websocket_demo.py", "0"],
+        cwd=EXAMPLES,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        address = re.search(r"http://\S+", process.stdout.readline())
+        assert address is not None
+        heard = [process.stdout.readline().strip() for _ in range(2)]
+        with (
+            httpx.Client(base_url=address[0], timeout=10) as client,
+            client.stream("GET", "/events/ticks") as ticks,
+        ):
+            tick = next(line for line in ticks.iter_lines() if line.startswith("data:"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
+
+    assert heard == ["ada hears ada: hello", "ada hears ada: is anybody there?"]
+    assert '"number":' in tick
