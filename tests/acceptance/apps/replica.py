@@ -1,0 +1,26 @@
+"""One of several replicas that share their channels through the Redis of `REDIS_URL`."""
+
+from __future__ import annotations
+
+import os
+
+from nexus_gateway.hub import Hub, Limits
+from nexus_gateway.terminals import namespace, who
+from tests.acceptance.apps.realtime import EVERYONE, application
+
+gateway = application(
+    Hub(
+        namespace(
+            "room:*",
+            subscribe=EVERYONE,
+            publish=EVERYONE,
+            history=5000,
+            history_seconds=300,
+            presence=True,
+        ),
+        # The faults are tried with as little per message as there can be.
+        namespace("feed", subscribe=who(), publish=who(), history=5000, history_seconds=300),
+        limits=Limits(sockets=5000),
+        redis_url=os.environ["REDIS_URL"],
+    )
+)
