@@ -160,3 +160,70 @@ pub(super) fn malformed(error: &serde_json::Error) -> Refused {
     }
     Refused::new(&MALFORMED_BODY, format!("the frame is not JSON: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(json: &str) -> (ClientFrame<'_>, bool) {
+        read(json.as_bytes()).ok().unwrap()
+    }
+
+    fn code(json: &str) -> &'static str {
+        read(json.as_bytes()).err().unwrap().kind.code
+    }
+
+    #[test]
+    fn both_spellings_say_the_same() {
+        let (now, seed) = frame(r#"{"type":"publish","channel":"c","data":null,"id":1}"#);
+        let (then, old) = frame(r#"{"Publish":{"channel":"c","message":null,"id":1}}"#);
+        let (ping, bare) = frame(" \"Ping\" ");
+
+        assert_eq!((seed, old, bare), (false, true, true));
+        assert_eq!((&*now.kind, &*now.channel), (&*then.kind, &*then.channel));
+        assert_eq!(now.data.unwrap().get(), "null");
+        assert_eq!(then.data.unwrap().get(), "null");
+        assert_eq!(ping.kind, "ping");
+    }
+
+    #[test]
+    fn what_is_no_frame_is_told_apart_from_what_is_no_json() {
+        assert_eq!(code("{"), "malformed_body");
+        assert_eq!(code("7"), "malformed_body");
+        assert_eq!(code("{}"), "validation_error");
+        assert_eq!(code(r#"{"type":7}"#), "validation_error");
+        assert_eq!(code(r#"{"Teleport":{}}"#), "validation_error");
+        assert_eq!(code(r#"{"type":"ping","type":"pong"}"#), "validation_error");
+    }
+
+    #[test]
+    fn an_id_is_a_short_string_or_an_integer() {
+        let is = |json: &str| is_id(serde_json::from_str(json).unwrap());
+
+        assert!(is("\"a\"") && is("0") && is("-5") && is("18446744073709551615"));
+        assert!(!is("1.5") && !is("null") && !is("[1]") && !is("true") && !is("{}"));
+        assert!(!is(&format!("\"{}\"", "x".repeat(ID))));
+    }
+
+    #[test]
+    fn a_position_needs_both_of_its_parts() {
+        let place = |json| frame(json).0.position().map_err(|why| why.kind.code);
+
+        assert_eq!(place(r#"{"type":"subscribe"}"#), Ok(None));
+        assert!(place(r#"{"type":"subscribe","epoch":"e","offset":1}"#).unwrap().is_some());
+        assert_eq!(place(r#"{"type":"subscribe","offset":1}"#), Err("validation_error"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_sent_makes_it_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            text in r#"\{?"?(type|Publish|id|data)?"?:?[\[\{"0-9a-z:,\}\]]{0,60}"#,
+        ) {
+            let _ = read(&bytes);
+            let _ = read(text.as_bytes());
+        }
+    }
+}

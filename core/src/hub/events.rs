@@ -153,7 +153,7 @@ impl Stream {
 
     /// Writes until the client goes, its token ends, or it is told to go.
     async fn run(self, sender: Sender<Result<Bytes, Cut>>) {
-        let expires = self.seat.claims().map_or(u64::MAX, |claims| claims.expires * 1000);
+        let expires = self.seat.claims().map_or(u64::MAX, |claims| self.hub.end_of(&claims));
         let mut inbox = Inbox::default();
         let mut more = false;
         loop {

@@ -64,7 +64,7 @@ impl Sitting {
             return order(4003, "no token came in time");
         }
         if let Some(claims) = self.seat.claims() {
-            let ends = claims.expires.saturating_mul(1000);
+            let ends = self.hub.end_of(&claims);
             if ends <= now {
                 return order(4001, "the token has expired");
             }
@@ -92,7 +92,7 @@ impl Sitting {
         let beat = self.hub.heartbeat_ms;
         let sign = if self.pinged > self.heard { self.heard + 2 * beat } else { self.heard + beat };
         let token = self.seat.claims().map_or(u64::MAX, |claims| {
-            let ends = claims.expires.saturating_mul(1000);
+            let ends = self.hub.end_of(&claims);
             if self.warned { ends } else { warning(&claims).min(ends) }
         });
         let first = self.awaited.as_ref().map_or(u64::MAX, |(until, _)| *until);

@@ -39,7 +39,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::clock;
-use crate::filters::auth::Verifier;
+use crate::filters::auth::{Claims, Verifier};
 use crate::filters::limit::Shared as SharedLimits;
 use crate::plan;
 use crate::program::{PlanError, Secrets};
@@ -132,6 +132,12 @@ impl Hub {
     /// Milliseconds since 1970, as of the last tick.
     pub(crate) fn now(&self) -> u64 {
         self.clock.load(Ordering::Relaxed)
+    }
+
+    /// When a token ends, milliseconds since 1970.
+    pub(crate) fn end_of(&self, claims: &Claims) -> u64 {
+        let seconds = self.verifier.as_ref().map_or(claims.expires, |one| one.end_of(claims));
+        seconds.saturating_mul(1000)
     }
 
     async fn keep_time(self: Arc<Self>) {

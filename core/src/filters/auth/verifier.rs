@@ -91,6 +91,11 @@ impl Verifier {
         Ok(claims)
     }
 
+    /// When a token ends, seconds since 1970: with the difference of clocks that is forgiven.
+    pub fn end_of(&self, claims: &Claims) -> u64 {
+        claims.expires.saturating_add(self.leeway)
+    }
+
     /// Forgets the tokens that have verified, as after a change of keys; revocations are asked every time.
     pub fn clear(&self) {
         if let Some(cache) = &self.cache {
