@@ -47,7 +47,10 @@ EDGE = ("edge_id", "key", *_PROVENANCE)
 _END = ("until", "ended", "ended_by")
 _NODE_VERSION = (*NODE, *_END)
 _EDGE_VERSION = ("edge_id", "source", "target", "edge_type", "key", *_PROVENANCE, *_END)
-_KEPT = ("id", "title", "type", "updated_at", "git_sha", "modified_by")
+_KEPT = (
+    *("id", "title", "type", "updated_at", "git_sha", "modified_by"),
+    *("label", "node_type", "connection_type", "start", "end"),
+)
 RESERVED = frozenset(
     (*_NODE_VERSION, *_EDGE_VERSION, "tenant", "owner", "subject", "version", *_KEPT)
 )

@@ -259,7 +259,7 @@ class GraphStore:
         """Count nodes by a property, whose name was checked; lists count as none."""
         text = (
             "UNWIND $ids AS id MATCH (n:Entity {entity_id: id})"
-            f" RETURN n.{name} AS value, count(n) AS total"
+            f" RETURN n.`{name}` AS value, count(n) AS total"
         )
         counts: Counter[bool | int | float | str | None] = Counter()
         for value, total in await self._read(text, tenant, {"ids": list(ids)}):

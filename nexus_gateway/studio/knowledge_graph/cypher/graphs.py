@@ -143,7 +143,8 @@ class _Patterns:
         for kind in edge.types:
             if EDGE_TYPE.fullmatch(kind) is None:
                 raise Misread(edge.at, f"{kind!r} is no type of edges, which are plain words")
-        types = ":" + "|".join(dict.fromkeys(edge.types)) if edge.types else ""
+        types = "|".join(f"`{kind}`" for kind in dict.fromkeys(edge.types))
+        types = f":{types}" if types else ""
         if edge.steps is not None:
             return f"{first}[{self._walk(edge, types, shortest=shortest)}]{last}"
         known = self.scope.get(edge.name) if edge.name is not None else None

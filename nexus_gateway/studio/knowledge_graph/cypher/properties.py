@@ -70,4 +70,5 @@ def attribute(name: str, at: int) -> str:
             "a query finds attributes whose names are words of at most 64 letters, digits and"
             " underscores",
         )
-    return kept
+    # Some words are no names to an engine, unless they stand in backquotes.
+    return f"`{kept}`"

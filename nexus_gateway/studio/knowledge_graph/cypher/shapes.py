@@ -50,7 +50,7 @@ def projected(text: str, kind: Kind, names: Names) -> str:
             return f"[{name} IN {text} | {projected(name, kind.item or DATA, names)}]"
         case "map":
             fields = ", ".join(
-                f"{name}: {projected(f'{text}.{name}', inner, names)}"
+                f"`{name}`: {projected(f'{text}.`{name}`', inner, names)}"
                 for name, inner in kind.fields
             )
             return f"CASE WHEN {text} IS NULL THEN null ELSE {{{fields}}} END"

@@ -162,8 +162,10 @@ class ValueWriter(GraphWriter):
 
     def _collection(self, node: tree.ListOf | tree.MapOf, scope: Scope) -> Written:
         if isinstance(node, tree.MapOf):
-            entries = {key(name, node.at): self.write(value, scope) for name, value in node.entries}
-            text = ", ".join(f"{name}: {value}" for name, (value, _) in entries.items())
+            entries = {name: self.write(value, scope) for name, value in node.entries}
+            text = ", ".join(
+                f"{key(name, node.at)}: {value}" for name, (value, _) in entries.items()
+            )
             return f"{{{text}}}", map_of({name: kind for name, (_, kind) in entries.items()})
         items = [self.write(item, scope) for item in node.items]
         kind = self.joined(node.items, [kind for _, kind in items])
@@ -270,7 +272,7 @@ def key(name: str, at: int) -> str:
     """
     if _KEY.fullmatch(name) is None:
         raise Misread(at, f"expected a plain word as a map's key, found {name[:40]!r}")
-    return name
+    return f"`{name}`"
 
 
 def _may_be_map(node: tree.Expression, scope: Scope) -> bool:
