@@ -1,5 +1,6 @@
 //! Controls: what is asked of the hub over HTTP, or by the program itself, and answered as JSON.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,13 +10,16 @@ use serde_json::{Map, Value, json};
 
 use super::broker::{BoxFuture, Disconnect, Draft, History, Member, Position, Revocation, Revoked};
 use super::policy::{Namespace, Refused, Want};
+use super::socket::reject;
 use super::subscriptions::MOST;
 use super::wire::Item;
 use super::{Hub, Publishing, Touched, refused};
 use crate::clock;
 use crate::filters::auth::Claims;
 use crate::plan::HubOperation;
-use crate::reject::{MALFORMED_BODY, PERMISSION_DENIED, SERVICE_UNAVAILABLE, VALIDATION_ERROR};
+use crate::reject::{
+    Detail, MALFORMED_BODY, PERMISSION_DENIED, Rejection, SERVICE_UNAVAILABLE, VALIDATION_ERROR,
+};
 
 /// Channels told at a time.
 const CHANNELS: usize = 1_000;
@@ -31,8 +35,8 @@ const REASON: usize = 120;
 pub enum Asker<'a> {
     /// The program itself, which may all.
     Program,
-    /// A caller, who may what the channel's namespace says.
-    Caller(Option<&'a Claims>),
+    /// A caller at an address, who may what the channel's namespace says.
+    Caller(Option<&'a Claims>, IpAddr),
 }
 
 /// A caller's words that make up one of the controls, in one object.
@@ -85,12 +89,15 @@ impl Hub {
         let body: Body<'_> = read(body)?;
         let namespace = self.policy.find(channel)?;
         let mut publisher = None;
-        if let Asker::Caller(claims) = asker {
+        if let Asker::Caller(claims, peer) = asker {
             self.policy.check(namespace, channel, Want::Publish, claims)?;
             publisher = claims.map(|claims| Arc::clone(&claims.subject));
-            if let (Some(rate), Some(claims)) = (&namespace.rate, claims) {
-                rate.take(&(claims.tenant.as_deref(), &*claims.subject), 1)
-                    .map_err(|wait| super::limits::over("too many publications", wait))?;
+            if let Some(rate) = &namespace.rate {
+                let taken = match claims {
+                    Some(claims) => rate.take(&(claims.tenant.as_deref(), &*claims.subject), 1),
+                    None => rate.take(&peer, 1),
+                };
+                taken.map_err(|wait| super::limits::over("too many publications", wait))?;
             }
         }
         let data = Bytes::copy_from_slice(body.data.get().as_bytes());
@@ -178,7 +185,7 @@ impl Hub {
     ) -> Result<(&'a str, &'h Arc<Namespace>), Refused> {
         let channel = asked.channel.as_deref().unwrap_or_default();
         let namespace = self.policy.find(channel)?;
-        if let Asker::Caller(claims) = asker {
+        if let Asker::Caller(claims, _) = asker {
             self.policy.check(namespace, channel, Want::Subscribe, claims)?;
         }
         Ok((channel, namespace))
@@ -331,17 +338,26 @@ fn written(answer: &Value) -> Outcome {
 }
 
 /// One object of what a request's path, query and body say; of the query only what is known, as what it is.
-pub fn words(channel: Option<&str>, query: Option<&str>, body: &[u8]) -> Result<Vec<u8>, Refused> {
+pub fn words(
+    channel: Option<&str>,
+    query: Option<&str>,
+    body: &[u8],
+) -> Result<Vec<u8>, Box<Rejection>> {
     let mut words: Map<String, Value> = match body {
         [] => Map::new(),
-        body => read(body)?,
+        body => read(body).map_err(reject)?,
     };
     for (name, value) in query.into_iter().flat_map(crate::filters::query::pairs) {
         let value = match &*name {
             "prefix" | "cursor" | "epoch" => Value::String(value.into_owned()),
             "limit" | "offset" => value.parse::<u64>().map(Value::from).map_err(|_| {
-                let sentence = format!("query {name}: expected a number that is not negative");
-                Refused::new(&VALIDATION_ERROR, sentence)
+                Rejection::value(Detail {
+                    location: "query".into(),
+                    field: name.to_string().into(),
+                    kind: "int".into(),
+                    limit: Some(">= 0".into()),
+                    message: "expected a number that is not negative".into(),
+                })
             })?,
             _ => continue,
         };
@@ -350,5 +366,6 @@ pub fn words(channel: Option<&str>, query: Option<&str>, body: &[u8]) -> Result<
     if let Some(channel) = channel {
         words.insert("channel".into(), channel.into());
     }
-    serde_json::to_vec(&words).map_err(|_| Refused::new(&VALIDATION_ERROR, "it cannot be read"))
+    serde_json::to_vec(&words)
+        .map_err(|_| reject(Refused::new(&VALIDATION_ERROR, "it cannot be read")))
 }

@@ -10,7 +10,6 @@ use http::request::Parts;
 use crate::answer::Answer;
 use crate::filters::auth::Claims;
 use crate::hub::control::{Asker, words};
-use crate::hub::policy::Refused;
 use crate::hub::socket::{Asking, Demands, reject};
 use crate::hub::{Hub, events, socket};
 use crate::layers::trace::Trace;
@@ -87,9 +86,8 @@ impl HubTerminal {
             HubOperation::Events => return events::open(asking(claims)).await,
             _ => {}
         }
-        let asker = Asker::Caller(claims.as_deref());
-        let answer =
-            self.control(channel, parts.uri.query(), values, asker).await.map_err(reject)?;
+        let asker = Asker::Caller(claims.as_deref(), peer);
+        let answer = self.control(channel, parts.uri.query(), values, asker).await?;
         let mut answer = Answer::full(StatusCode::OK, JSON, answer.into());
         answer.headers.push(NO_STORE);
         Ok(answer)
@@ -101,16 +99,16 @@ impl HubTerminal {
         query: Option<&str>,
         values: &[Value],
         asker: Asker<'_>,
-    ) -> Result<Vec<u8>, Refused> {
+    ) -> Result<Vec<u8>, Box<Rejection>> {
         let body = values.iter().find_map(|value| match value {
             Value::Body(bytes) => Some(&bytes[..]),
             _ => None,
         });
         let body = body.unwrap_or_default();
         if self.operation == HubOperation::Publish {
-            return self.hub.post(channel.unwrap_or_default(), body, asker).await;
+            return self.hub.post(channel.unwrap_or_default(), body, asker).await.map_err(reject);
         }
         let words = words(channel, query, body)?;
-        self.hub.control(self.operation, &words, asker).await
+        self.hub.control(self.operation, &words, asker).await.map_err(reject)
     }
 }

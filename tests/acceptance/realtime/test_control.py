@@ -107,6 +107,8 @@ async def test_one_connection_is_closed_and_its_subject_keeps_the_others(hub: Ga
         ("GET", "/channels/scoped:x/history", None, 403, "permission_denied"),
         ("GET", "/channels/nowhere/history", None, 404, "not_found"),
         ("GET", "/channels/scoped:x/presence", None, 403, "permission_denied"),
+        ("GET", "/channels/room:x/history?limit=many", None, 400, "validation_error"),
+        ("GET", "/channels/room:x/history?offset=-1&epoch=e", None, 400, "validation_error"),
         ("GET", "/channels", None, 403, "permission_denied"),
         ("POST", "/connections:disconnect", {"subject": "x"}, 403, "permission_denied"),
     ],
