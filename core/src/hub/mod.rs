@@ -165,9 +165,14 @@ impl Hub {
             if let Some(channel) = self.listened_to(wire::METRICS) {
                 self.tell(&channel, program.metrics.summary());
             }
-            match self.listened_to(wire::LOG) {
-                Some(channel) => drop(program.log.watch().map(|lines| self.tell(&channel, lines))),
-                None => program.log.unwatch(),
+            // Not by a rule for other channels: who may read the log is said by name.
+            match self.listened_to(wire::LOG).filter(|one| *one.namespace.name == *wire::LOG) {
+                None => program.log.tail.begin(),
+                Some(channel) => {
+                    if let Some(lines) = program.log.tail.tell() {
+                        self.tell(&channel, lines);
+                    }
+                }
             }
         }
     }

@@ -257,7 +257,7 @@ impl Wire {
 
 /// The channel of the gateway's own counters.
 pub(crate) const METRICS: &str = "metrics";
-/// The channel of its log: each message is a list of lines.
+/// The channel of its log: each message has the new lines, and how many were left out.
 pub(crate) const LOG: &str = "log";
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! `log`: one JSON line per request, written by a thread of its own so that a slow reader never delays a request.
 //!
 //! What is written is chosen, not filtered: method, path, status and ids. Headers, query strings and bodies are never
-//! in the log, so no token can be.
+//! in the log, so no token can be. The newest lines are kept for those who read along (`tail`).
+
+mod redact;
+pub mod tail;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -13,27 +16,32 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::plan::Level;
+use tail::{Mark, Tail};
 
 /// Bytes that may wait for the writer; lines beyond are counted and lost.
 const BOUND: usize = 4 << 20;
-/// Bytes of lines that may wait for who watches; those beyond are left out.
-const WATCHED: usize = 256 << 10;
 
 /// Where lines go.
 pub struct Log {
     level: Level,
+    /// The newest lines.
+    pub tail: Arc<Tail>,
     shared: Arc<Shared>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 struct Shared {
-    lines: Mutex<Vec<u8>>,
+    lines: Mutex<Waiting>,
     some: Condvar,
     lost: AtomicU64,
     closing: AtomicBool,
-    watched: AtomicBool,
-    /// The same lines once more, separated by commas.
-    tail: Mutex<Vec<u8>>,
+}
+
+/// Lines that the writer has not taken yet.
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    marks: Vec<Mark>,
 }
 
 /// What is said of one request.
@@ -89,19 +97,18 @@ impl Log {
     /// Starts a writer.
     pub fn new(level: Level, target: impl Write + Send + 'static) -> Self {
         let shared = Arc::new(Shared {
-            lines: Mutex::new(Vec::new()),
+            lines: Mutex::default(),
             some: Condvar::new(),
             lost: AtomicU64::new(0),
             closing: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
-            tail: Mutex::default(),
         });
-        let lines = Arc::clone(&shared);
+        let tail = Arc::new(Tail::default());
+        let (lines, newest) = (Arc::clone(&shared), Arc::clone(&tail));
         let writer = std::thread::Builder::new()
             .name("nexus-log".into())
-            .spawn(move || write_all(&lines, target))
+            .spawn(move || write_all(&lines, &newest, target))
             .ok();
-        Self { level, shared, writer: Mutex::new(writer) }
+        Self { level, tail, shared, writer: Mutex::new(writer) }
     }
 
     /// Whether lines of this level are written.
@@ -116,18 +123,12 @@ impl Log {
         }
         let line = Line { timestamp: clock::timestamp(), level, fields };
         let mut lines = self.shared.lines.lock();
-        if lines.len() >= BOUND {
+        if lines.bytes.len() >= BOUND {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let start = lines.len();
-        let idle = start == 0;
-        if serde_json::to_writer(&mut *lines, &line).is_ok() {
-            if self.shared.watched.load(Ordering::Relaxed) {
-                self.shared.keep(&lines[start..]);
-            }
-            lines.push(b'\n');
-        }
+        let idle = lines.bytes.is_empty();
+        lines.add(level, &line);
         drop(lines);
         if idle {
             self.shared.some.notify_one();
@@ -137,26 +138,6 @@ impl Log {
     /// Lines lost so far.
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
-    }
-
-    /// What was written since the last time, as a JSON list; `None` where that is nothing. From the first time on lines
-    /// are kept for it, until [`Log::unwatch`].
-    pub fn watch(&self) -> Option<Vec<u8>> {
-        self.shared.watched.store(true, Ordering::Relaxed);
-        let mut tail = std::mem::take(&mut *self.shared.tail.lock());
-        if tail.is_empty() {
-            return None;
-        }
-        tail[0] = b'[';
-        tail.push(b']');
-        Some(tail)
-    }
-
-    /// Keeps no lines any more.
-    pub fn unwatch(&self) {
-        if self.shared.watched.swap(false, Ordering::Relaxed) {
-            *self.shared.tail.lock() = Vec::new();
-        }
     }
 
     /// Writes what waits and ends the writer.
@@ -169,22 +150,29 @@ impl Log {
     }
 }
 
-impl Shared {
-    fn keep(&self, line: &[u8]) {
-        let mut tail = self.tail.lock();
-        if tail.len() + line.len() < WATCHED {
-            tail.push(b',');
-            tail.extend_from_slice(line);
+impl Waiting {
+    fn add(&mut self, level: Level, line: &impl Serialize) {
+        let start = self.bytes.len();
+        if serde_json::to_writer(&mut self.bytes, line).is_ok() {
+            self.bytes.push(b'\n');
+            self.marks.push(Mark { end: self.bytes.len(), level });
+        } else {
+            self.bytes.truncate(start);
         }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.marks.clear();
     }
 }
 
-fn write_all(shared: &Shared, mut target: impl Write) {
-    let mut batch = Vec::new();
+fn write_all(shared: &Shared, tail: &Tail, mut target: impl Write) {
+    let mut batch = Waiting::default();
     loop {
         {
             let mut lines = shared.lines.lock();
-            while lines.is_empty() {
+            while lines.bytes.is_empty() {
                 if shared.closing.load(Ordering::Acquire) {
                     return;
                 }
@@ -193,8 +181,10 @@ fn write_all(shared: &Shared, mut target: impl Write) {
             }
             std::mem::swap(&mut *lines, &mut batch);
         }
+        // Before they are written: who reads along does not wait for a slow reader of the log.
+        tail.take(&batch.bytes, &batch.marks);
         // A closed standard error leaves nobody to tell.
-        let _ = target.write_all(&batch);
+        let _ = target.write_all(&batch.bytes);
         batch.clear();
     }
 }
@@ -242,24 +232,6 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0]["level"], "error");
         assert_eq!(lines[0]["message"], "a \"quoted\"\nline");
-    }
-
-    #[test]
-    fn who_watches_gets_each_line_once_as_a_list() {
-        let log = Log::new(Level::Info, std::io::sink());
-        let write = |number: u32| log.write(Level::Info, &serde_json::json!({"number": number}));
-
-        write(1);
-        assert_eq!(log.watch(), None);
-        write(2);
-        write(3);
-        let seen: serde_json::Value = serde_json::from_slice(&log.watch().unwrap()).unwrap();
-        log.unwatch();
-        write(4);
-
-        assert_eq!((&seen[0]["number"], &seen[1]["number"]), (&2.into(), &3.into()));
-        assert_eq!(log.watch(), None);
-        log.close();
     }
 
     #[test]
