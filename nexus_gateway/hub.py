@@ -96,7 +96,8 @@ class Hub:
                 does not exist for clients.
             limits: how much of it there may be.
             heartbeat: seconds between two signs of life that a socket is asked for.
-            metrics: seconds between two publications of the counters on the channel `metrics`,
+            metrics: seconds between two publications of the counters on the channel `metrics`, and
+                of the log's new lines on the channel `log` where a namespace has that very name,
                 while somebody is subscribed; 0 never publishes them.
             operator: the scope whose bearer may subscribe to, publish to and look at any channel.
             redis_url: what replicas share channels through; None is one replica alone.

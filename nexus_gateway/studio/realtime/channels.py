@@ -1,6 +1,7 @@
 """The channels of the studio: who may listen and publish, what is kept, what becomes of the slow.
 
     metrics              the counters of the replica that a socket is at, twice a second
+    log                  what the replica writes into its log   heard with `logs:read`
     graph:{tenant}:*     changes of a tenant's graph            told by the knowledge graph
     entities:{tenant}:*  changes of a tenant's entities
     workflow:{tenant}:*  what becomes of a tenant's runs
@@ -39,6 +40,16 @@ def namespaces() -> tuple[plan.Namespace, ...]:
             history_seconds=60,
             overflow="conflate",
             queue=4,
+            shared=False,
+        ),
+        # A page that has just been opened shows what others were told before.
+        namespace(
+            "log",
+            subscribe=who("logs:read"),
+            history=40,
+            history_seconds=600,
+            max_bytes=256 << 10,
+            queue=16,
             shared=False,
         ),
         namespace(

@@ -54,6 +54,13 @@ def test_the_counters_of_a_replica_stay_with_it() -> None:
     assert (metrics.shared, metrics.overflow) == (False, "conflate")
 
 
+def test_the_log_is_heard_by_its_own_scope_and_stays_with_its_replica() -> None:
+    log = next(rules for rules in namespaces() if rules.name == "log")
+
+    assert log.subscribe is not None
+    assert (log.subscribe.scopes, log.publish, log.shared) == (("logs:read",), None, False)
+
+
 @pytest.mark.parametrize(
     ("document", "key", "places"),
     [
