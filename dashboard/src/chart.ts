@@ -2,6 +2,7 @@
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import type { Span } from "./board.js";
 import type { Step } from "./figures.js";
 import { colour } from "./theme.js";
 
@@ -17,12 +18,15 @@ export interface Line {
 }
 
 const HEIGHT = 185;
+/** Seconds without a value that a line passes over. */
+const BRIDGED = 5;
 const cursors = uPlot.sync("time");
 const FONT = "12px system-ui, sans-serif";
 
 /** A chart in an element. */
 export class Chart {
   private readonly plot: uPlot;
+  private span: Span = { from: 0, to: 1000, steps: [] };
 
   constructor(
     private readonly host: HTMLElement,
@@ -34,8 +38,10 @@ export class Chart {
     new ResizeObserver(() => this.fit()).observe(host);
   }
 
-  /** Shows steps. */
-  show(steps: readonly Step[]): void {
+  /** Shows steps. The axis is as long as the span, whether or not something happened in all of it. */
+  show(span: Span): void {
+    this.span = span;
+    const { steps } = span;
     const times = steps.map(({ at }) => at / 1000);
     const values = this.lines.map(({ value }) => steps.map(value));
     this.plot.setData([times, ...values] as uPlot.AlignedData);
@@ -67,8 +73,14 @@ export class Chart {
       padding: [8, 26, 0, 0],
       cursor: { sync: { key: cursors.key }, points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
-      scales: Object.fromEntries(scales.map((name) => [name, this.scale()])),
-      series: [{ value: (_, at) => (at ? time(at) : "now") }, ...this.lines.map(series)],
+      scales: {
+        x: { range: () => [this.span.from / 1000, this.span.to / 1000] },
+        ...Object.fromEntries(scales.map((name) => [name, this.scale()])),
+      },
+      series: [
+        { label: "at", value: (_, at) => (at ? time(at) : "now") },
+        ...this.lines.map(series),
+      ],
       axes: [
         axis({ space: 80, size: 32, gap: 8, values: (_, all) => all.map(time) }),
         ...scales.map((name, place) => this.axis(name, place)),
@@ -78,10 +90,10 @@ export class Chart {
 
   private scale(): uPlot.Scale {
     if (this.options.logarithmic) {
-      // From 10 µs to 10 s at least: the eye learns where a height lies.
+      // From 10 µs to 100 ms at least: the eye learns where a height lies.
       return {
         distr: 3,
-        range: (_, low, high) => [Math.min(low || 1e-4, 1e-4), Math.max(high || 0.1, 0.1)],
+        range: (_, low, high) => [Math.min(low || 1e-5, 1e-5), Math.max(high || 0.1, 0.1)],
       };
     }
     const top = this.options.top ?? 1;
@@ -90,17 +102,21 @@ export class Chart {
 
   private axis(scale: string, place: number): uPlot.Axis {
     const format = this.lines.find((line) => (line.scale ?? "y") === scale)?.format ?? String;
-    const decade = (value: number) => Math.abs(Math.log10(value) % 1) < 1e-6;
-    const chosen = (all: number[]) =>
-      this.options.logarithmic
-        ? all.map((value) => (decade(value) ? format(value) : null))
-        : all.map(format);
+    const decade = (value: number) => Math.abs(Math.log10(value) - Math.round(Math.log10(value)));
+    const decades = (_: uPlot, all: number[]) =>
+      all.map((value) => (decade(value) < 1e-6 ? value : null));
     return axis({
       scale,
       side: place === 0 ? 3 : 1,
       size: 62,
-      values: (_, all) => chosen(all) as string[],
-      grid: { show: place === 0, stroke: () => colour("grid"), width: 1 },
+      ...(this.options.logarithmic ? { filter: decades } : {}),
+      values: (_, all) => all.map((value) => (value === null ? "" : format(value))),
+      grid: {
+        show: place === 0,
+        stroke: () => colour("grid"),
+        width: 1,
+        ...(this.options.logarithmic ? { filter: decades } : {}),
+      },
     });
   }
 }
@@ -112,13 +128,27 @@ function series(line: Line): uPlot.Series {
     stroke: () => colour(line.colour),
     ...(line.filled ? { fill: () => `${colour(line.colour)}22` } : {}),
     width: 1.5,
-    spanGaps: true,
-    points: { show: false },
+    // A second without requests has no percentiles: a short pause is bridged, a long one is left open.
+    gaps: (plot, _series, _from, _to, found) => {
+      const bridged = plot.valToPos(BRIDGED, "x", true) - plot.valToPos(0, "x", true);
+      return found.filter(([from, to]) => to - from > bridged);
+    },
+    points: { show: true, size: 3, filter: alone },
     value: (plot, value) => {
       const shown = value ?? newest(plot, line.label);
       return shown === null ? "–" : line.format(shown);
     },
   };
+}
+
+/** The places of values that have no neighbour to draw a line to. */
+function alone(plot: uPlot, place: number): number[] {
+  const times = plot.data[0];
+  const values = plot.data[place] ?? [];
+  const known = [...times.keys()].filter((index) => values[index] != null);
+  const far = (a: number | undefined, b: number | undefined) =>
+    a === undefined || b === undefined || (times[b] ?? 0) - (times[a] ?? 0) > BRIDGED;
+  return known.filter((index, n) => far(known[n - 1], index) && far(index, known[n + 1]));
 }
 
 /** The newest value of a line: what the legend shows while nothing is pointed at. */

@@ -33,8 +33,33 @@ export interface Route {
   readonly p99_seconds: number;
 }
 
+/** What the hub counts of a namespace of channels, since the start; `subscriptions` are those of now. */
+export interface Namespace {
+  readonly namespace: string;
+  readonly subscriptions: number;
+  readonly published: number;
+  readonly delivered: number;
+  readonly dropped: number;
+}
+
+/** What the hub counts of itself. */
+export interface HubFigures {
+  readonly sockets: number;
+  readonly streams: number;
+  readonly channels: number;
+  readonly subscriptions: number;
+  readonly frames: number;
+  readonly published: number;
+  readonly delivered: number;
+  readonly dropped: number;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly broker_away: boolean;
+  readonly namespaces: readonly Namespace[];
+}
+
 /** The summary of `/api/metrics`, which a `metrics_update` brings. */
 export interface Summary {
+  readonly timestamp: string;
   readonly uptime_seconds: number;
   readonly requests: {
     readonly total: number;
@@ -47,7 +72,7 @@ export interface Summary {
   readonly routes: readonly Route[];
   readonly limits: readonly Limit[];
   readonly subjects: readonly Caller[];
-  readonly realtime?: Readonly<Record<string, unknown>>;
+  readonly realtime?: HubFigures;
   readonly in_flight: number;
   readonly connections_open: number;
   readonly connections_total: number;
@@ -84,7 +109,9 @@ export function summaryOf(data: unknown): Summary | undefined {
     typeof given === "object" &&
     given !== null &&
     typeof given.uptime_seconds === "number" &&
+    Number.isFinite(Date.parse(String(given.timestamp))) &&
     typeof given.requests?.total === "number" &&
+    (given.realtime === undefined || Array.isArray(given.realtime.namespaces)) &&
     [
       given.requests.buckets,
       given.bounds_seconds,
@@ -125,7 +152,7 @@ export function statusesOf(summary: Summary, first: string): number {
 }
 
 /** What happened between two tellings; undefined where the gateway was started anew between them. */
-export function stepBetween(before: Summary, after: Summary, at: number): Step | undefined {
+export function stepBetween(before: Summary, after: Summary): Step | undefined {
   const seconds = after.uptime_seconds - before.uptime_seconds;
   if (seconds <= 0 || after.requests.total < before.requests.total) {
     return undefined;
@@ -135,7 +162,7 @@ export function stepBetween(before: Summary, after: Summary, at: number): Step |
   );
   const per = (now: number, then: number) => Math.max(0, now - then) / seconds;
   return {
-    at,
+    at: Date.parse(after.timestamp),
     rate: per(after.requests.total, before.requests.total),
     clientErrors: per(statusesOf(after, "4"), statusesOf(before, "4")),
     serverErrors: per(statusesOf(after, "5"), statusesOf(before, "5")),
@@ -153,11 +180,12 @@ export function stepBetween(before: Summary, after: Summary, at: number): Step |
 /** Reads `/api/metrics/timeseries`: the steps before the page was opened. */
 export function stepsOf(data: unknown): Step[] {
   const items = (data as { items?: unknown } | null)?.items;
-  const all = Array.isArray(items) ? (items as Record<string, unknown>[]) : [];
+  const all = Array.isArray(items) ? (items as (Record<string, unknown> | null)[]) : [];
   return all.flatMap((item) => {
-    const at = Date.parse(String(item.timestamp));
-    const seconds = Number(item.seconds);
-    const whole = Number.isFinite(at) && seconds > 0 && Array.isArray(item.buckets);
+    const at = Date.parse(String(item?.timestamp));
+    const seconds = Number(item?.seconds);
+    const whole =
+      item !== null && Number.isFinite(at) && seconds > 0 && Array.isArray(item.buckets);
     return whole ? [stepOf(item, at, seconds)] : [];
   });
 }

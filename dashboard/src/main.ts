@@ -64,6 +64,9 @@ const CONNECTIONS: readonly Line[] = [
   { label: "in flight", colour: "p99", value: (step) => step.inFlight, format: format.count },
 ];
 
+/** Seconds before a token's end at which it is told. */
+const TOLD_BEFORE = 120;
+
 let board = new Board();
 let feed: Feed | undefined;
 let range = 300;
@@ -84,17 +87,16 @@ element("board").hidden = true;
 
 function drawFigures(): void {
   render(tiles(board), element("tiles"));
-  const up = board.summary === undefined ? "" : `as of ${format.clock(board.updated)}`;
-  element("as-of").textContent = up;
+  say("as-of", board.summary === undefined ? "" : `as of ${format.clock(board.updated)}`);
 }
 
 /** What changes with a step, and not with each summary. */
 function drawSteps(): void {
-  const steps = board.last(range);
+  const span = board.last(range);
   for (const chart of Object.values(charts)) {
-    chart.show(steps);
+    chart.show(span);
   }
-  heat.show(steps, board.summary?.bounds_seconds ?? []);
+  heat.show(span, board.summary?.bounds_seconds ?? []);
   render(table.show(board), element("routes"));
   render(limits(board), element("limits"));
   render(subjects(board), element("subjects"));
@@ -102,20 +104,37 @@ function drawSteps(): void {
   render(realtime(board), element("realtime-panel"));
 }
 
-function drawStatus(): void {
-  const words = {
-    connecting: "connecting …",
-    connected: "live",
-    waiting: `connection lost, trying again in ${Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))} s`,
-    closed: "disconnected",
-  };
-  const host = element("status");
-  host.dataset.state = feed === undefined ? "closed" : status.state;
-  const said = feed === undefined ? "signed out" : words[status.state];
+/** Says something, where it is not said already: a screen reader says it once then. */
+function say(id: string, said: string): void {
+  const host = element(id);
   if (host.textContent !== said) {
     host.textContent = said;
   }
+}
+
+function drawStatus(): void {
+  const words = {
+    connecting: feed?.wasConnected ? "connection lost, connecting …" : "connecting …",
+    connected: "live",
+    waiting: `connection lost, trying again in ${Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))} s`,
+    closed: `disconnected${status.state === "closed" && status.reason ? `: ${status.reason}` : ""}; reload to connect again`,
+  };
+  element("status").dataset.state = feed === undefined ? "closed" : status.state;
+  say("status", feed === undefined ? "signed out" : words[status.state]);
   element("board").classList.toggle("stale", feed !== undefined && status.state !== "connected");
+  const left = feed === undefined ? Number.POSITIVE_INFINITY : feed.expires - Date.now() / 1000;
+  const soon = left < TOLD_BEFORE && left > 0;
+  say("expiry", soon ? `the token ends in ${format.duration(Math.ceil(left))}` : "");
+}
+
+function draw(whole: boolean): void {
+  if (document.hidden) {
+    return; // nobody looks; all is drawn when somebody does
+  }
+  drawFigures();
+  if (whole) {
+    drawSteps();
+  }
 }
 
 function start(token: string): void {
@@ -124,12 +143,7 @@ function start(token: string): void {
   element("board").hidden = false;
   element("sign-out").hidden = false;
   feed = new Feed(token, board, {
-    updated: (whole) => {
-      drawFigures();
-      if (whole) {
-        drawSteps();
-      }
-    },
+    updated: draw,
     logged: scheduleLog,
     status: (turned) => {
       status = turned;
@@ -162,7 +176,7 @@ function signOut(why = ""): void {
   element("board").hidden = true;
   element("sign-out").hidden = true;
   element("sign-in").hidden = false;
-  element("sign-in-says").textContent = why;
+  element("sign-in-says").textContent = why === "" ? "" : `Signed out: ${why}.`;
   element<HTMLInputElement>("token").focus();
   drawStatus();
 }
@@ -216,6 +230,12 @@ startTheme(element<HTMLButtonElement>("theme"), () => {
     chart.redraw();
   }
   heat.draw();
+});
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && feed !== undefined) {
+    draw(true);
+    scheduleLog();
+  }
 });
 setInterval(drawStatus, 1000);
 

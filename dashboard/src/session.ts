@@ -30,3 +30,15 @@ export async function refusal(given: string): Promise<string | undefined> {
   const said = (await answer.json().catch(() => ({}))) as { error?: string };
   return said.error ?? `the gateway answers ${answer.status}`;
 }
+
+/** Reads when a token ends, in seconds since 1970; never, where it does not say. The gateway alone checks it. */
+export function expiryOf(given: string): number {
+  try {
+    const part = given.split(".")[1] ?? "";
+    const claims = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/"))) as unknown;
+    const exp = (claims as { exp?: unknown } | null)?.exp;
+    return typeof exp === "number" ? exp : Number.POSITIVE_INFINITY;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}

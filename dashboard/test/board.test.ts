@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Board, KEPT_SECONDS } from "../src/board.js";
+import { Board, KEPT_SECONDS, leftOut } from "../src/board.js";
 import { quantile, type Route, type Summary, stepsOf, summaryOf } from "../src/figures.js";
 
 const BOUNDS = [0.001, 0.01, 0.1];
@@ -17,6 +17,7 @@ function route(total: number): Route {
 
 function told(uptime: number, total: number, more: Partial<Summary> = {}): Summary {
   return {
+    timestamp: new Date(uptime * 1000).toISOString(),
     uptime_seconds: uptime,
     requests: { total, errors: 0, buckets: [0, total, 0, 0] },
     statuses: { 200: total },
@@ -36,8 +37,8 @@ function told(uptime: number, total: number, more: Partial<Summary> = {}): Summa
 
 test("rates are differences of counters by the gateway's own clock", () => {
   const board = new Board();
-  board.update(told(10, 100), 0);
-  board.update(told(12, 150, { statuses: { 200: 140, 404: 6, 503: 4 } }), 1);
+  board.update(told(10, 100));
+  board.update(told(12, 150, { statuses: { 200: 140, 404: 6, 503: 4 } }));
 
   expect(board.now).toMatchObject({ rate: 25, clientErrors: 3, serverErrors: 2, cpu: 0.5 });
   expect(board.paces.get("GET /a")).toEqual({ rate: 25, spark: [25] });
@@ -45,18 +46,18 @@ test("rates are differences of counters by the gateway's own clock", () => {
 
 test("a step takes a second, however often figures come", () => {
   const board = new Board();
-  board.update(told(10, 0), 0);
+  board.update(told(10, 0));
 
-  expect(board.update(told(10.5, 5), 500)).toBe(false);
-  expect(board.update(told(11, 10), 1000)).toBe(true);
+  expect(board.update(told(10.5, 5))).toBe(false);
+  expect(board.update(told(11, 10))).toBe(true);
   expect(board.steps.map(({ rate }) => rate)).toEqual([10]);
 });
 
 test("a gateway that was started anew gives no negative rates", () => {
   const board = new Board();
-  board.update(told(100, 1000), 0);
-  board.update(told(1, 3), 1);
-  board.update(told(2, 7), 2);
+  board.update(told(100, 1000));
+  board.update(told(1, 3));
+  board.update(told(2, 7));
 
   expect(board.steps.map(({ rate }) => rate)).toEqual([4]);
 });
@@ -64,34 +65,60 @@ test("a gateway that was started anew gives no negative rates", () => {
 test("what is kept is bounded", () => {
   const board = new Board();
   for (let second = 0; second < KEPT_SECONDS + 50; second += 1) {
-    board.update(told(second + 1, second), second * 1000);
+    board.update(told(second + 1, second));
     board.append([{ level: "info" }, { level: "info" }]);
   }
 
   expect(board.steps.length).toBe(KEPT_SECONDS);
   expect(board.log.length).toBe(1000);
   expect(board.paces.get("GET /a")?.spark.length).toBe(60);
-  expect(board.last(60).length).toBe(60);
+  expect(board.last(60)).toMatchObject({
+    from: (KEPT_SECONDS - 10) * 1000,
+    to: (KEPT_SECONDS + 50) * 1000,
+  });
+  expect(board.last(60).steps.length).toBe(60);
 });
 
-test("the steps before the page was opened come first, and none twice", () => {
-  const item = (second: number) => ({
-    timestamp: new Date(second * 1000).toISOString(),
-    seconds: 1,
-    requests: second,
-    buckets: [0, second, 0, 0],
-    p99_seconds: 0.009,
-  });
-  const board = new Board();
-  board.update(told(10, 0), 9000);
-  board.update(told(11, 8), 10_000);
-  board.precede(
-    stepsOf({ items: [item(8), item(9), item(10), { timestamp: "?" }, null].filter(Boolean) }),
-  );
+const item = (second: number) => ({
+  timestamp: new Date(second * 1000 + 300).toISOString(),
+  seconds: 1,
+  requests: second,
+  buckets: [0, second, 0, 0],
+  p99_seconds: 0.009,
+});
+const seconds = (board: Board) => board.steps.map(({ at }) => at / 1000);
 
-  expect(board.steps.map(({ at }) => at)).toEqual([8000, 9000, 10_000]);
+test("the steps before the page was opened come first, and none twice", () => {
+  const board = new Board();
+  board.update(told(10, 0));
+  board.update(told(11, 8));
+  board.fill(stepsOf({ items: [item(8), item(9), item(10), item(11), { timestamp: "?" }, null] }));
+
+  expect(seconds(board)).toEqual([8.3, 9.3, 11]);
   expect(board.steps.map(({ rate }) => rate)).toEqual([8, 9, 8]);
   expect(stepsOf("nonsense")).toEqual([]);
+});
+
+test("what happened while the connection was cut is filled in, not smeared over", () => {
+  const board = new Board();
+  for (const second of [10, 11, 15, 16]) {
+    board.update(told(second, second * 10));
+  }
+  expect(seconds(board)).toEqual([11, 16]);
+
+  board.fill(stepsOf({ items: [10, 11, 12, 13, 14, 15, 16].map(item) }));
+
+  expect(seconds(board)).toEqual([11, 12.3, 13.3, 14.3, 16]);
+});
+
+test("older lines of the log go before those that were seen", () => {
+  const board = new Board();
+  board.withoutLog = "no scope";
+  board.append([{ message: "new" }]);
+  board.prepend([leftOut(7), { message: "old" }]);
+
+  expect(board.log).toEqual([{ left_out: 7 }, { message: "old" }, { message: "new" }]);
+  expect(board.withoutLog).toBe("");
 });
 
 test("a quantile lies within its bucket, and is nothing where nothing was asked", () => {
@@ -102,7 +129,15 @@ test("a quantile lies within its bucket, and is nothing where nothing was asked"
 });
 
 test("what is not a summary is not believed", () => {
-  for (const wrong of [null, 7, "x", {}, { ...told(1, 1), routes: undefined }]) {
+  for (const wrong of [
+    null,
+    7,
+    "x",
+    {},
+    { ...told(1, 1), routes: undefined },
+    { ...told(1, 1), timestamp: "?" },
+    { ...told(1, 1), realtime: {} },
+  ]) {
     expect(summaryOf(wrong)).toBeUndefined();
   }
   expect(summaryOf(told(1, 1))).toBeDefined();

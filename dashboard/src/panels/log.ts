@@ -46,14 +46,15 @@ export class LogTail {
       .slice(-SHOWN)
       .reverse();
     if (found.length === 0) {
-      const why =
-        all.length === 0 ? "No line has come since this page was opened." : "No line fits.";
-      return html`<p class="empty">${why}</p>`;
+      return html`<p class="empty">${without(board, all.length)}</p>`;
     }
     return html`<ul class="log">${repeat(found, (entry) => this.key(entry), line)}</ul>`;
   }
 
   private fits(entry: LogEntry): boolean {
+    if (entry.left_out !== undefined) {
+      return this.sought === "";
+    }
     const level = LEVELS.indexOf(String(entry.level));
     return (level < 0 || level >= this.least) && (this.sought === "" || this.has(entry));
   }
@@ -69,26 +70,45 @@ export class LogTail {
   }
 }
 
+function without(board: Board, lines: number): string {
+  if (lines > 0) {
+    return "No line fits.";
+  }
+  return board.withoutLog === ""
+    ? "Nothing has been logged yet."
+    : `The log is not shown: ${board.withoutLog}.`;
+}
+
 function line(entry: LogEntry): TemplateResult {
+  if (entry.left_out !== undefined) {
+    const missing = entry.left_out as number | "unknown";
+    const many = missing === "unknown" ? "some" : format.count(missing);
+    return html`<li class="left-out">${many} more lines; the whole log is where the gateway writes it</li>`;
+  }
   const text = (name: string) => (entry[name] === undefined ? "" : String(entry[name]));
   const at = Date.parse(text("timestamp"));
   const took =
     typeof entry.duration_ms === "number" ? format.seconds(entry.duration_ms / 1000) : "";
+  const why = text("error") || text("reason");
   return html`<li>
     <details>
       <summary>
         <time>${Number.isFinite(at) ? format.clock(at) : ""}</time>
         <span class="status ${text("level")}">${text("status") || text("level")}</span>
         <span class="method ${text("method").toLowerCase()}">${text("method")}</span>
-        <span class="what">${text("path") || text("message")}</span>
+        <span class="what">${text("path") || spoken(entry)}</span>
         <span class="who">${text("subject")}</span>
         <span class="took">${took}</span>
-        ${entry.error === undefined ? nothing : html`<span class="why">${text("error")}</span>`}
+        ${why === "" ? nothing : html`<span class="why">${why}</span>`}
       </summary>
       <dl>${Object.entries(entry).map(([name, value]) => html`<dt>${name}</dt><dd>${said(value)}</dd>`)}</dl>
     </details>
   </li>`;
 }
+
+/** The message; of a socket's end with its code, which is all that tells one from the other. */
+const spoken = ({ message, code }: LogEntry) =>
+  message === "socket" ? `socket closed with ${code}` : String(message ?? "");
 
 const said = (value: unknown) =>
   typeof value === "object" ? JSON.stringify(value) : String(value);

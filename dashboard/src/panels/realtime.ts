@@ -1,32 +1,73 @@
-/** Sockets and channels. */
+/** Sockets and channels: how many there are, and what goes through them. */
 
-import { html, type TemplateResult } from "lit-html";
+import { html, nothing, type TemplateResult } from "lit-html";
 import type { Board } from "../board.js";
+import type { HubFigures, Namespace } from "../figures.js";
 import * as format from "../format.js";
 
-/** Shows what the hub tells: its figures, whichever it has, and closes by their code. */
+/** Shows what the hub tells of itself. */
 export function realtime({ summary }: Board): TemplateResult {
-  const all = Object.entries(summary?.realtime ?? {});
-  if (all.length === 0) {
-    return html`<p class="empty">No figures of the hub have come.</p>`;
-  }
-  const figures = all.filter((one): one is [string, number] => typeof one[1] === "number");
-  const groups = all.filter(
-    (one): one is [string, object] => typeof one[1] === "object" && one[1] !== null,
-  );
-  return html`<dl class="facts" id="realtime">
-    ${figures.map(([name, value]) => fact(name, value))}
-    ${groups.flatMap(([name, group]) =>
-      Object.entries(group)
-        .filter(([, value]) => typeof value === "number")
-        .map(([part, value]) => fact(`${name} ${part}`, value as number)),
-    )}
-  </dl>`;
+  const hub = summary?.realtime;
+  return hub === undefined
+    ? html`<p class="empty">This gateway has no hub: no sockets, no channels.</p>`
+    : html`${figures(hub)}${table(hub)}`;
 }
 
-function fact(name: string, value: number): TemplateResult {
-  return html`<div>
-    <dt>${format.words(name)}</dt>
-    <dd><data value=${value}>${format.count(value)}</data></dd>
+function figures(hub: HubFigures): TemplateResult {
+  const refused = Object.values(hub.refused ?? {}).reduce((sum, count) => sum + count, 0);
+  return html`<dl class="facts" id="realtime">
+      ${fact("sockets", "Sockets", hub.sockets)}
+      ${fact("streams", "Event streams", hub.streams)}
+      ${fact("channels", "Channels", hub.channels)}
+      ${fact("subscriptions", "Subscriptions", hub.subscriptions)}
+      ${fact("frames", "Frames in", hub.frames)}
+      ${fact("refused", "Frames refused", refused, "refused")}
+    </dl>
+    ${
+      hub.broker_away
+        ? html`<p class="refused">The Redis that replicas share is away: channels are this replica's own for now.</p>`
+        : nothing
+    }`;
+}
+
+function fact(key: string, name: string, value: number, mark = ""): TemplateResult {
+  return html`<div data-key=${key}>
+    <dt>${name}</dt>
+    <dd class=${value > 0 ? mark : ""}><data value=${value}>${format.count(value)}</data></dd>
   </div>`;
+}
+
+function table(hub: HubFigures): TemplateResult {
+  const used = hub.namespaces.filter(
+    ({ subscriptions, published }) => subscriptions > 0 || published > 0,
+  );
+  if (used.length === 0) {
+    return html`<p class="empty">No channel has been used yet.</p>`;
+  }
+  return html`<div class="table"><table>
+    <thead><tr>
+      <th scope="col">Channels</th>
+      <th scope="col" class="figure">Heard by</th>
+      <th scope="col" class="figure">Published</th>
+      <th scope="col" class="figure">Delivered</th>
+      <th scope="col" class="figure" title="Messages that slow readers did not get">Dropped</th>
+    </tr></thead>
+    <tbody>${used.map(row)}</tbody>
+  </table></div>`;
+}
+
+function row({
+  namespace,
+  subscriptions,
+  published,
+  delivered,
+  dropped,
+}: Namespace): TemplateResult {
+  return html`<tr data-namespace=${namespace}>
+    <td class="name"><code>${namespace}</code></td>
+    <td class="figure"><data value=${subscriptions}>${format.count(subscriptions)}</data></td>
+    <td class="figure"><data value=${published}>${format.count(published)}</data></td>
+    <td class="figure"><data value=${delivered}>${format.count(delivered)}</data></td>
+    <td class="figure ${dropped > 0 ? "refused" : "none"}">${format.count(dropped)}</td>
+  </tr>`;
 }

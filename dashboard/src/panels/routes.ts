@@ -22,7 +22,7 @@ const COLUMNS: readonly Column[] = [
     title: "Route",
     value: ({ route, method }) => `${route} ${method}`,
     cell: ({ route, method }) =>
-      html`<span class="method ${method.toLowerCase()}">${method}</span> <code>${route}</code>`,
+      html`<span class="method ${method.toLowerCase()}">${method}</span> <code>${breakable(route)}</code>`,
   },
   {
     name: "rate",
@@ -93,7 +93,7 @@ export class RoutesTable {
     const found = all.filter((route) => keyOf(route).toLowerCase().includes(this.sought));
     const sorted = this.sorted(found, board);
     return html`<table class="routes">
-        <thead><tr>${COLUMNS.map((column) => this.head(column))}<th class="spark spare">Last minute</th></tr></thead>
+        <thead><tr>${COLUMNS.map((column) => this.head(column))}<th scope="col" class="spark spare">Last minute</th></tr></thead>
         <tbody>${sorted.slice(0, SHOWN).map((route) => row(route, board))}</tbody>
       </table>
       ${found.length === 0 ? html`<p class="empty">No route has this in its name.</p>` : nothing}
@@ -107,7 +107,7 @@ export class RoutesTable {
       this.by = name;
       this.changed();
     };
-    return html`<th aria-sort=${sort} class=${`${name === "route" ? "name" : "figure"} ${spare ? "spare" : ""}`}>
+    return html`<th scope="col" aria-sort=${sort} class=${`${name === "route" ? "name" : "figure"} ${spare ? "spare" : ""}`}>
       <button type="button" @click=${pick}>${title}<span aria-hidden="true" class="arrow"></span></button>
     </th>`;
   }
@@ -133,6 +133,9 @@ function row(route: Route, board: Board): TemplateResult {
     <td class="spark spare">${spark(board.paces.get(keyOf(route))?.spark ?? [])}</td>
   </tr>`;
 }
+
+/** A path that breaks before its slashes alone. */
+const breakable = (path: string) => path.split(/(?=\/)/).map((part) => html`<wbr>${part}`);
 
 /** A minute of a route in a line. */
 function spark(rates: readonly number[]): TemplateResult {
