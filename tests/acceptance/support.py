@@ -37,13 +37,17 @@ class Gateway:
         target: str | None = None,
         *,
         environment: Mapping[str, str] | None = None,
+        port: int = 0,
     ) -> None:
-        """Start the studio, or `target`, with its data and its log in `folder`."""
+        """Start the studio, or `target`, with its data and its log in `folder`.
+
+        Port 0 is a free one.
+        """
         self.folder = folder
         self._log = folder / "log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                command_line("serve", *([] if target is None else [target]), "--port", "0"),
+                command_line("serve", *([] if target is None else [target]), "--port", str(port)),
                 cwd=folder,
                 env=environment_of(folder, environment or {}),
                 stdout=subprocess.PIPE,
