@@ -40,6 +40,8 @@ Job: TypeAlias = Callable[["Session"], Awaitable[T]]
 
 ATTEMPTS = 3
 """Times that a transaction is tried which met another one; each is rolled back before the next."""
+MET = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""What a transaction that met another one is told; nothing was changed."""
 _IDLE = 300.0
 """Seconds after which a connection that nobody uses is closed."""
 # What is gone wrong with the server, the way there or its time; 42P01 is a schema that is not ours.
@@ -138,7 +140,7 @@ class Postgres:
                 with translated():
                     async with self._connection() as connection, connection.transaction():
                         return await job(connection)
-            except (Raced, asyncpg.SerializationError, asyncpg.DeadlockDetectedError) as error:
+            except (Raced, *MET) as error:
                 if attempt == ATTEMPTS:
                     message = f"{ATTEMPTS} attempts at a transaction met others"
                     raise StorageUnavailable(message) from error

@@ -78,6 +78,23 @@ async def test_an_id_that_is_taken_is_refused(entities: Entities) -> None:
         await entities.create("", draft("a"))
 
 
+async def test_of_many_who_create_the_same_one_does_and_its_tags_count_once(
+    entities: Entities, store: EntityStore
+) -> None:
+    drafts = [draft(f"e{number % 5}", "a", "b") for number in range(20)]
+
+    results = await asyncio.gather(
+        *(entities.create("acme", one) for one in drafts), return_exceptions=True
+    )
+
+    refused = [result for result in results if isinstance(result, AlreadyExists)]
+    assert len(refused) == 15
+    assert [(one.value, one.count) for one in await store.by_tag("acme", 10)] == [
+        ("a", 5),
+        ("b", 5),
+    ]
+
+
 async def test_what_is_not_there_cannot_be_got_changed_or_deleted(entities: Entities) -> None:
     with pytest.raises(NotFound):
         await entities.get("", "a")

@@ -8,14 +8,15 @@ import msgspec
 
 from nexus_gateway.studio.intelligence.postgres.words import vector
 from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of, micros
-from nexus_gateway.studio.storage.postgres import Raced
+from nexus_gateway.studio.storage.postgres import MET, Raced
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable, Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
-    from nexus_gateway.studio.storage.postgres import Session
+    from nexus_gateway.studio.storage.engine import Value
+    from nexus_gateway.studio.storage.postgres import Postgres, Session
 
 _encode = msgspec.json.Encoder().encode
 
@@ -28,7 +29,7 @@ _LOCK = " ".join(
 )
 # In one statement, since each costs a round trip: a new entity, its tags, what search is to hear of
 # it, and the totals of its tags. The totals come of what was made, so they are written after it.
-_INSERT = """
+_MADE = """
     WITH made AS (
         INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,
             updated_at, revision, aliases, source, created_by, updated_by, words)
@@ -55,8 +56,23 @@ _INSERT = """
         WHERE $17 GROUP BY given.tag ORDER BY given.tag
         ON CONFLICT (tenant, tag) DO UPDATE SET total = tag_total.total + excluded.total
     )
-    SELECT number, entity_id FROM made
 """
+_INSERT = " ".join((_MADE, "SELECT number, entity_id FROM made"))
+_CREATE = " ".join(
+    (
+        _MADE,
+        (
+            ", announced AS (INSERT INTO outbox (topic, tenant, kind, row_key, payload, at)"
+            " SELECT $18::text, $19::text, $20::text, $21::text, $22::text, $23::bigint FROM made)"
+            " SELECT number, entity_id FROM made"
+        ),
+    )
+)
+_TAKEN = (
+    "SELECT EXISTS (SELECT FROM entity WHERE tenant = $1 AND entity_id = $2)"
+    " OR EXISTS (SELECT FROM entity_alias WHERE tenant = $1 AND alias = $2)"
+    " OR EXISTS (SELECT FROM entity_type WHERE tenant = $1 AND name = $3)"
+)
 _RESTORE = """
     INSERT INTO entity (number, tenant, entity_id, entity_type, name, tags, attributes, created_at,
         updated_at, revision, aliases, source, created_by, updated_by, words)
@@ -149,13 +165,37 @@ async def insert(
     Raises:
         Raced: another transaction made one of them meanwhile.
     """
-    words = [vector(one) for one in entities]
-    tags = [tag for one in entities for tag in one.tags]
-    owners = [one.entity_id for one in entities for _ in one.tags]
-    rows = await session.fetch(_INSERT, tenant, *_columns(entities), words, tags, owners, counted)
+    rows = await session.fetch(_INSERT, *_new(tenant, entities), counted)
     if len(rows) < len(entities):
         raise Raced
     return {row[1]: row[0] for row in rows}
+
+
+async def create(database: Postgres, tenant: str, entity: Entity, told: Sequence[Value]) -> bool:
+    """Write a new entity and its record for the outbox, in two statements; whether it was kept.
+
+    It is not, and nothing is, where anything has its id or says what it has to be: then it takes a
+    transaction. This way takes none: other entities with its tags wait for one statement only, and
+    not until we hear of it and commit.
+
+    Raises:
+        StorageUnavailable: as with `Postgres.write`.
+    """
+    asked = (tenant, entity.entity_id, entity.entity_type)
+    if (await database.fetch(_TAKEN, *asked))[0][0]:
+        return False
+    counted = True
+    try:
+        return bool(await database.fetch(_CREATE, *_new(tenant, [entity]), counted, *told))
+    except MET:
+        return False
+
+
+def _new(tenant: str, entities: Sequence[Entity]) -> tuple[object, ...]:
+    words = [vector(one) for one in entities]
+    tags = [tag for one in entities for tag in one.tags]
+    owners = [one.entity_id for one in entities for _ in one.tags]
+    return (tenant, *_columns(entities), words, tags, owners)
 
 
 async def insert_numbered(session: Session, tenant: str, number: int, entity: Entity) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from nexus_gateway.studio.intelligence.errors import EntityError
 from nexus_gateway.studio.intelligence.models import Count, Totals
 from nexus_gateway.studio.intelligence.postgres.changes import Job
-from nexus_gateway.studio.intelligence.postgres.rows import GET, HISTORY
+from nexus_gateway.studio.intelligence.postgres.rows import GET, HISTORY, create
 from nexus_gateway.studio.intelligence.postgres.words import plain
 from nexus_gateway.studio.intelligence.sqlite.history import ENDLESS
 from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of
 from nexus_gateway.studio.intelligence.store import Archived
+from nexus_gateway.studio.intelligence.told import Telling
 from nexus_gateway.studio.intelligence.types.schema import Schemas
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from nexus_gateway.studio.intelligence.errors import EntityError
     from nexus_gateway.studio.intelligence.models import (
         Entity,
         Outcome,
@@ -73,7 +74,27 @@ class PostgresEntities:
         self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
     ) -> list[tuple[Entity | None, Entity | None]]:
         """Apply each edit to the entity with its id, in order, all or none; before and after."""
+        if len(edits) == 1 and (made := await self._created(tenant, *edits[0], stamp)) is not None:
+            return [(None, made)]
         return await self._write(tenant, stamp, lambda job: job.change(edits))
+
+    async def _created(
+        self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp
+    ) -> Entity | None:
+        """Keep what an edit makes of nothing, where that is all there is to do; else None."""
+        try:
+            entity = edit(None)
+        except EntityError:
+            return None  # an edit of what is there
+        if entity is None or entity.aliases:
+            return None
+        telling = Telling(tenant, stamp)
+        telling.add("created", entity_id)
+        told = telling.record()
+        if told is None or not await create(self._database, tenant, entity, told):
+            return None
+        self._told()
+        return entity
 
     async def take(
         self, tenant: str, entities: Sequence[Entity], stamp: Stamp
