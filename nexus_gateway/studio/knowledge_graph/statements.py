@@ -23,7 +23,7 @@ OWNERS = {"Entity": "tenant", "Version": "owner", "Alias": "owner"}
 which is held to it, so never meets what we keep beside them."""
 
 _NODE = re.compile(r"\((\w*)(?::(\w+))?\s*(\{)?")
-_EDGE = re.compile(r"-\[(\w*)((?::\w+(?:\|\w+)*)?)\s*(\{)?")
+_EDGE = re.compile(r"-\[(\w*)((?::[\w`]+(?:\|[\w`]+)*)?)\s*(\{)?")
 _CALL = re.compile(r"\w$")
 
 
@@ -44,8 +44,8 @@ def owned(text: str, tenant: str, **parameters: Value) -> Statement:
 def along(types: Sequence[str]) -> str:
     """Write the types of edges into a pattern: nothing for all of them.
 
-    >>> along(["depends", "suggests"])
-    ':depends|suggests'
+    >>> along(["depends", "end"])
+    ':`depends`|`end`'
 
     Raises:
         ValueError: one is not a word that may stand in a statement.
@@ -53,7 +53,8 @@ def along(types: Sequence[str]) -> str:
     for name in types:
         if EDGE_TYPE.fullmatch(name) is None:
             raise ValueError(f"{name!r} is not a type of edges")
-    return ":" + "|".join(dict.fromkeys(types)) if types else ""
+    # Some words are no types to an engine, unless they stand in backquotes.
+    return ":" + "|".join(f"`{name}`" for name in dict.fromkeys(types)) if types else ""
 
 
 @lru_cache(maxsize=512)

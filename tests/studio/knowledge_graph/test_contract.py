@@ -519,3 +519,14 @@ async def test_another_tenant_meets_nothing(room: Room) -> None:
     await room.service.remove_node(other, "a", ANY)
     assert (await room.explorer.node(room.tenant, "a")).entity_type == "thing"
     assert len(await room.store.incident(room.tenant, ["a"])) == 1
+
+
+async def test_a_type_of_edges_may_be_a_word_of_the_language(room: Room) -> None:
+    for kind in ("end", "where", "IN"):
+        await room.chain("ab", kind=kind)
+
+    found = await room.explorer.neighbours(room.tenant, "a", Walk(type=["end", "where"]))
+    edges = await room.store.incident(room.tenant, ["a"])
+
+    assert [one.node.entity_id for one in found.items] == ["b"]
+    assert {edge.type for edge in edges} == {"end", "where", "IN"}
