@@ -136,7 +136,7 @@ async def test_when_a_replica_is_killed_everybody_has_every_message_once(
     came_back = [listener for listener in crowd if listener.recoveries]
     assert there == len(came_back) == SOCKETS // 2
     assert publisher.doubtful == set()
-    assert publisher.last >= RATE, "too little was published to say anything"
+    assert publisher.last >= RATE / 4, "too little was published to say anything"
     assert [listener.twice for listener in crowd if listener.twice] == []
     assert [listener.missing for listener in crowd if listener.missing] == []
     assert all(all(listener.recoveries) for listener in came_back)
@@ -164,7 +164,7 @@ async def test_when_redis_is_restarted_everybody_knows_what_is_missing(
     ]
     assert [listener.twice for listener in crowd if listener.twice] == []
     assert unknowingly == []
-    assert publisher.last >= RATE
+    assert publisher.last >= RATE / 4
 
 
 async def test_the_python_client_goes_to_the_other_replica_and_misses_nothing(
