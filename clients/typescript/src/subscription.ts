@@ -99,7 +99,9 @@ export class Subscription<T = unknown> {
   /** Back-pressure has dropped messages before the next one. */
   dropped(frame: Frame): void {
     this.told = true;
-    const count = typeof frame.count === "number" ? { count: frame.count } : {};
+    // 0 says that nobody could count them.
+    const known = typeof frame.count === "number" && frame.count > 0;
+    const count = known ? { count: frame.count as number } : {};
     this.handlers.gap?.({ channel: this.channel, reason: "dropped", ...count });
   }
 

@@ -243,9 +243,14 @@ describe("channels", () => {
 
     peer.send({ type: "dropped", channel: "news", count: 3, epoch: "e1", offset: 4 });
     peer.send(message(4));
+    peer.send({ type: "dropped", channel: "news", count: 0, epoch: "e2", offset: 1 });
+    peer.send(message(2, "e2"));
 
-    await until(() => messages.length === 1);
-    expect(gaps).toEqual([{ channel: "news", reason: "dropped", count: 3 }]);
+    await until(() => messages.length === 2);
+    expect(gaps).toEqual([
+      { channel: "news", reason: "dropped", count: 3 },
+      { channel: "news", reason: "dropped" },
+    ]);
   });
 
   test("a hole that nobody told is told", async () => {
