@@ -13,7 +13,7 @@ from nexus_gateway.studio.intelligence.embedding.local import HashedWords
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable
 from nexus_gateway.studio.intelligence.errors import BadQuery, NotFound
 from nexus_gateway.studio.intelligence.models import Draft
-from nexus_gateway.studio.intelligence.search import service
+from nexus_gateway.studio.intelligence.search import ranking
 from nexus_gateway.studio.intelligence.search import window as windows
 from nexus_gateway.studio.intelligence.search.fusion import Ranked
 from nexus_gateway.studio.intelligence.search.indexer import Indexer
@@ -309,7 +309,7 @@ async def test_a_tenant_too_large_for_memory_is_searched_by_words(
 async def test_of_very_many_matches_the_named_come_first_and_then_the_youngest(
     entities: Entities, searches: Searches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "SCORED", 5)
+    monkeypatch.setattr(ranking, "SCORED", 5)
     named = Draft(entity_id="named", entity_type="tool", name="the word")
     other = Draft(entity_id="other", entity_type="person", name="word")
     rest = tuple(
