@@ -41,6 +41,8 @@ pub(crate) type Queue = handler::Queue<Resolved>;
 
 /// Answers that wait at most before they are handed over while a long batch still runs.
 const EARLY: usize = 64;
+/// Batches at most that are worked off in one callback of the loop, so that its timers and sockets have their turn.
+const ROUNDS: usize = 4;
 
 /// Wakes the loop through a file descriptor that it watches.
 struct Doorbell(OwnedFd);
@@ -262,31 +264,26 @@ pub(crate) struct Link {
 
 #[pymethods]
 impl Link {
-    /// Takes what waits in the queue: the loop calls it when the doorbell rings.
+    /// Takes what waits in the queue, and what comes meanwhile: the loop calls it when the doorbell rings.
     fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
         // Empty when another ring was answered already.
         let _ = rustix::io::read(&this.doorbell.0, &mut [0u8; 8]);
-        let mut jobs = std::mem::take(&mut *this.jobs.lock());
-        // What is answered below leaves with the flush at the end of this.
-        this.flushing.store(true, Ordering::Relaxed);
-        this.gateway.queue.take(&mut jobs);
-        let done = jobs.drain(..).try_for_each(|job| match job {
-            Job::Call(call) => this.run(slf, call),
-            Job::Cancel(id) => this.cancel(slf.py(), id),
-            Job::Resolve(token, resolved) => this.resolve(slf.py(), token, resolved),
-            Job::Nothing => Ok(()),
-        });
-        *this.jobs.lock() = jobs;
-        if this.eager.is_some() {
-            this.flush(); // most handlers are at their end already
-            return done;
+        for _ in 0..ROUNDS {
+            match this.round(slf) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    this.gateway.queue.leave();
+                    return Err(error);
+                }
+            }
         }
-        let made = this.make_tasks(slf.py());
-        this.schedule_advance(slf).and(done).and(made)
+        this.gateway.queue.leave();
+        Ok(())
     }
 
-    /// Runs the first steps of the tasks made by `drain`: most are at their end then.
+    /// Runs the first steps of tasks whose turn was not when they were made.
     fn advance(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
         let done = this.batch.advance(slf.py());
@@ -371,6 +368,28 @@ impl Link {
         let token = self.tokens.fetch_add(1, Ordering::Relaxed);
         self.promises.lock().insert(token, future.clone().unbind());
         Ok((token, future))
+    }
+
+    /// Works off one batch, as far as its handlers go without waiting; whether there was one.
+    fn round(&self, slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let mut jobs = std::mem::take(&mut *self.jobs.lock());
+        // What is answered below leaves with the flush at the end of this.
+        self.flushing.store(true, Ordering::Relaxed);
+        let any = self.gateway.queue.take(&mut jobs);
+        let done = jobs.drain(..).try_for_each(|job| match job {
+            Job::Call(call) => self.run(slf, call),
+            Job::Cancel(id) => self.cancel(slf.py(), id),
+            Job::Resolve(token, resolved) => self.resolve(slf.py(), token, resolved),
+            Job::Nothing => Ok(()),
+        });
+        *self.jobs.lock() = jobs;
+        if self.eager.is_some() {
+            self.flush(); // most handlers are at their end already
+        } else {
+            let made = self.make_tasks(slf.py());
+            Self::advance(slf).and(made)?;
+        }
+        done.map(|()| any)
     }
 
     /// Runs a call as a task of the loop.

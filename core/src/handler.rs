@@ -114,13 +114,28 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Swaps what waits into `jobs`, which must be empty; the other side calls it once per wake-up.
-    pub fn take(&self, jobs: &mut Vec<Job<R>>) {
+    /// Swaps what waits into `jobs`, which must be empty; whether there is anything. The other side asks again when it
+    /// has worked that off: it counts as awake until nothing waits, or until it [`Queue::leave`]s, so that what comes
+    /// meanwhile costs no wake-up.
+    pub fn take(&self, jobs: &mut Vec<Job<R>>) -> bool {
         let mut waiting = self.waiting.lock();
+        self.unannounced.store(false, Ordering::Relaxed);
+        if waiting.jobs.is_empty() {
+            waiting.woken = false;
+            return false;
+        }
         std::mem::swap(&mut waiting.jobs, jobs);
         waiting.batch += 1;
+        true
+    }
+
+    /// Says that the other side turns to something else; it is woken at once where more waits.
+    pub fn leave(&self) {
+        let mut waiting = self.waiting.lock();
         waiting.woken = false;
-        self.unannounced.store(false, Ordering::Relaxed);
+        if !waiting.jobs.is_empty() {
+            self.wake(&mut waiting);
+        }
     }
 
     /// Says that something the other side asked for is done, and wakes it at once.
