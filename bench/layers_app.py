@@ -29,7 +29,8 @@ from nexus_gateway import (
 )
 from nexus_gateway.server import Application, serve
 from nexus_gateway.settings import Settings, load
-from nexus_gateway.studio.app import compose, database_path
+from nexus_gateway.studio.app import compose
+from nexus_gateway.studio.engines import database_path
 from nexus_gateway.studio.intelligence import routes as intelligence
 from nexus_gateway.studio.intelligence.models import Entity, Stamp
 from nexus_gateway.studio.intelligence.service import Entities

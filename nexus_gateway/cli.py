@@ -194,7 +194,7 @@ def migrate(
     ] = None,
 ) -> None:
     """Bring the database's tables up to date, or back."""
-    from nexus_gateway.studio.app import migrate_database
+    from nexus_gateway.studio.engines import migrate_database
     from nexus_gateway.studio.storage.errors import StorageError
 
     settings = _settings(config)

@@ -1,16 +1,16 @@
 """The composition of the studio: builds the objects of every room and joins their routes.
 
-The only file that names every room. It holds no logic: what is decided is decided in the rooms, in
-the settings, or by whoever writes another composition.
+The only file that names every room; `engines` chooses what they stand on. It holds no logic: what
+is decided is decided in the rooms, in the settings, or by whoever writes another composition.
 """
 
 from __future__ import annotations
 
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache as once
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import partial, reduce
+from operator import or_
+from typing import TYPE_CHECKING, NamedTuple
 
 from nexus_gateway import (
     Routes,
@@ -27,16 +27,22 @@ from nexus_gateway import (
 from nexus_gateway.contract import contract_routes
 from nexus_gateway.keys import key_ring
 from nexus_gateway.server import Application
-from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.studio import health
 from nexus_gateway.studio.admin import routes as admin
 from nexus_gateway.studio.dashboard import routes as dashboard
+from nexus_gateway.studio.engines import (
+    Engines,
+    embedder_of,
+    engines_of,
+    entity_store,
+    sealing_keys,
+    search_store,
+)
 from nexus_gateway.studio.feed import routes as feed
 from nexus_gateway.studio.feed.graph import GraphSink
 from nexus_gateway.studio.feed.hub import HubSink
 from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
-from nexus_gateway.studio.intelligence.embedding.local import HashedWords
 from nexus_gateway.studio.intelligence.importing import Imports
 from nexus_gateway.studio.intelligence.report import routes as report_routes
 from nexus_gateway.studio.intelligence.report.later import KIND as REPORT_JOBS
@@ -46,9 +52,7 @@ from nexus_gateway.studio.intelligence.search import routes as search_routes
 from nexus_gateway.studio.intelligence.search.indexer import Indexer
 from nexus_gateway.studio.intelligence.search.models import Link
 from nexus_gateway.studio.intelligence.search.opening import Opening
-from nexus_gateway.studio.intelligence.search.sqlite import SqliteSearch
 from nexus_gateway.studio.intelligence.service import Entities, now
-from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.intelligence.types import routes as type_routes
 from nexus_gateway.studio.intelligence.types.service import Types
 from nexus_gateway.studio.intelligence.types.store import EngineTypes
@@ -64,38 +68,34 @@ from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.metrics import routes as metrics
 from nexus_gateway.studio.realtime import routes as realtime
-from nexus_gateway.studio.realtime.channels import hub_of
 from nexus_gateway.studio.secrets import routes as secrets
-from nexus_gateway.studio.storage import migrations
-from nexus_gateway.studio.storage.cache_local import LocalCache
-from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
-from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.studio.storage.outbox import Outbox
-from nexus_gateway.studio.storage.relational import location, migrated, relational
+from nexus_gateway.studio.storage.relational import migrated
 from nexus_gateway.studio.storage.relay import Relay
-from nexus_gateway.studio.storage.sqlite import Database
-from nexus_gateway.studio.storage.vault import NoKey, Vault
+from nexus_gateway.studio.storage.vault import Vault
 from nexus_gateway.studio.storage.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
     from nexus_gateway import Filter
+    from nexus_gateway.settings import Settings
     from nexus_gateway.studio.intelligence.embedding.models import Embedder
-    from nexus_gateway.studio.intelligence.search.store import SearchStore
     from nexus_gateway.studio.intelligence.store import EntityStore
-    from nexus_gateway.studio.storage.cache import Cache
-    from nexus_gateway.studio.storage.graph import Graph
-    from nexus_gateway.studio.storage.postgres import Postgres
-    from nexus_gateway.studio.storage.vault import Keys
 
 DESCRIPTION = (
     "The back ends of an AI studio behind one gateway. Every refusal has the same shape; `/errors`"
     " lists its codes."
 )
+
+
+class _Part(NamedTuple):
+    """Some of the studio: what it serves, and what runs for it meanwhile, in order of opening."""
+
+    routes: Routes
+    running: tuple[AbstractAsyncContextManager[object], ...] = ()
 
 
 def compose(settings: Settings) -> Application:
@@ -105,31 +105,87 @@ def compose(settings: Settings) -> Application:
         SettingsError: a key cannot be read, or the database is of a kind that is not known.
     """
     ring = key_ring(settings)
-    where = database_path(settings)
-    database = relational(
-        where,
-        pool=settings.database_pool,
-        wait=settings.database_wait,
-        timeout=settings.database_timeout,
+    engines = engines_of(settings)
+    limited, layers = _limited(settings), _layers(settings)
+    outbox = Outbox(engines.database, holder=uuid.uuid4().hex)
+    entities = entity_store(engines.database, told=outbox.wake)
+    nodes = GraphStore(engines.graph)
+    knowledge = KnowledgeGraph(nodes, publisher=engines.hub)
+    to_graph = GraphSink(entities, knowledge, calm=outbox.calm)
+    relay = Relay(outbox, {"hub": HubSink(entities, engines.hub), "graph": to_graph})
+    jobs = Jobs(engines.database)
+    parts = (
+        _operations(settings, engines, outbox, limited),
+        _intelligence(settings, engines, entities, nodes, jobs, limited=limited),
+        _graph(engines, nodes, knowledge, jobs, limited),
     )
-    graph = graph_of(settings)
-    hub = hub_of(settings)
-    cache = cache_of(settings)
-    outbox = Outbox(database, holder=uuid.uuid4().hex)
-    store = entity_store(database, told=outbox.wake)
-    nodes = GraphStore(graph)
-    knowledge = KnowledgeGraph(nodes, publisher=hub)
-    to_graph = GraphSink(store, knowledge, calm=outbox.calm)
-    relay = Relay(outbox, {"hub": HubSink(store, hub), "graph": to_graph})
-    reports = Reports(store, now, sections={"graph": Statistics(nodes).stats}, cache=cache)
-    jobs = Jobs(database)
-    later = LaterReports(reports, jobs)
-    worker = Worker(jobs, {REPORT_JOBS: later.make})
-    ingests = IngestStore(database)
+    rooms = reduce(or_, [part.routes for part in parts], _health(engines, relay))
+    pages = contract_routes(
+        rooms,
+        title="NEXUS",
+        version=_core.__version__,
+        description=DESCRIPTION,
+        layers=layers,
+        hub=engines.hub.plan,
+    )
+    running = [one for part in parts for one in part.running]
+    return Application(
+        routes=_index() | dashboard.routes() | rooms | pages,
+        layers=layers,
+        tokens=ring.tokens,
+        secrets=ring.secrets,
+        bounds=settings.bounds(),
+        hub=engines.hub,
+        lifespan=partial(_opened, engines, *running, relay),
+    )
+
+
+def _operations(settings: Settings, engines: Engines, outbox: Outbox, limited: Filter[()]) -> _Part:
+    """Build what operators ask for: figures, secrets, revocations, the hub."""
+    vault = Vault(engines.database, sealing_keys(settings), strict=settings.env == "production")
+    routes = (
+        metrics.routes()
+        | feed.routes(outbox, limited)
+        | secrets.routes(vault, limited)
+        | realtime.routes(limited)
+        | admin.routes(limited)
+    )
+    return _Part(routes, (vault,))
+
+
+def _graph(
+    engines: Engines,
+    nodes: GraphStore,
+    knowledge: KnowledgeGraph,
+    jobs: Jobs,
+    limited: Filter[()],
+) -> _Part:
+    """Build the knowledge graph and its ingest."""
+    ingests = IngestStore(engines.database)
     bringing = Bringing(ingests, knowledge)
     # Apart from other jobs, which a long ingest would keep waiting; soon taken up after a crash.
-    ingest_worker = Worker(jobs, {INGEST_JOBS: bringing.run}, slots=2, lease=10.0)
-    found = search_store(database)
+    worker = Worker(jobs, {INGEST_JOBS: bringing.run}, slots=2, lease=10.0)
+    routes = knowledge_graph.routes(knowledge, nodes, limited) | ingest_routes.routes(
+        Ingests(ingests, jobs), limited
+    )
+    return _Part(routes, (worker,))
+
+
+def _intelligence(
+    settings: Settings,
+    engines: Engines,
+    store: EntityStore,
+    nodes: GraphStore,
+    jobs: Jobs,
+    *,
+    limited: Filter[()],
+) -> _Part:
+    """Build entities, their search and their report."""
+    figures = {"graph": Statistics(nodes).stats}
+    reports = Reports(store, now, sections=figures, cache=engines.cache)
+    later = LaterReports(reports, jobs)
+    worker = Worker(jobs, {REPORT_JOBS: later.make})
+    found = search_store(engines.database)
     embedder = embedder_of(settings)
     opening = Opening(found, embedder, _Links(nodes), memory=settings.search_memory)
     indexer = Indexer(found, embedder, opening.refresh)
@@ -139,175 +195,46 @@ def compose(settings: Settings) -> Application:
         await reports.forget(tenant)
 
     entities = Entities(store, changed=changed)
-    dependencies = {
-        "database": health.Dependency(database.ping),
-        "graph": health.Dependency(graph.ping, required=False),
-        "cache": health.Dependency(cache.ping, required=False),
-        "outbox": health.Dependency(relay.lag, required=False),
-    }
-    production = settings.env == "production"
-    vault = Vault(database, sealing_keys(settings), strict=production)
-    limited = _limited(settings)
-    layers = _layers(settings)
-    rooms = (
-        health.routes(_core.__version__, dependencies)
-        | metrics.routes()
-        | feed.routes(outbox, limited)
-        | intelligence.routes(entities, limited)
+    routes = (
+        intelligence.routes(entities, limited)
         | search_routes.routes(opening, entities, limited)
-        | knowledge_graph.routes(knowledge, nodes, limited)
-        | ingest_routes.routes(Ingests(ingests, jobs), limited)
         | import_routes.routes(Imports(store, now, changed=changed), limited)
         | report_routes.routes(reports, later, limited)
-        | secrets.routes(vault, limited)
-        | type_routes.routes(Types(EngineTypes(database), now), limited)
-        | realtime.routes(limited)
-        | admin.routes(limited)
+        | type_routes.routes(Types(EngineTypes(engines.database), now), limited)
     )
-    pages = contract_routes(
-        rooms,
-        title="NEXUS",
-        version=_core.__version__,
-        description=DESCRIPTION,
-        layers=layers,
-        hub=hub.plan,
-    )
-    return Application(
-        routes=_index() | dashboard.routes() | rooms | pages,
-        layers=layers,
-        tokens=ring.tokens,
-        secrets=ring.secrets,
-        bounds=settings.bounds(),
-        hub=hub,
-        lifespan=partial(
-            _opened,
-            where,
-            database,
-            embedder,
-            graph,
-            cache,
-            vault,
-            worker,
-            ingest_worker,
-            indexer,
-            relay,
-        ),
-    )
+    return _Part(routes, (_closing(embedder), worker, indexer))
 
 
-def database_path(settings: Settings) -> Path | str:
-    """Tell where the database is: a file as set, or in the data folder; or a server's URL.
-
-    Raises:
-        SettingsError: the URL is of no engine that is known.
-    """
-    try:
-        return location(settings.database_url, settings.data_dir)
-    except ValueError as exc:
-        raise SettingsError(f"database_url: {exc}") from exc
-
-
-def graph_of(settings: Settings) -> Graph:
-    """Choose the graph: Neo4j where it is set, or a file in the data folder; not yet opened."""
-    if settings.neo4j_url is None or settings.neo4j_password is None:
-        return EmbeddedGraph(settings.data_dir / "graph.kgl")
-    return Neo4jGraph(
-        settings.neo4j_url,
-        user=settings.neo4j_user,
-        password=settings.neo4j_password.reveal(),
-    )
-
-
-def cache_of(settings: Settings) -> Cache:
-    """Choose the cache: in the Redis that replicas share, or in this process; not yet opened."""
-    if settings.redis_url is None:
-        return LocalCache()
-    from nexus_gateway.studio.storage.cache_redis import RedisCache
-    from nexus_gateway.studio.storage.cache_shared import SharedCache
-
-    return SharedCache(RedisCache(settings.redis_url, prefix=settings.redis_prefix))
-
-
-def sealing_keys(settings: Settings) -> Keys:
-    """Give the keys of secrets at rest, read when they are first needed."""
-
-    @once
-    def keys() -> tuple[bytes, ...]:
-        try:
-            return tuple(settings.sealing_keys())
-        except SettingsError as error:
-            raise NoKey(str(error)) from error
-
-    return keys
-
-
-def entity_store(
-    database: Database | Postgres, *, told: Callable[[], None] = lambda: None
-) -> EntityStore:
-    """Keep entities in a database of either engine; `told` is called after each change."""
-    if isinstance(database, Database):
-        return SqliteEntities(database, told=told)
-    from nexus_gateway.studio.intelligence.postgres.store import PostgresEntities
-
-    return PostgresEntities(database, told=told)
-
-
-def search_store(database: Database | Postgres) -> SearchStore:
-    """Find entities in a database of either engine."""
-    if isinstance(database, Database):
-        return SqliteSearch(database)
-    from nexus_gateway.studio.intelligence.search.postgres import PostgresSearch
-
-    return PostgresSearch(database)
-
-
-def embedder_of(settings: Settings) -> Embedder:
-    """Choose what makes vectors: a provider where it is set, or words and their parts."""
-    if settings.embeddings_url is None:
-        return HashedWords()
-    from nexus_gateway.studio.intelligence.embedding.provider import Provider
-
-    key = settings.embeddings_key
-    return Provider(
-        settings.embeddings_url,
-        settings.embeddings_model,
-        key=None if key is None else key.reveal(),
-        batch=settings.embeddings_batch,
-        timeout=settings.embeddings_timeout,
-    )
-
-
-def migrate_database(settings: Settings, direction: str, to: int | None) -> list[str]:
-    """Bring the database's tables up or down, or tell how they stand; lines for people.
-
-    Raises:
-        StorageError: the database cannot be migrated.
-    """
-    database = database_path(settings)
-    match direction:
-        case "up":
-            return [f"applied {name}" for name in migrations.up(database, to=to)] or ["up to date"]
-        case "down":
-            names = migrations.down(database, to=to)
-            return [f"took back {name}" for name in names] or ["nothing to take back"]
-        case _:
-            states = migrations.status(database)
-            return [f"{s.number:04}_{s.name}  {s.applied_at or 'missing'}" for s in states]
+def _health(engines: Engines, relay: Relay) -> Routes:
+    dependencies = {
+        "database": health.Dependency(engines.database.ping),
+        "graph": health.Dependency(engines.graph.ping, required=False),
+        "cache": health.Dependency(engines.cache.ping, required=False),
+        "outbox": health.Dependency(relay.lag, required=False),
+    }
+    return health.routes(_core.__version__, dependencies)
 
 
 @asynccontextmanager
 async def _opened(
-    where: Path | str,
-    database: Database | Postgres,
-    embedder: Embedder,
-    *others: AbstractAsyncContextManager[object],
+    engines: Engines, *running: AbstractAsyncContextManager[object]
 ) -> AsyncGenerator[None]:
-    """Open the database, then the others in their order; close them the other way round."""
+    """Open the engines, then what runs on them, in their order; close them the other way round."""
     async with AsyncExitStack() as stack:
-        stack.callback(embedder.close)
-        for one in (migrated(where, database), *others):
+        await stack.enter_async_context(migrated(engines.where, engines.database))
+        await stack.enter_async_context(engines.graph)
+        await stack.enter_async_context(engines.cache)
+        for one in running:
             await stack.enter_async_context(one)
         yield
+
+
+@asynccontextmanager
+async def _closing(embedder: Embedder) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        embedder.close()
 
 
 class _Links:

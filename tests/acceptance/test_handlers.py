@@ -247,10 +247,7 @@ def test_more_calls_than_may_wait_are_refused_at_once(tmp_path: Path) -> None:
         with gateway.client() as client:
             while gateway.metric("nexus_python_calls_total") < 1:
                 pass
-            waiting = [
-                others.submit(client.get, "/limited", timeout=PATIENCE)
-                for _ in range(20)
-            ]
+            waiting = [others.submit(client.get, "/limited", timeout=PATIENCE) for _ in range(20)]
             answers = [one.result() for one in waiting]
             assert client.get("/limited").status_code == 200
 

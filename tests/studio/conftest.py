@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.settings import Settings
-from nexus_gateway.studio.app import compose, entity_store, search_store
+from nexus_gateway.studio.app import compose
+from nexus_gateway.studio.engines import entity_store, search_store
 from nexus_gateway.studio.intelligence.embedding.local import HashedWords
 from nexus_gateway.studio.intelligence.search.opening import Opening
 from nexus_gateway.studio.intelligence.service import Entities

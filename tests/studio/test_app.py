@@ -8,7 +8,8 @@ import pytest
 
 from nexus_gateway.lint import lint
 from nexus_gateway.settings import Secret, Settings, SettingsError
-from nexus_gateway.studio.app import compose, graph_of, migrate_database
+from nexus_gateway.studio.app import compose
+from nexus_gateway.studio.engines import graph_of, migrate_database
 from nexus_gateway.studio.storage.errors import SchemaMismatch
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint

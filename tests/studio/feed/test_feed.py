@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nexus_gateway.studio.app import compose, entity_store
+from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.conditions import Condition
+from nexus_gateway.studio.engines import entity_store
 from nexus_gateway.studio.feed.graph import GraphSink
 from nexus_gateway.studio.feed.hub import EntitiesEvent, EntityEvent, HubSink
 from nexus_gateway.studio.intelligence.models import Content, Draft

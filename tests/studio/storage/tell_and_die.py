@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from nexus_gateway.studio.app import entity_store
+from nexus_gateway.studio.engines import entity_store
 from nexus_gateway.studio.intelligence.models import Draft
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.storage.relational import relational

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nexus_gateway.studio.app import entity_store
 from nexus_gateway.studio.conditions import Condition
+from nexus_gateway.studio.engines import entity_store
 from nexus_gateway.studio.intelligence.models import Draft, Patch
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.storage import migrations

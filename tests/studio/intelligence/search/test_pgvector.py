@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nexus_gateway.studio.app import entity_store
+from nexus_gateway.studio.engines import entity_store
 from nexus_gateway.studio.intelligence.embedding.local import HashedWords
 from nexus_gateway.studio.intelligence.search.indexer import Indexer
 from nexus_gateway.studio.intelligence.search.models import Search
