@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 import pytest
@@ -108,7 +109,12 @@ async def settle(crowd: Sequence[Listener], last: int) -> None:
     """Wait until everybody has the last message."""
     deadline = time.monotonic() + SETTLED
     while lacking := [one for one in crowd if one.last != last]:
-        assert time.monotonic() < deadline, f"{len(lacking)} of {len(crowd)} are not at {last}"
+        where = Counter(
+            (one.place, one.subscribed.is_set(), one.last) for one in lacking
+        ).most_common(5)
+        assert time.monotonic() < deadline, (
+            f"{len(lacking)} of {len(crowd)} are not at {last}: {where}"
+        )
         await asyncio.sleep(0.05)
 
 
