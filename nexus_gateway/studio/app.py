@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nexus_gateway import (
@@ -119,7 +118,9 @@ def compose(settings: Settings) -> Application:
         _intelligence(settings, engines, entities, nodes, jobs, limited=limited),
         _graph(engines, nodes, knowledge, jobs, limited),
     )
-    rooms = reduce(or_, [part.routes for part in parts], _health(engines, relay))
+    rooms = _health(engines, relay)
+    for part in parts:
+        rooms |= part.routes
     pages = contract_routes(
         rooms,
         title="NEXUS",
