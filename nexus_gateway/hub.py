@@ -99,7 +99,8 @@ class Hub:
             metrics: seconds between two publications of the counters on the channel `metrics`, and
                 of the log's new lines on the channel `log` where a namespace has that very name,
                 while somebody is subscribed; 0 never publishes them.
-            operator: the scope whose bearer may subscribe to, publish to and look at any channel.
+            operator: the scope whose bearer may subscribe to, publish to and look at any channel;
+                `metrics` and `log` stay the gateway's own to publish to.
             redis_url: what replicas share channels through; None is one replica alone.
             redis_prefix: what its keys begin with.
 

@@ -99,7 +99,7 @@ def _answers(route: Route) -> Iterator[tuple[int, str, object]]:
         case plan.Echo() | plan.HubTerminal(operation="socket"):
             yield 101, "", None
         case plan.HubTerminal(operation="events"):
-            yield 200, "text/event-stream", str
+            yield 200, "text/event-stream", object
         case plan.HubTerminal(operation=operation):
             yield 200, "application/json", ANSWERS[operation]
         case _ if route.stream is not None:

@@ -145,7 +145,7 @@ async def test_callers_may_what_the_namespace_says() -> None:
     assert (status, error.code) == (403, "permission_denied")
     assert (written.status, unknown[0]) == (200, 404)
     assert b'"publisher":"alice"' in kept.body.replace(b" ", b"")
-    assert (wrong[0], wrong[1].code, bad[1].code) == (422, "validation_error", "validation_error")
+    assert (wrong[0], wrong[1].code, bad[1].code) == (400, "validation_error", "validation_error")
 
 
 async def test_a_socket_is_refused_over_http_without_a_token_or_with_a_bad_one() -> None:

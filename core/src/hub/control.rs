@@ -326,10 +326,15 @@ fn revocation_json(revocation: &Revocation) -> Value {
 }
 
 fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refused> {
-    serde_json::from_slice(json).map_err(|error| {
+    let read = serde_json::from_slice(json).map_err(|error| {
         let kind = if error.is_data() { &VALIDATION_ERROR } else { &MALFORMED_BODY };
         Refused::new(kind, format!("what is asked cannot be read: {error}"))
-    })
+    })?;
+    // Serde takes the fields of a struct out of an array too, by their places.
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refused::new(&VALIDATION_ERROR, "what is asked must be an object"));
+    }
+    Ok(read)
 }
 
 fn written(answer: &Value) -> Outcome {
@@ -351,21 +356,39 @@ pub fn words(
         let value = match &*name {
             "prefix" | "cursor" | "epoch" => Value::String(value.into_owned()),
             "limit" | "offset" => value.parse::<u64>().map(Value::from).map_err(|_| {
-                Rejection::value(Detail {
-                    location: "query".into(),
-                    field: name.to_string().into(),
-                    kind: "int".into(),
-                    limit: Some(">= 0".into()),
-                    message: "expected a number that is not negative".into(),
-                })
+                wrong_query(&name, "int", Some(">= 0"), "expected a number that is not negative")
             })?,
             _ => continue,
         };
         words.insert(name.into_owned(), value);
+    }
+    if words.contains_key("epoch") != words.contains_key("offset") {
+        let field = if words.contains_key("epoch") { "offset" } else { "epoch" };
+        return Err(wrong_query(
+            field,
+            "missing",
+            None,
+            "a position has both an epoch and an offset",
+        ));
     }
     if let Some(channel) = channel {
         words.insert("channel".into(), channel.into());
     }
     serde_json::to_vec(&words)
         .map_err(|_| reject(Refused::new(&VALIDATION_ERROR, "it cannot be read")))
+}
+
+fn wrong_query(
+    field: &str,
+    kind: &'static str,
+    limit: Option<&'static str>,
+    message: &'static str,
+) -> Box<Rejection> {
+    Rejection::value(Detail {
+        location: "query".into(),
+        field: field.to_owned().into(),
+        kind: kind.into(),
+        limit: limit.map(Into::into),
+        message: message.into(),
+    })
 }

@@ -522,6 +522,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_chunk_of_a_stream_can_be_read_at_once() {
+        for size in [5_000, 17_000, 33_000, 70_000, 300_000] {
+            let words: Vec<_> =
+                (0..size / 10).map(|n| format!("{:09} ", n * 7919 % 100_003)).collect();
+            let words = words.concat();
+            let mut encoder = Encoder::new(Coding::Brotli);
+            let (mut sent, mut expected) = (Vec::new(), Vec::new());
+            for event in ["retry: 2000\n\n", &words, "id: 1\n\n"] {
+                sent.extend_from_slice(&encoder.push(event.as_bytes()));
+                expected.extend_from_slice(event.as_bytes());
+                let mut read = vec![0; expected.len()];
+                let decoded = brotli::Decompressor::new(&sent[..], 4096).read_exact(&mut read);
+                assert!(decoded.is_ok(), "{size}: {decoded:?}");
+                assert!(read == expected, "{size}");
+            }
+        }
+    }
+
+    #[test]
     fn unknown_codings_and_malformed_types_are_errors_of_the_plan() {
         let plan = |encoding: &str, kind: &str| plan::Compress {
             min_bytes: 0,

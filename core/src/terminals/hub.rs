@@ -10,12 +10,13 @@ use http::request::Parts;
 use crate::answer::Answer;
 use crate::filters::auth::Claims;
 use crate::hub::control::{Asker, words};
+use crate::hub::policy::wrong_name;
 use crate::hub::socket::{Asking, Demands, reject};
 use crate::hub::{Hub, events, socket};
 use crate::layers::trace::Trace;
 use crate::plan::{HubOperation, Step};
 use crate::program::PlanError;
-use crate::reject::Rejection;
+use crate::reject::{Detail, Rejection};
 use crate::server::Gateway;
 use crate::value::Value;
 
@@ -71,6 +72,15 @@ impl HubTerminal {
             Value::Text(text) => Some(&**text),
             _ => None,
         });
+        if let Some(message) = channel.and_then(wrong_name) {
+            return Err(Rejection::value(Detail {
+                location: "path".into(),
+                field: "channel".into(),
+                kind: "str".into(),
+                limit: None,
+                message,
+            }));
+        }
         let asking = |claims| Asking {
             hub: &self.hub,
             gateway,

@@ -103,6 +103,9 @@ async def test_one_connection_is_closed_and_its_subject_keeps_the_others(hub: Ga
         ("POST", "/channels/scoped:x/publish", {"data": 1}, 403, "permission_denied"),
         ("POST", "/channels/room:x/publish", {}, 422, "validation_error"),
         ("POST", "/channels/room:x/publish", {"data": 1, "x": 1}, 422, "validation_error"),
+        ("POST", "/channels/room:x/publish", [1, "key"], 422, "validation_error"),
+        ("GET", "/channels/room:x/history?epoch=abc", None, 400, "validation_error"),
+        ("GET", "/channels/room:x/history?offset=1", None, 400, "validation_error"),
         ("POST", "/channels/small:x/publish", {"data": "x" * 200}, 413, "payload_too_large"),
         ("GET", "/channels/scoped:x/history", None, 403, "permission_denied"),
         ("GET", "/channels/nowhere/history", None, 404, "not_found"),
@@ -134,3 +137,9 @@ def test_sockets_and_messages_are_counted(hub: Gateway) -> None:
         text = client.get("/metrics").text
 
     assert "nexus_realtime" in text or "nexus_hub" in text
+
+
+def test_what_the_gateway_says_of_itself_no_operator_says(hub: Gateway) -> None:
+    said = call(hub, "POST", "/channels/metrics/publish", "realtime:admin", json={"data": 1})
+
+    assert (said.status_code, code_of(said)) == (403, "permission_denied")
