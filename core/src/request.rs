@@ -64,7 +64,6 @@ where
     B: HttpBody<Data = Bytes> + Unpin + Send + 'static,
     B::Error: std::fmt::Display,
 {
-    worker.gateway.queue.tick();
     let (parts, mut body) = request.into_parts();
     let mut exchange = Exchange::new(worker, peer, parts);
     let outcome = match panics::catch(exchange.answer(&mut body)).await {
@@ -74,6 +73,9 @@ where
             Err(Rejection::new(&reject::INTERNAL_ERROR))
         }
     };
+    if !exchange.called {
+        exchange.worker.gateway.queue.tick();
+    }
     if !body.is_end_stream() {
         tokio::spawn(drain(body));
     }
@@ -132,6 +134,8 @@ struct Exchange {
     endpoint: Option<usize>,
     headers: Vec<(HeaderName, HeaderValue)>,
     claims: Option<Arc<Claims>>,
+    /// Whether a handler was called: queueing the call has looked after those that wait.
+    called: bool,
     status: u16,
     bytes: u64,
     refusal: Option<(&'static str, String)>,
@@ -149,6 +153,7 @@ impl Exchange {
             endpoint: None,
             headers: Vec::new(),
             claims: None,
+            called: false,
             status: 499, // what it is counted as when it is dropped before it is answered
             bytes: 0,
             refusal: None,
@@ -205,6 +210,7 @@ impl Exchange {
                 hub.answer(passed).await
             }
             Terminal::Python { handler } => {
+                self.called = true;
                 let (queue, replies) = (&worker.gateway.queue, &worker.replies);
                 let id = Arc::clone(&self.trace.request_id);
                 Calling::start(queue, replies, *handler, values, id, deadline)?.await
