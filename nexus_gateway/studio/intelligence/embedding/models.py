@@ -6,19 +6,17 @@ which loses less than a hundredth of a cosine.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-import msgspec
+from nexus_gateway.studio.intelligence.attributes import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
 
 BODY = 512
 """Characters of an entity's attributes that its vector is made of."""
-
-_attributes_of = msgspec.json.Decoder()
 
 
 class EmbeddingUnavailable(Exception):  # noqa: N818 - what is said, not what failed
@@ -62,23 +60,6 @@ def text_of(entity: Entity) -> str:
     What a provider's model reads is this text, so a change of it is a change of the model.
     """
     title = entity.name or entity.entity_id
-    words: list[str] = []
-    _collect(_attributes_of.decode(entity.attributes), words)
-    body = " ".join(words)[:BODY]
+    body = words_of(entity.attributes, BODY)
     lines = (title, entity.entity_type, " ".join((*entity.tags, *entity.aliases)), body)
     return "\n".join(line for line in lines if line)
-
-
-def _collect(value: object, words: list[str]) -> None:
-    """Collect the texts within a JSON value; numbers and keys say little."""
-    if isinstance(value, str):
-        words.append(value)
-    elif isinstance(value, dict):
-        _collect_each(cast("dict[str, object]", value).values(), words)
-    elif isinstance(value, list):
-        _collect_each(cast("list[object]", value), words)
-
-
-def _collect_each(values: Iterable[object], words: list[str]) -> None:
-    for value in values:
-        _collect(value, words)

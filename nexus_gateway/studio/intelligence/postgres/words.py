@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import msgspec
+from nexus_gateway.studio.intelligence.attributes import words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from nexus_gateway.studio.intelligence.models import Entity
 
 BODY = 4096
@@ -29,14 +27,12 @@ _GAP = 16
 """Between two fields, so that no phrase reaches from one into the next."""
 _WORD = re.compile(r"[^\W_]+")
 
-_attributes_of = msgspec.json.Decoder()
-
 
 def vector(entity: Entity) -> str:
     """Write an entity's words as a `tsvector`: id and name weigh A, tags B, attributes D."""
     places: defaultdict[str, list[str]] = defaultdict(list)
     position = 0
-    attributes = " ".join(_texts(_attributes_of.decode(entity.attributes)))[:BODY]
+    attributes = words_of(entity.attributes, BODY)
     fields = (
         (" ".join((entity.entity_id, *entity.aliases)), "A"),
         (entity.name or "", "A"),
@@ -83,18 +79,6 @@ def cut(text: str) -> list[str]:
         decomposed = unicodedata.normalize("NFKD", text)
         plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     return [word[:_LONGEST] for word in _WORD.findall(plain.lower())]
-
-
-def _texts(value: object) -> Iterable[str]:
-    """Yield the texts within a JSON value; numbers and keys are not searched."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in cast("dict[str, object]", value).values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in cast("list[object]", value):
-            yield from _texts(item)
 
 
 def plain(text: str) -> str:

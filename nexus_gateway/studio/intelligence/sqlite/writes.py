@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from nexus_gateway.studio.intelligence.attributes import words_of
 from nexus_gateway.studio.intelligence.sqlite.rows import micros
 
 if TYPE_CHECKING:
     import sqlite3
     from collections import Counter
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity, Stamp
 
@@ -28,7 +29,6 @@ TOGETHER = 100
 BODY = 4096
 """Characters of an entity's attributes that search sees."""
 
-_attributes_of = msgspec.json.Decoder()
 _encode = msgspec.json.Encoder().encode
 
 _INSERT = (
@@ -213,21 +213,5 @@ def _inserted(tenant: str, number: int, entity: Entity) -> tuple[object, ...]:
 
 def _text(number: int, entity: Entity) -> tuple[object, ...]:
     names = " ".join((entity.entity_id, *entity.aliases))
-    words: list[str] = []
-    _collect(_attributes_of.decode(entity.attributes), words)
-    return (number, names, entity.name, " ".join(entity.tags), " ".join(words)[:BODY])
-
-
-def _collect(value: object, words: list[str]) -> None:
-    """Collect the texts within a JSON value; numbers and keys are not searched."""
-    if isinstance(value, str):
-        words.append(value)
-    elif isinstance(value, dict):
-        _collect_each(cast("dict[str, object]", value).values(), words)
-    elif isinstance(value, list):
-        _collect_each(cast("list[object]", value), words)
-
-
-def _collect_each(values: Iterable[object], words: list[str]) -> None:
-    for value in values:
-        _collect(value, words)
+    words = words_of(entity.attributes, BODY)
+    return (number, names, entity.name, " ".join(entity.tags), words)
