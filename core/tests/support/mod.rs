@@ -89,17 +89,19 @@ fn start_with(
     let server = Arc::new(Server::start(&gateway, &options).unwrap());
     let (taken, jobs) = channel();
     std::thread::spawn(move || {
+        let mut batch = Vec::new();
         while rung.recv().is_ok() {
-            let mut batch = Vec::new();
-            queue.take(&mut batch);
-            for job in batch {
-                let job = match job {
-                    Job::Call(call) => Taken::Call(call),
-                    Job::Cancel(id) => Taken::Cancel(id),
-                    Job::Resolve(..) | Job::Nothing => continue,
-                };
-                if taken.send(job).is_err() {
-                    return;
+            // Until nothing waits: before that the queue counts this side as awake, and does not ring.
+            while queue.take(&mut batch) {
+                for job in batch.drain(..) {
+                    let job = match job {
+                        Job::Call(call) => Taken::Call(call),
+                        Job::Cancel(id) => Taken::Cancel(id),
+                        Job::Resolve(..) | Job::Nothing => continue,
+                    };
+                    if taken.send(job).is_err() {
+                        return;
+                    }
                 }
             }
         }
