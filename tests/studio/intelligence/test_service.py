@@ -28,7 +28,7 @@ from nexus_gateway.studio.intelligence.models import (
 )
 from nexus_gateway.studio.intelligence.report.service import Reports
 from nexus_gateway.studio.intelligence.service import Entities
-from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.errors import BadText, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +93,50 @@ async def test_of_many_who_create_the_same_one_does_and_its_tags_count_once(
         ("a", 5),
         ("b", 5),
     ]
+
+
+async def test_many_created_at_once_are_each_kept_and_told_once(
+    entities: Entities, engine: Database | Postgres
+) -> None:
+    drafts = [draft(f"e{number}", "a", f"t{number % 3}") for number in range(100)]
+    await entities.create("a", Draft(entity_id="held", entity_type="tool", aliases=("e7",)))
+
+    results = await asyncio.gather(
+        *(entities.create(tenant, one) for one in drafts for tenant in ("a", "b")),
+        return_exceptions=True,
+    )
+
+    refused = [result for result in results if isinstance(result, BaseException)]
+    assert [type(one).__name__ for one in refused] == ["AlreadyExists"]
+    for tenant, count in (("a", 99), ("b", 100)):
+        kept = await entities.page(tenant, Selection(limit=200))
+        assert sorted(one.entity_id for one in kept.items if one.entity_id != "held") == sorted(
+            one.entity_id for one in drafts if tenant == "b" or one.entity_id != "e7"
+        )
+        totals = {one.value: one.count for one in await entities.store.by_tag(tenant, 10)}
+        assert totals["a"] == count
+        assert sum(totals.values()) == 2 * count
+        rows = await engine.query(
+            "SELECT payload FROM outbox WHERE tenant = $1 AND row_key <> 'held'", tenant
+        )
+        told = [msgspec.json.decode(str(row[0]))["created"] for row in rows]
+        assert sorted(one for ids in told for one in ids) == sorted(
+            one.entity_id for one in kept.items if one.entity_id != "held"
+        )
+
+
+async def test_one_that_cannot_be_kept_keeps_no_other_from_being_made(entities: Entities) -> None:
+    drafts = [draft(f"e{number}") for number in range(20)]
+    drafts[9] = Draft(entity_id="bad", entity_type="tool", name="x\0y")
+
+    results = await asyncio.gather(
+        *(entities.create("", one) for one in drafts), return_exceptions=True
+    )
+
+    bad = results.pop(9)
+    assert isinstance(bad, Entity | BadText)  # SQLite keeps it
+    assert all(isinstance(result, Entity) for result in results)
+    assert len((await entities.page("", Selection(limit=50))).items) == 19 + isinstance(bad, Entity)
 
 
 async def test_what_is_not_there_cannot_be_got_changed_or_deleted(entities: Entities) -> None:

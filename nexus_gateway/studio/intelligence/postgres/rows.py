@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from nexus_gateway.studio.intelligence.models import Entity
 from nexus_gateway.studio.intelligence.postgres.words import vector
 from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of, micros
+from nexus_gateway.studio.storage.engine import Value
 from nexus_gateway.studio.storage.postgres import MET, Raced
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from nexus_gateway.studio.intelligence.models import Entity
-    from nexus_gateway.studio.storage.engine import Value
     from nexus_gateway.studio.storage.postgres import Postgres, Session
 
 _encode = msgspec.json.Encoder().encode
@@ -23,56 +24,68 @@ _encode = msgspec.json.Encoder().encode
 Past: TypeAlias = "tuple[int, Entity, bool]"
 """A state for the history: the number, what it was, and whether it says that it was deleted."""
 
+
+class New(msgspec.Struct, frozen=True):
+    """A new entity, and its record for the outbox, whose key is its id."""
+
+    tenant: str
+    entity: Entity
+    told: Sequence[Value]
+
+
 GET = " ".join((SELECT, "WHERE tenant = $1 AND entity_id = $2"))
 _LOCK = " ".join(
     (SELECT, "WHERE tenant = $1 AND entity_id = ANY($2) ORDER BY entity_id FOR UPDATE")
 )
-# In one statement, since each costs a round trip: a new entity, its tags, what search is to hear of
-# it, and the totals of its tags. The totals come of what was made, so they are written after it.
+_GIVEN = """
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[],
+        $13::text[], $14::text[])
+        WITH ORDINALITY AS given(tenant, entity_id, entity_type, name, tags, attributes, created_at,
+        updated_at, revision, aliases, source, created_by, updated_by, words, place)
+"""
+# Not where an alias has its id, nor where its type says what it has to be.
+_FREE = """
+    WHERE NOT EXISTS (SELECT FROM entity_alias
+            WHERE entity_alias.tenant = given.tenant AND alias = given.entity_id)
+        AND NOT EXISTS (SELECT FROM entity_type AS declared
+            WHERE declared.tenant = given.tenant AND declared.name = given.entity_type)
+"""
+# In one statement, since each costs a round trip: new entities, their tags, what search is to hear
+# of them, and the totals of their tags. The totals come of what was made, so they are written after
+# it.
 _MADE = """
-    WITH made AS (
+    made AS (
         INSERT INTO entity (tenant, entity_id, entity_type, name, tags, attributes, created_at,
             updated_at, revision, aliases, source, created_by, updated_by, words)
-        SELECT $1, entity_id, entity_type, name, tags, attributes, created_at, updated_at,
+        SELECT tenant, entity_id, entity_type, name, tags, attributes, created_at, updated_at,
             revision, aliases, source, created_by, updated_by, words::tsvector
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-            $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[],
-            $14::text[])
-            WITH ORDINALITY AS given(entity_id, entity_type, name, tags, attributes, created_at,
-            updated_at, revision, aliases, source, created_by, updated_by, words, place)
-        ORDER BY place
+        FROM given ORDER BY place
         ON CONFLICT (tenant, entity_id) DO NOTHING
-        RETURNING number, entity_id
+        RETURNING tenant, number, entity_id, tags
     ), tagged AS (
         INSERT INTO entity_tag (tenant, tag, number)
-        SELECT $1, given.tag, made.number
-        FROM made JOIN unnest($15::text[], $16::text[]) AS given(tag, entity_id) USING (entity_id)
+        SELECT tenant, tag, number FROM made, json_array_elements_text(tags::json) AS tag
     ), told AS (
-        INSERT INTO entity_vector (tenant, number) SELECT $1, number FROM made
+        INSERT INTO entity_vector (tenant, number) SELECT tenant, number FROM made
     ), counted AS (
         INSERT INTO tag_total (tenant, tag, total)
-        SELECT $1, given.tag, count(*)
-        FROM made JOIN unnest($15::text[], $16::text[]) AS given(tag, entity_id) USING (entity_id)
-        WHERE $17 GROUP BY given.tag ORDER BY given.tag
+        SELECT tenant, tag, count(*) FROM made, json_array_elements_text(tags::json) AS tag
+        WHERE $15 GROUP BY tenant, tag ORDER BY tenant, tag
         ON CONFLICT (tenant, tag) DO UPDATE SET total = tag_total.total + excluded.total
     )
 """
-_INSERT = " ".join((_MADE, "SELECT number, entity_id FROM made"))
-_CREATE = " ".join(
-    (
-        _MADE,
-        (
-            ", announced AS (INSERT INTO outbox (topic, tenant, kind, row_key, payload, at)"
-            " SELECT $18::text, $19::text, $20::text, $21::text, $22::text, $23::bigint FROM made)"
-            " SELECT number, entity_id FROM made"
-        ),
+_INSERT = f"WITH given AS ({_GIVEN}), {_MADE} SELECT number, entity_id FROM made"  # noqa: S608
+_CREATE = f"""
+    WITH given AS ({_GIVEN} {_FREE}), {_MADE}, announced AS (
+        INSERT INTO outbox (topic, tenant, kind, row_key, payload, at)
+        SELECT record.* FROM made JOIN unnest($16::text[], $17::text[], $18::text[], $19::text[],
+            $20::text[], $21::bigint[]) AS record(topic, tenant, kind, row_key, payload, at)
+            ON record.tenant = made.tenant AND record.row_key = made.entity_id
+        ORDER BY made.number
     )
-)
-_TAKEN = (
-    "SELECT EXISTS (SELECT FROM entity WHERE tenant = $1 AND entity_id = $2)"
-    " OR EXISTS (SELECT FROM entity_alias WHERE tenant = $1 AND alias = $2)"
-    " OR EXISTS (SELECT FROM entity_type WHERE tenant = $1 AND name = $3)"
-)
+    SELECT tenant, entity_id FROM made
+"""  # noqa: S608 - texts of ours
 _RESTORE = """
     INSERT INTO entity (number, tenant, entity_id, entity_type, name, tags, attributes, created_at,
         updated_at, revision, aliases, source, created_by, updated_by, words)
@@ -165,37 +178,41 @@ async def insert(
     Raises:
         Raced: another transaction made one of them meanwhile.
     """
-    rows = await session.fetch(_INSERT, *_new(tenant, entities), counted)
+    new = _new([tenant] * len(entities), entities)
+    rows = await session.fetch(_INSERT, *new, counted)
     if len(rows) < len(entities):
         raise Raced
     return {row[1]: row[0] for row in rows}
 
 
-async def create(database: Postgres, tenant: str, entity: Entity, told: Sequence[Value]) -> bool:
-    """Write a new entity and its record for the outbox, in two statements; whether it was kept.
+async def create(database: Postgres, new: Sequence[New]) -> list[bool]:
+    """Write new entities and their records for the outbox in one statement; whether each was kept.
 
-    It is not, and nothing is, where anything has its id or says what it has to be: then it takes a
-    transaction. This way takes none: other entities with its tags wait for one statement only, and
-    not until we hear of it and commit.
+    One is not where anything has its id or says what it has to be: then it takes a transaction.
+    This way takes none: others with these tags wait for one statement only, and not until we hear
+    of it and commit.
 
     Raises:
         StorageUnavailable: as with `Postgres.write`.
     """
-    asked = (tenant, entity.entity_id, entity.entity_type)
-    if (await database.fetch(_TAKEN, *asked))[0][0]:
-        return False
+    # Of two with one id the second is not kept, and its record must not be either.
+    first: dict[tuple[str, str], New] = {}
+    for one in new:
+        first.setdefault((one.tenant, one.entity.entity_id), one)
+    tenants = [tenant for tenant, _ in first]
+    entities = [one.entity for one in first.values()]
+    told = [list(column) for column in zip(*(one.told for one in first.values()), strict=True)]
     counted = True
     try:
-        return bool(await database.fetch(_CREATE, *_new(tenant, [entity]), counted, *told))
+        rows = await database.fetch(_CREATE, *_new(tenants, entities), counted, *told)
     except MET:
-        return False
+        return [False] * len(new)
+    kept = {id(first[row[0], row[1]]) for row in rows}
+    return [id(one) in kept for one in new]
 
 
-def _new(tenant: str, entities: Sequence[Entity]) -> tuple[object, ...]:
-    words = [vector(one) for one in entities]
-    tags = [tag for one in entities for tag in one.tags]
-    owners = [one.entity_id for one in entities for _ in one.tags]
-    return (tenant, *_columns(entities), words, tags, owners)
+def _new(tenants: list[str], entities: Sequence[Entity]) -> tuple[object, ...]:
+    return (tenants, *_columns(entities), [vector(one) for one in entities])
 
 
 async def insert_numbered(session: Session, tenant: str, number: int, entity: Entity) -> None:

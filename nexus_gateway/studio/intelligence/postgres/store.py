@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, TypeVar
 from nexus_gateway.studio.intelligence.errors import EntityError
 from nexus_gateway.studio.intelligence.models import Count, Totals
 from nexus_gateway.studio.intelligence.postgres.changes import Job
-from nexus_gateway.studio.intelligence.postgres.rows import GET, HISTORY, create
+from nexus_gateway.studio.intelligence.postgres.rows import GET, HISTORY, New, create
 from nexus_gateway.studio.intelligence.postgres.words import plain
 from nexus_gateway.studio.intelligence.sqlite.history import ENDLESS
 from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of
 from nexus_gateway.studio.intelligence.store import Archived
 from nexus_gateway.studio.intelligence.told import Telling
 from nexus_gateway.studio.intelligence.types.schema import Schemas
+from nexus_gateway.studio.storage.gather import Gather
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -69,6 +70,7 @@ class PostgresEntities:
         self._database = database
         self._told = told
         self._schemas = Schemas()
+        self._creations = Gather(self._create)
 
     async def change(
         self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
@@ -91,10 +93,14 @@ class PostgresEntities:
         telling = Telling(tenant, stamp)
         telling.add("created", entity_id)
         told = telling.record()
-        if told is None or not await create(self._database, tenant, entity, told):
+        if told is None or not await self._creations.put(New(tenant, entity, told)):
             return None
-        self._told()
         return entity
+
+    async def _create(self, new: Sequence[New]) -> list[bool]:
+        kept = await create(self._database, new)
+        self._told()
+        return kept
 
     async def take(
         self, tenant: str, entities: Sequence[Entity], stamp: Stamp
