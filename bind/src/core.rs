@@ -383,8 +383,10 @@ impl Link {
             Job::Nothing => Ok(()),
         });
         *self.jobs.lock() = jobs;
-        if self.eager.is_some() {
+        if let Some(eager) = &self.eager {
+            let left = eager.leave(slf.py());
             self.flush(); // most handlers are at their end already
+            left?;
         } else {
             let made = self.make_tasks(slf.py());
             Self::advance(slf).and(made)?;

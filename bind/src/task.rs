@@ -1,6 +1,7 @@
 //! Tasks: how a handler's coroutine becomes one of asyncio's.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use pyo3::intern;
@@ -127,12 +128,18 @@ pub(crate) struct Eager {
     unregister: Py<PyAny>,
     first_step: Py<FirstStep>,
     spare: Mutex<Option<Spare>>,
+    /// Whether the spare is the loop's current task.
+    entered: AtomicBool,
 }
 
 struct Spare {
     task: Py<PyAny>,
     running: Py<Running>,
-    advance: Py<PyAny>,
+    /// What runs something within its context, and what it is called with to run the handler's first step.
+    run: Py<PyAny>,
+    advance: Py<PyTuple>,
+    /// Counts the cancellations that were asked for.
+    cancelling: Py<PyAny>,
     /// The task's own first step, caught when it was made.
     step: Py<PyAny>,
     context: Py<PyAny>,
@@ -169,10 +176,12 @@ impl Eager {
             unregister: function("_unregister_task")?,
             first_step: Py::new(py, FirstStep::default())?,
             spare: Mutex::new(None),
+            entered: AtomicBool::new(false),
         })
     }
 
-    /// Runs a call's first step; its task, where the handler waits for something.
+    /// Runs a call's first step; its task, where the handler waits for something. The spare remains the current task for
+    /// the next call, until [`Eager::leave`].
     pub(crate) fn run(&self, link: &Bound<'_, Link>, work: Work) -> PyResult<Option<Task>> {
         let py = link.py();
         let kept = self.spare.lock().take();
@@ -181,22 +190,37 @@ impl Eager {
             None => self.make(link)?,
         };
         spare.running.get().take(work);
-        let event_loop = self.event_loop.bind(py);
-        let current = (event_loop, spare.task.bind(py));
-        self.enter.bind(py).call1(current)?;
-        let run = intern!(py, "run");
-        let ended = spare.context.bind(py).call_method1(run, (&spare.advance,));
-        self.leave.bind(py).call1(current)?;
+        if !self.entered.swap(true, Ordering::Relaxed) {
+            self.enter.bind(py).call1((&self.event_loop, &spare.task))?;
+        }
+        let ended = spare.run.bind(py).call1(spare.advance.bind(py));
+        if matches!(&ended, Ok(ended) if ended.is_truthy()?) && spare.is_pristine(py)? {
+            *self.spare.lock() = Some(spare);
+            return Ok(None);
+        }
+        self.leave_task(py, &spare)?;
         if ended?.is_truthy()? {
-            if spare.is_pristine(py)? {
-                *self.spare.lock() = Some(spare);
-            }
             return Ok(None);
         }
         self.register.bind(py).call1((&spare.task,))?;
         spare.task.bind(py).setattr(intern!(py, "_log_destroy_pending"), true)?;
-        spare.context.bind(py).call_method1(run, (&spare.step,))?;
+        spare.run.bind(py).call1((&spare.step,))?;
         Ok(Some((spare.task, spare.running)))
+    }
+
+    /// Lets there be no current task any more; called before the loop goes on.
+    pub(crate) fn leave(&self, py: Python<'_>) -> PyResult<()> {
+        match &*self.spare.lock() {
+            Some(spare) => self.leave_task(py, spare),
+            None => Ok(()),
+        }
+    }
+
+    fn leave_task(&self, py: Python<'_>, spare: &Spare) -> PyResult<()> {
+        if self.entered.swap(false, Ordering::Relaxed) {
+            self.leave.bind(py).call1((&self.event_loop, &spare.task))?;
+        }
+        Ok(())
     }
 
     fn make(&self, link: &Bound<'_, Link>) -> PyResult<Spare> {
@@ -204,7 +228,7 @@ impl Eager {
         let context = self.copy_context.bind(py).call0()?;
         let pristine = context.call_method0(intern!(py, "copy"))?.unbind();
         let running = Bound::new(py, Running::new(link.clone().unbind(), None))?;
-        let advance = running.getattr(intern!(py, "advance"))?.unbind();
+        let advance = PyTuple::new(py, [running.getattr(intern!(py, "advance"))?])?.unbind();
         let running = running.unbind();
         let event_loop = self.event_loop.bind(py);
         event_loop.setattr(intern!(py, "call_soon"), &self.first_step)?;
@@ -216,7 +240,10 @@ impl Eager {
         // Nobody's task yet: it is not among `all_tasks`, and may be dropped without a warning.
         self.unregister.bind(py).call1((&task,))?;
         task.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
-        Ok(Spare { task, running, advance, step, context: context.unbind(), pristine })
+        let run = context.getattr(intern!(py, "run"))?.unbind();
+        let cancelling = task.getattr(py, intern!(py, "cancelling"))?;
+        let context = context.unbind();
+        Ok(Spare { task, running, run, advance, cancelling, step, context, pristine })
     }
 }
 
@@ -224,7 +251,7 @@ impl Spare {
     /// Whether the last handler left it as it was. Contexts that nobody changed share their variables, so comparing
     /// them compares one pointer.
     fn is_pristine(&self, py: Python<'_>) -> PyResult<bool> {
-        let asked: usize = self.task.bind(py).call_method0(intern!(py, "cancelling"))?.extract()?;
-        Ok(asked == 0 && self.context.bind(py).eq(&self.pristine)?)
+        let asked = self.cancelling.bind(py).call0()?;
+        Ok(!asked.is_truthy()? && self.context.bind(py).eq(&self.pristine)?)
     }
 }

@@ -182,20 +182,21 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Queues a call; the batch and place it waits at, or `None` when too many wait.
-    fn push(&self, call: Call) -> Option<(u64, usize)> {
+    /// Queues a call of a request that came at `at`, which spares looking at the clock; the batch and place it waits at,
+    /// or `None` when too many wait.
+    fn push(&self, call: Call, at: Instant) -> Option<(u64, usize)> {
         let mut waiting = self.waiting.lock();
         let place = waiting.jobs.len();
         if place >= self.bound {
             return None;
         }
         if place == 0 {
-            waiting.first = Instant::now();
+            waiting.first = at;
             waiting.further = 0;
         }
         waiting.jobs.push(Job::Call(call));
         self.calls.fetch_add(1, Ordering::Relaxed);
-        if place + 1 >= BATCH || waiting.first.elapsed() >= PATIENCE {
+        if place + 1 >= BATCH || at.saturating_duration_since(waiting.first) >= PATIENCE {
             self.wake(&mut waiting);
         } else if !waiting.woken {
             self.unannounced.store(true, Ordering::Relaxed);
@@ -321,7 +322,8 @@ pub struct Calling<R: 'static> {
 }
 
 impl<R> Calling<R> {
-    /// Queues the call; past its deadline it ends with `deadline_exceeded`, and is cancelled.
+    /// Queues the call of a request that came at `at`; past its deadline it ends with `deadline_exceeded`, and is
+    /// cancelled.
     ///
     /// # Errors
     /// `service_unavailable` when too many calls wait.
@@ -331,10 +333,10 @@ impl<R> Calling<R> {
         handler: u32,
         values: Vec<Value>,
         request_id: Arc<str>,
-        deadline: Instant,
+        (at, deadline): (Instant, Instant),
     ) -> Result<Self, Box<Rejection>> {
         let id = replies.reserve(deadline);
-        let Some(queued) = queue.push(Call { id, handler, values, request_id }) else {
+        let Some(queued) = queue.push(Call { id, handler, values, request_id }, at) else {
             replies.places.lock().try_remove(id.place as usize);
             return Err(Rejection::because(
                 &SERVICE_UNAVAILABLE,

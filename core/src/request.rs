@@ -213,7 +213,8 @@ impl Exchange {
                 self.called = true;
                 let (queue, replies) = (&worker.gateway.queue, &worker.replies);
                 let id = Arc::clone(&self.trace.request_id);
-                Calling::start(queue, replies, *handler, values, id, deadline)?.await
+                let times = (self.started, deadline);
+                Calling::start(queue, replies, *handler, values, id, times)?.await
             }
         }
     }

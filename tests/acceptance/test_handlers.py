@@ -170,6 +170,16 @@ def test_timeouts_and_task_groups_work_in_a_handler(handlers: Gateway) -> None:
         assert client.get("/task").json() == {"task": True, "same": True}
 
 
+def test_between_two_handlers_no_task_is_the_current_one(handlers: Gateway) -> None:
+    with handlers.client() as client:
+        for _ in range(3):
+            assert client.get("/between").json() == {"task": True}
+        wait_for(handlers, "between None")
+        assert {one for one in client.get("/seen").json() if one.startswith("between")} == {
+            "between None"
+        }
+
+
 def test_the_first_event_comes_at_once_also_where_it_is_compressed(handlers: Gateway) -> None:
     for accepted in ("identity", "gzip", "br"):
         started = time.monotonic()

@@ -118,6 +118,17 @@ async def task() -> dict[str, object]:
     return {"task": mine is not None, "same": asyncio.current_task() is mine}
 
 
+async def between() -> dict[str, bool]:
+    """Have the loop's next turn note whose it is, and end without waiting for it."""
+
+    def note() -> None:
+        seen.append(f"between {asyncio.current_task()}")
+
+    mine = asyncio.current_task()
+    asyncio.get_running_loop().call_soon(note)
+    return {"task": mine is not None}
+
+
 async def who(claims: Claims) -> str:
     await asyncio.sleep(0.002)
     return claims.subject
@@ -170,6 +181,7 @@ ROUTES = (
     | (path("limited") & get() & public()).then(limited)
     | (path("together") & post() & public() & body(Numbers)).then(together)
     | (path("task") & get() & public()).then(task)
+    | (path("between") & get() & public()).then(between)
     | (path("who") & get() & auth()).then(who)
     | (path("secret") & get() & auth(scope="never")).then(who, name="secret")
     | (path("events") & get() & public()).stream(events)
