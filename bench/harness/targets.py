@@ -70,11 +70,16 @@ def _ratios(results: Results) -> list[Target]:
             _ratio(results, "gateway-native", "nginx", _cpu),
             clean=results.clean("report", 64, "gateway-native", "nginx"),
         ),
-        faster("gateway-python", "warp", 1.2),
-        faster("gateway-python-eager", "warp", 1.2),
-        faster("gateway-python", "rsgi-granian", 8),
-        faster("gateway-python", "django-bolt", 8),
-        faster("gateway-python", "fastapi-uvicorn", 20),
+        *(
+            faster(server, peer, bound)
+            for peer, bound in (
+                ("warp", 1.2),
+                ("rsgi-granian", 8),
+                ("django-bolt", 8),
+                ("fastapi-uvicorn", 20),
+            )
+            for server in ("gateway-python", "gateway-python-eager")
+        ),
     ]
 
 
