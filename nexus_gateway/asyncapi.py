@@ -28,6 +28,7 @@ _REPLIES: Sequence[tuple[type[frames.ClientFrame], Sequence[type[frames.ServerFr
     (frames.Subscribe, (frames.Ack, frames.Error)),
     (frames.Unsubscribe, (frames.Ack, frames.Error)),
     (frames.Publish, (frames.Ack, frames.Error)),
+    (frames.Acknowledge, (frames.Ack, frames.Error)),
     (frames.HistoryRequest, (frames.History, frames.Error)),
     (frames.PresenceRequest, (frames.Presence, frames.Error)),
     (frames.Ping, (frames.Pong,)),
@@ -150,6 +151,7 @@ def _namespace(rules: plan.Namespace) -> Schema:
         "presence": rules.presence,
         "maxBytes": rules.max_bytes,
         "overflow": rules.overflow,
+        "delivery": rules.delivery,
     }
 
 

@@ -38,13 +38,18 @@ class ClientFrame(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="ty
 
 
 class Subscribe(ClientFrame, frozen=True, tag="subscribe"):
-    """Receive what is published to a channel; after a position, first what was missed."""
+    """Receive what is published to a channel; after a position, first what was missed.
+
+    Where the channel delivers at least once, `consumer` is as whom, within the subject: without a
+    position it goes on after what that one has acknowledged.
+    """
 
     channel: str
     id: Id | None = None
     epoch: str | None = None
     offset: int | None = None
     presence: bool = False
+    consumer: str | None = None
 
 
 class Unsubscribe(ClientFrame, frozen=True, tag="unsubscribe"):
@@ -62,6 +67,15 @@ class Publish(ClientFrame, frozen=True, tag="publish"):
     id: Id | None = None
     key: str | None = None
     traceparent: str | None = None
+
+
+class Acknowledge(ClientFrame, frozen=True, tag="ack"):
+    """Say that every message up to `offset` is taken, and need not be sent again."""
+
+    channel: str
+    offset: int
+    id: Id | None = None
+    epoch: str | None = None
 
 
 class HistoryRequest(ClientFrame, frozen=True, tag="history"):
@@ -126,7 +140,10 @@ class Ack(ServerFrame, frozen=True, tag="ack"):
 
 
 class Message(ServerFrame, frozen=True, tag="message"):
-    """What was published; offsets of an epoch rise by one."""
+    """What was published; offsets of an epoch rise by one.
+
+    redelivered: this consumer was sent it before, or may have been.
+    """
 
     channel: str
     data: object
@@ -135,6 +152,7 @@ class Message(ServerFrame, frozen=True, tag="message"):
     timestamp: datetime
     key: str | None = None
     publisher: str | None = None
+    redelivered: bool = False
 
     @property
     def position(self) -> Position:
@@ -241,7 +259,7 @@ class Pong(ServerFrame, frozen=True, tag="pong"):
 
 
 SentByClients: TypeAlias = (
-    Subscribe | Unsubscribe | Publish | HistoryRequest | PresenceRequest | Ping | Auth
+    Subscribe | Unsubscribe | Publish | Acknowledge | HistoryRequest | PresenceRequest | Ping | Auth
 )
 SentByServer: TypeAlias = (
     Welcome

@@ -19,6 +19,7 @@ Content: TypeAlias = Literal["json", "bytes", "text"]
 MetricsFormat: TypeAlias = Literal["prometheus", "summary", "routes", "subjects", "timeseries"]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 Overflow: TypeAlias = Literal["drop_oldest", "conflate", "disconnect"]
+Delivery: TypeAlias = Literal["at_most_once", "at_least_once"]
 HubOperation: TypeAlias = Literal[
     "socket",
     "events",
@@ -297,7 +298,8 @@ class Namespace(_Part, frozen=True):
     `name` is a channel's own, or ends in `*`; a segment between colons may be `{tenant}` or
     `{sub}`: it must be the caller's claim. Without `subscribe` or `publish` nobody may from
     outside. `queue` and `queue_bytes` are what a subscriber may lag behind before `overflow`.
-    Channels that are not `shared` stay with one replica.
+    Channels that are not `shared` stay with one replica. Where `delivery` is `at_least_once`, what
+    a consumer has not acknowledged is sent to it again when it comes back.
     """
 
     name: str
@@ -312,6 +314,7 @@ class Namespace(_Part, frozen=True):
     presence: bool = False
     rate: Rate | None = None
     shared: bool = True
+    delivery: Delivery = "at_most_once"
 
 
 class HubRedis(_Part, frozen=True):

@@ -515,6 +515,20 @@ pub struct Namespace {
     /// Whether replicas share the channels.
     #[serde(default = "yes")]
     pub shared: bool,
+    /// What is promised of a message.
+    #[serde(default)]
+    pub delivery: Delivery,
+}
+
+/// What is promised of a message of a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// It is sent to those who listen; who lost some asks for them by the place it has reached.
+    #[default]
+    AtMostOnce,
+    /// The hub remembers what each consumer has acknowledged, and sends it the rest again when it comes back.
+    AtLeastOnce,
 }
 
 fn yes() -> bool {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from nexus_gateway.client.endings import Ending
-    from nexus_gateway.frames import Ack, History, Member, Position, SentByServer
+    from nexus_gateway.frames import Ack, History, Member, Message, Position, SentByServer
 
 _TOKENS = 3
 """Fresh tokens that are tried one after another before the client gives up."""
@@ -124,6 +124,7 @@ class Realtime:
         *,
         presence: bool = False,
         position: Position | None = None,
+        consumer: str | None = None,
         buffer: int = 1024,
     ) -> Subscription:
         """Listen to a channel, now and after each reconnection, until it is unsubscribed.
@@ -131,7 +132,9 @@ class Realtime:
         Args:
             channel: its name.
             presence: also hear who comes and leaves.
-            position: where to go on; without it with what is published from now on.
+            position: where to go on; without it with what is published from now on, and where the
+                channel delivers at least once, with what `consumer` has not acknowledged.
+            consumer: as whom to acknowledge, within the token's subject; see `acknowledge`.
             buffer: events that may wait to be taken.
 
         Raises:
@@ -143,7 +146,12 @@ class Realtime:
         if self._status.state == "closed":
             raise self._closed()
         made = Subscription(
-            channel, presence=presence, position=position, buffer=buffer, end=self._forget
+            channel,
+            presence=presence,
+            position=position,
+            consumer=consumer,
+            buffer=buffer,
+            end=self._forget,
         )
         self._subscriptions[channel] = made
         if self._connection is not None:
@@ -161,6 +169,19 @@ class Realtime:
         """
         number = self._requests.number()
         frame = frames.Publish(channel, data, number, key, traceparent)
+        return await self._request(number, frame, frames.Ack)
+
+    async def acknowledge(self, message: Message) -> Ack:
+        """Say that a message and all before it are taken, in a channel that delivers at least once.
+
+        A program that starts anew gets what it has not acknowledged, `redelivered` where it was
+        sent before. Within one program nothing comes twice.
+
+        Raises:
+            RealtimeError: it was refused, or nobody knows: then it may be delivered again.
+        """
+        number = self._requests.number()
+        frame = frames.Acknowledge(message.channel, message.offset, number, message.epoch)
         return await self._request(number, frame, frames.Ack)
 
     async def history(

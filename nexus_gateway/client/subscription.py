@@ -49,11 +49,13 @@ class Subscription:
         *,
         presence: bool,
         position: Position | None,
+        consumer: str | None = None,
         buffer: int,
         end: Callable[[Subscription], Awaitable[None]],
     ) -> None:
         self.channel = channel
         self._presence = presence
+        self._consumer = consumer
         self._last = position
         self._buffer = buffer
         self._end = end
@@ -131,6 +133,7 @@ class Subscription:
             epoch=None if last is None else last.epoch,
             offset=None if last is None else last.offset,
             presence=self._presence,
+            consumer=self._consumer,
         )
 
     def acknowledged(self, ack: Ack) -> None:

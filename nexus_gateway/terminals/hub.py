@@ -205,6 +205,7 @@ def namespace(  # noqa: PLR0913  # each is one rule, by its name
     queue: int = QUEUE,
     queue_bytes: int = QUEUE_BYTES,
     shared: bool = True,
+    delivery: plan.Delivery = "at_most_once",
 ) -> plan.Namespace:
     """Write the rules of the channels that a name matches.
 
@@ -221,6 +222,9 @@ def namespace(  # noqa: PLR0913  # each is one rule, by its name
         queue: messages that one may lag behind.
         queue_bytes: the same in bytes.
         shared: whether replicas share the channels.
+        delivery: with `at_least_once` subscribers acknowledge what they take (frame `ack`), and one
+            that comes back gets the rest again, marked `redelivered` where it was sent before. It
+            needs a history, and tokens of those who subscribe.
 
     Raises:
         ValueError: a number is out of range, or the rate or the name cannot be read.
@@ -234,6 +238,11 @@ def namespace(  # noqa: PLR0913  # each is one rule, by its name
     for what, number in (("max_bytes", max_bytes), ("queue", queue), ("queue_bytes", queue_bytes)):
         if number < 1:
             raise ValueError(f"{name}: {what} must be at least 1, found {number}")
+    if delivery == "at_least_once":
+        if not history or not history_seconds:
+            raise ValueError(f"{name}: to deliver at least once, a history is needed")
+        if subscribe is not None and subscribe.anonymous:
+            raise ValueError(f"{name}: to deliver at least once, subscribers need a token")
     return plan.Namespace(
         name=name,
         history=history,
@@ -247,6 +256,7 @@ def namespace(  # noqa: PLR0913  # each is one rule, by its name
         presence=presence,
         rate=None if rate is None else hub_rate(rate),
         shared=shared,
+        delivery=delivery,
     )
 
 

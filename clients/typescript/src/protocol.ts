@@ -22,6 +22,8 @@ export interface Message<T = unknown> extends Position {
   readonly timestamp: string;
   readonly key?: string;
   readonly publisher?: string;
+  /** This consumer was sent it before, or may have been. */
+  readonly redelivered?: boolean;
 }
 
 /** Somebody came to a channel, or left it. */

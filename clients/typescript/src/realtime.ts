@@ -12,6 +12,7 @@ import {
   type History,
   json,
   type Member,
+  type Message,
   type PresenceEvent,
   verdictOf,
 } from "./protocol.js";
@@ -140,6 +141,15 @@ export class Realtime {
     options: { readonly key?: string; readonly traceparent?: string } = {},
   ): Promise<Ack> {
     return (await this.request({ type: "publish", channel, data, ...options })) as unknown as Ack;
+  }
+
+  /**
+   * Says that a message and all before it are taken, in a channel that delivers at least once. What is not acknowledged
+   * comes again to a client that starts anew.
+   */
+  async acknowledge(message: Message): Promise<Ack> {
+    const { channel, epoch, offset } = message;
+    return (await this.request({ type: "ack", channel, epoch, offset })) as unknown as Ack;
   }
 
   /** Reads what a channel has kept after a position, oldest first. */

@@ -31,8 +31,13 @@ export interface Handlers<T = unknown> {
 export interface SubscribeOptions {
   /** Also hear who comes and leaves. */
   readonly presence?: boolean;
-  /** Where to go on; by default with what is published from now on. */
+  /**
+   * Where to go on; by default with what is published from now on, and where the channel delivers at least once, with
+   * what `consumer` has not acknowledged.
+   */
   readonly position?: Position;
+  /** As whom to acknowledge, within the token's subject. */
+  readonly consumer?: string;
 }
 
 /** A channel and the place in it. */
@@ -62,7 +67,9 @@ export class Subscription<T = unknown> {
   /** The frame that asks for the channel, from the place where it was left. */
   request(id: number): object {
     const presence = this.options.presence ? { presence: true } : {};
-    return { type: "subscribe", channel: this.channel, id, ...this.last, ...presence };
+    const { consumer } = this.options;
+    const named = consumer === undefined ? {} : { consumer };
+    return { type: "subscribe", channel: this.channel, id, ...this.last, ...presence, ...named };
   }
 
   /** The hub has said from where messages follow. */

@@ -38,6 +38,28 @@ async function subscribed(peer: Peer, answer: object): Promise<Record<string, un
   return frame;
 }
 
+describe("acknowledging", () => {
+  test("a consumer subscribes by its name and acknowledges a message by its place", async () => {
+    const { client } = hub.client();
+    const messages: Message[] = [];
+    client.subscribe("news", (one) => messages.push(one), { consumer: "c" });
+    const peer = await hub.peer();
+    peer.welcome();
+    const frame = await subscribed(peer, { epoch: "e1", offset: 0, recovered: false });
+    peer.send({ ...message(1), redelivered: true });
+    await until(() => messages.length === 1);
+
+    const done = client.acknowledge(messages[0] as Message);
+    const ack = await peer.next("ack");
+    peer.send({ type: "ack", id: ack.id, channel: "news", epoch: "e1", offset: 1 });
+
+    expect(frame.consumer).toBe("c");
+    expect(messages[0]?.redelivered).toBe(true);
+    expect(ack).toMatchObject({ channel: "news", epoch: "e1", offset: 1 });
+    expect((await done).offset).toBe(1);
+  });
+});
+
 describe("connecting", () => {
   test("a token travels as a subprotocol, asked for anew with each connection", async () => {
     let asked = 0;

@@ -78,6 +78,15 @@ pub struct History {
     pub complete: bool,
 }
 
+/// How far a consumer is, which acknowledges what it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumed {
+    /// It has acknowledged everything up to here.
+    pub acked: Position,
+    /// The newest offset that was sent to it; `None` while it is connected, and after its replica died.
+    pub sent: Option<u64>,
+}
+
 /// Tokens that are no longer worth anything; kept by every replica until `expires`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
@@ -221,6 +230,22 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Who is in a channel, in all replicas.
     fn presence(&self, channel: &Arc<str>) -> BoxFuture<Result<Vec<Member>, BrokerError>>;
+
+    /// How far a consumer is, if it is remembered.
+    fn consumed(
+        &self,
+        channel: &Arc<str>,
+        consumer: &Arc<str>,
+    ) -> BoxFuture<Result<Option<Consumed>, BrokerError>>;
+
+    /// Remembers that, until nothing is heard of any consumer of the channel for `age_ms`.
+    fn keep_consumed(
+        &self,
+        channel: &Arc<str>,
+        consumer: &Arc<str>,
+        far: &Consumed,
+        age_ms: u64,
+    ) -> BoxFuture<Result<(), BrokerError>>;
 
     /// Tells every replica, also those that start later or are away now.
     fn revoke(&self, revocation: Revocation);

@@ -8,7 +8,8 @@ use ahash::AHashMap;
 use bytes::BytesMut;
 use parking_lot::Mutex;
 
-use super::broker::{Draft, History, Member, Position, Publication};
+use super::broker::{Consumed, Draft, History, Member, Position, Publication};
+use super::consumers::Consumers;
 use super::feed::{Feed, Given};
 use super::policy::Namespace;
 use super::seat::{Note, Seat};
@@ -33,6 +34,7 @@ struct State {
     history_bytes: usize,
     feeds: Vec<Feed>,
     members: AHashMap<Arc<str>, Member>,
+    consumers: Consumers,
     /// Whether it was taken out of the registry: who holds it looks for another.
     gone: bool,
     /// When it was last of use, milliseconds since 1970.
@@ -82,6 +84,7 @@ impl Channel {
                 history_bytes: 0,
                 feeds: Vec::new(),
                 members: AHashMap::new(),
+                consumers: Consumers::default(),
                 gone: false,
                 used: clock::now_millis(),
             }),
@@ -250,6 +253,16 @@ impl Channel {
         }
     }
 
+    /// How far a consumer is, if it is remembered here.
+    pub(crate) fn consumed(&self, consumer: &str) -> Option<Consumed> {
+        self.state.lock().consumers.find(consumer)
+    }
+
+    /// Remembers it.
+    pub(crate) fn keep_consumed(&self, consumer: &Arc<str>, far: Consumed) {
+        self.state.lock().consumers.keep(consumer, far, clock::now_millis());
+    }
+
     /// The members of this replica.
     pub(crate) fn members(&self) -> Vec<Member> {
         let mut members: Vec<_> = self.state.lock().members.values().cloned().collect();
@@ -289,8 +302,11 @@ impl Channel {
     pub(crate) fn retire(&self, now: u64, total: &Kept) -> bool {
         let mut state = self.state.lock();
         state.forget_old(now, self.namespace.keep.age_ms, total);
+        // A consumer that is remembered keeps the numbering alive, as it counts by it.
+        state.consumers.forget_old(now, self.namespace.keep.age_ms);
         let idle = state.feeds.is_empty()
             && state.members.is_empty()
+            && state.consumers.is_empty()
             && state.history.is_empty()
             && now.saturating_sub(state.used) > REMEMBERED;
         state.gone |= idle;

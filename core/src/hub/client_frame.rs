@@ -39,6 +39,8 @@ pub(super) struct ClientFrame<'f> {
     pub(super) traceparent: Option<Arc<str>>,
     #[serde(default)]
     pub(super) token: Option<String>,
+    #[serde(borrow, default)]
+    pub(super) consumer: Option<Cow<'f, str>>,
 }
 
 /// The same as the first generation spelled it.
@@ -54,6 +56,8 @@ enum Seed<'f> {
     History(ClientFrame<'f>),
     #[serde(borrow)]
     Presence(ClientFrame<'f>),
+    #[serde(borrow)]
+    Ack(ClientFrame<'f>),
     #[serde(borrow)]
     Auth(ClientFrame<'f>),
     #[serde(borrow)]
@@ -83,6 +87,7 @@ impl<'f> Seed<'f> {
             Self::Publish(frame) => ("publish", frame),
             Self::History(frame) => ("history", frame),
             Self::Presence(frame) => ("presence", frame),
+            Self::Ack(frame) => ("ack", frame),
             Self::Auth(frame) => ("auth", frame),
             Self::Ping(frame) => ("ping", frame),
             Self::Pong(frame) => ("pong", frame),
@@ -138,6 +143,7 @@ impl ClientFrame<'_> {
             key: None,
             traceparent: None,
             token: None,
+            consumer: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::policy::Refused;
 use super::seat::Order;
 use super::sitting::Sitting;
+use super::subscriptions::Asked;
 use super::wire::ServerFrame;
 use crate::filters::auth::Claims;
 use crate::websocket::Socket;
@@ -29,7 +30,7 @@ impl Sitting {
             },
         );
         if let Some(channel) = self.first.take()
-            && let Err(refused) = self.subscribe(socket, &channel, None, None, false)
+            && let Err(refused) = self.subscribe(socket, &channel, None, Asked::default())
         {
             self.refuse(socket, None, Some(&channel), &refused);
         }

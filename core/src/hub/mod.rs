@@ -9,6 +9,7 @@ mod answers;
 pub mod broker;
 pub mod channel;
 mod client_frame;
+mod consumers;
 pub mod control;
 pub mod events;
 mod feed;
@@ -44,7 +45,7 @@ use crate::filters::limit::Shared as SharedLimits;
 use crate::plan;
 use crate::program::{PlanError, Secrets};
 use crate::server::Gateway;
-use broker::{Broker, Disconnect, Draft, Member, Position, Revocation};
+use broker::{Broker, Consumed, Disconnect, Draft, Member, Position, Revocation};
 use channel::{Channel, Entered, Kept, Key, Subscribing};
 use figures::Figures;
 use limits::Limits;
@@ -265,6 +266,21 @@ impl Hub {
         }
     }
 
+    /// Remembers how far a consumer is: shared, where the channel is.
+    pub(crate) fn keep_consumed(&self, channel: &Channel, consumer: &Arc<str>, far: Consumed) {
+        let Some(broker) = self.broker(&channel.namespace) else {
+            return channel.keep_consumed(consumer, far);
+        };
+        let age_ms = channel.namespace.keep.age_ms;
+        let writing = broker.keep_consumed(&channel.name, consumer, &far, age_ms);
+        // Without a runtime the gateway has ended. What is not written is sent again.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = writing.await;
+            });
+        }
+    }
+
     /// Makes tokens worthless, here and in all replicas.
     pub(crate) fn revoke(&self, revocation: Revocation) {
         self.revoke_here(&revocation);
@@ -345,6 +361,7 @@ pub(crate) mod tests {
             queue: 4,
             queue_bytes: 1 << 20,
             shared: true,
+            delivery: plan::Delivery::default(),
         }
     }
 }

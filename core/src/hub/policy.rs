@@ -8,7 +8,7 @@ use super::figures::Counters;
 use super::rates::Ledger;
 use super::wire::{LOG, METRICS};
 use crate::filters::auth::Claims;
-use crate::plan::{self, Overflow};
+use crate::plan::{self, Delivery, Overflow};
 use crate::program::PlanError;
 use crate::reject::{AUTHENTICATION_FAILED, Kind, NOT_FOUND, PERMISSION_DENIED, VALIDATION_ERROR};
 
@@ -51,6 +51,7 @@ pub struct Namespace {
     pub(super) queue_bytes: usize,
     /// Whether replicas share the channels.
     pub(super) shared: bool,
+    delivery: Delivery,
     pub(super) counters: Counters,
 }
 
@@ -180,6 +181,13 @@ impl Namespace {
         if namespace.queue == 0 || namespace.queue_bytes == 0 || namespace.max_bytes == 0 {
             return Err(wrong("needs a queue and messages of at least 1"));
         }
+        let acknowledged = namespace.delivery == Delivery::AtLeastOnce;
+        if acknowledged && (namespace.history == 0 || namespace.history_ms == 0) {
+            return Err(wrong("needs a history, to deliver at least once"));
+        }
+        if acknowledged && namespace.subscribe.as_ref().is_some_and(|access| access.anonymous) {
+            return Err(wrong("needs tokens of its subscribers, to deliver at least once"));
+        }
         Ok(Self {
             name: name.into(),
             segments: segments.collect::<Result<_, _>>().map_err(wrong)?,
@@ -194,8 +202,14 @@ impl Namespace {
             queue: namespace.queue as usize,
             queue_bytes: usize::try_from(namespace.queue_bytes).unwrap_or(usize::MAX),
             shared: namespace.shared,
+            delivery: namespace.delivery,
             counters: Counters::default(),
         })
+    }
+
+    /// Whether subscribers acknowledge what they were sent.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.delivery == Delivery::AtLeastOnce
     }
 
     fn matches(&self, channel: &str) -> bool {
@@ -253,6 +267,7 @@ mod tests {
                 queue: 10,
                 queue_bytes: 1000,
                 shared: true,
+                delivery: Delivery::default(),
             })
             .collect();
         Policy::build(&plan::Hub { namespaces, ..crate::hub::tests::plan() }).unwrap()

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::broker::{BrokerError, Disconnect, History, Member, Position, Revocation};
+use super::consumers::Resumption;
 use super::policy::Refused;
 use super::revocations::concerns;
 use crate::filters::auth::Claims;
@@ -49,7 +50,12 @@ pub(crate) enum Note {
     /// A publication has got its place, or not.
     Published { id: Option<Box<str>>, channel: Arc<str>, outcome: Result<Position, Refused> },
     /// What a subscription has missed is there.
-    Recovered { slot: u32, generation: u32, outcome: Result<History, BrokerError> },
+    Recovered {
+        slot: u32,
+        generation: u32,
+        from: Resumption,
+        outcome: Result<History, BrokerError>,
+    },
     /// What was asked for is there.
     Told { id: Option<Box<str>>, channel: Arc<str>, told: Told },
 }

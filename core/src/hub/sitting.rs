@@ -231,8 +231,8 @@ impl Sitting {
                     }
                 }
             }
-            Note::Recovered { slot, generation, outcome } => {
-                self.recover(socket, slot, generation, outcome);
+            Note::Recovered { slot, generation, from, outcome } => {
+                self.recover(socket, (slot, generation), &from, outcome);
             }
             Note::Told { id, channel, told } => self.tell(socket, id.as_deref(), &channel, told),
         }

@@ -12,7 +12,7 @@ use super::limits::over;
 use super::policy::{Refused, Want};
 use super::seat::{Note, Order, Told};
 use super::sitting::Sitting;
-use super::subscriptions::MOST;
+use super::subscriptions::{Asked, MOST};
 use super::wire::{Format, ServerFrame};
 use crate::clock;
 use crate::layers::trace::Trace;
@@ -140,7 +140,9 @@ impl Sitting {
             "publish" => self.publish(socket, frame),
             "subscribe" => {
                 let since = frame.position()?;
-                self.subscribe(socket, channel, id, since, frame.presence)
+                let asked =
+                    Asked { since, presence: frame.presence, consumer: frame.consumer.as_deref() };
+                self.subscribe(socket, channel, id, asked)
             }
             "unsubscribe" => {
                 if !self.unsubscribe(channel) {
@@ -161,6 +163,7 @@ impl Sitting {
                 }
                 Ok(())
             }
+            "ack" => self.hear_ack(socket, frame),
             "history" => self.history(socket, frame),
             "presence" => self.presence(socket, frame),
             "ping" => {

@@ -7,8 +7,9 @@ use bytes::BytesMut;
 use serde_json::value::RawValue;
 
 use super::answers::raw;
-use super::broker::{BrokerError, History, Member, Position, Publication};
+use super::broker::{BrokerError, Consumed, History, Member, Position, Publication};
 use super::channel::{Channel, Entered, Key, Subscribing};
+use super::consumers::{Consuming, Resumption, is_whole};
 use super::feed::Given;
 use super::policy::{Namespace, Refused, Want};
 use super::seat::Note;
@@ -28,8 +29,26 @@ pub(super) struct Subscription {
     pub(super) presence: bool,
     pub(super) member: bool,
     pub(super) generation: u32,
-    /// What is waited for: the answer's id, and the place from which it goes on.
-    pub(super) held: Option<(Option<Box<str>>, Option<Position>)>,
+    /// What is waited for.
+    pub(super) held: Option<Held>,
+    /// Who acknowledges, where the channel's messages are.
+    pub(super) consuming: Option<Consuming>,
+}
+
+/// An answer that waits for the broker's.
+pub(super) struct Held {
+    id: Option<Box<str>>,
+}
+
+/// How a client subscribes.
+#[derive(Default)]
+pub(crate) struct Asked<'f> {
+    /// Where it goes on.
+    pub(crate) since: Option<Position>,
+    /// Whether it is told who comes and goes.
+    pub(crate) presence: bool,
+    /// As whom it acknowledges.
+    pub(crate) consumer: Option<&'f str>,
 }
 
 impl Sitting {
@@ -39,21 +58,28 @@ impl Sitting {
         socket: &mut Socket,
         name: &str,
         id: Option<&RawValue>,
-        since: Option<Position>,
-        presence: bool,
+        asked: Asked<'_>,
     ) -> Result<(), Refused> {
+        let Asked { since, presence, consumer } = asked;
         let hub = Arc::clone(&self.hub);
         let namespace = hub.policy.find(name)?;
         let claims = self.seat.claims();
         hub.policy.check(namespace, name, Want::Subscribe, claims.as_deref())?;
         self.check_room(namespace, name, presence)?;
+        let consuming = self.consuming(namespace, consumer)?;
         let slot = self.subscriptions.vacant_key() as u32;
         let held = hub.broker(namespace).is_some();
+        let mut from = Resumption::after(since);
+        if let Some(one) = consuming.as_ref().filter(|_| !held) {
+            let channel = hub.channels.get(name);
+            from = from.with(channel.and_then(|channel| channel.consumed(&one.name)));
+        }
         let who = Subscribing { seat: &self.seat, slot, wire: self.wire, presence, held };
         let (channel, Entered { key, newest, missed }) =
-            hub.enter(namespace, name, &who, since.as_ref())?;
+            hub.enter(namespace, name, &who, from.since.as_ref())?;
         self.generation = self.generation.wrapping_add(1);
-        let waiting = held.then(|| (id.map(|id| id.get().into()), since.clone()));
+        let waiting = held.then(|| Held { id: id.map(|id| id.get().into()) });
+        let consumer = consuming.as_ref().map(|one| Arc::clone(&one.name));
         self.subscriptions.insert(Subscription {
             channel: Arc::clone(&channel),
             key,
@@ -61,13 +87,14 @@ impl Sitting {
             member: namespace.presence,
             generation: self.generation,
             held: waiting,
+            consuming,
         });
         self.channels.insert(Arc::clone(&channel.name), slot);
         if held {
-            self.ask_what_was_missed(&channel.name, slot, since, namespace);
+            self.ask_what_was_missed(&channel.name, slot, (from, consumer), namespace);
         } else {
-            let missed = if since.is_none() { Some(Vec::new()) } else { missed };
-            self.resume(socket, id, &channel, since.as_ref(), &newest, missed);
+            let missed = if from.since.is_none() { Some(Vec::new()) } else { missed };
+            self.resume(socket, id, slot, &channel, (&from, &newest), missed);
         }
         if namespace.presence {
             self.hub.join(&channel, &self.member());
@@ -101,19 +128,34 @@ impl Sitting {
         &self,
         name: &Arc<str>,
         slot: u32,
-        since: Option<Position>,
+        (mut from, consumer): (Resumption, Option<Arc<str>>),
         namespace: &Namespace,
     ) {
-        let Some(broker) = self.hub.broker(namespace) else {
+        let generation = self.generation;
+        let Some(broker) = self.hub.broker(namespace).map(Arc::clone) else {
             let outcome = Err(BrokerError::Away);
-            return self.seat.note(Note::Recovered { slot, generation: self.generation, outcome });
+            return self.seat.note(Note::Recovered { slot, generation, from, outcome });
         };
-        let limit = if since.is_some() { MOST } else { 0 };
-        let answer = broker.history(name, since, limit);
-        let (seat, generation) = (Arc::clone(&self.seat), self.generation);
+        let (seat, name, age_ms) =
+            (Arc::clone(&self.seat), Arc::clone(name), namespace.keep.age_ms);
         tokio::spawn(async move {
-            let outcome = answer.await;
-            seat.note(Note::Recovered { slot, generation, outcome });
+            let outcome = async {
+                if let Some(consumer) = &consumer {
+                    let known = broker.consumed(&name, consumer).await?;
+                    from = std::mem::take(&mut from).with(known);
+                }
+                let limit = if from.since.is_some() { MOST } else { 0 };
+                let history = broker.history(&name, from.since.clone(), limit).await?;
+                if let Some(consumer) = &consumer {
+                    // Known before anything is sent to it, so that whoever comes after it knows of that.
+                    let acked = from.acked(from.place(&history));
+                    let far = Consumed { acked, sent: None };
+                    broker.keep_consumed(&name, consumer, &far, age_ms).await?;
+                }
+                Ok(history)
+            };
+            let outcome = outcome.await;
+            seat.note(Note::Recovered { slot, generation, from, outcome });
         });
     }
 
@@ -121,29 +163,27 @@ impl Sitting {
     pub(super) fn recover(
         &mut self,
         socket: &mut Socket,
-        slot: u32,
-        generation: u32,
+        (slot, generation): (u32, u32),
+        from: &Resumption,
         outcome: Result<History, BrokerError>,
     ) {
         let Some(subscription) = self.subscriptions.get_mut(slot as usize) else { return };
         if subscription.generation != generation {
             return;
         }
-        let Some((id, since)) = subscription.held.take() else { return };
+        let Some(Held { id }) = subscription.held.take() else { return };
+        let since = &from.since;
         let (channel, key) = (Arc::clone(&subscription.channel), subscription.key);
         let (newest, missed) = match outcome {
             Ok(history) => {
-                let whole =
-                    history.items.last().map_or(history.newest.offset, |last| last.position.offset)
-                        == history.newest.offset;
-                let missed = (history.complete && whole).then_some(history.items);
+                let missed = is_whole(&history).then_some(history.items);
                 (history.newest, if since.is_none() { Some(Vec::new()) } else { missed })
             }
             // Served alone from now on, or after a doubt: where it was asked to go on, something may be lost.
             Err(_) => (channel.figures().0, since.is_none().then(Vec::new)),
         };
         let id = raw(id.as_deref());
-        self.resume(socket, id.as_deref(), &channel, since.as_ref(), &newest, missed);
+        self.resume(socket, id.as_deref(), slot, &channel, (from, &newest), missed);
         channel.release(key, newest);
     }
 
@@ -152,12 +192,14 @@ impl Sitting {
         &mut self,
         socket: &mut Socket,
         id: Option<&RawValue>,
+        slot: u32,
         channel: &Channel,
-        since: Option<&Position>,
-        newest: &Position,
+        (resumption, newest): (&Resumption, &Position),
         missed: Option<Vec<Publication>>,
     ) {
+        let since = resumption.since.as_ref();
         let from = since.filter(|_| missed.is_some()).unwrap_or(newest);
+        self.begin_to_consume(slot, channel, resumption.acked(from), newest);
         self.say(
             socket,
             ServerFrame {
@@ -176,7 +218,11 @@ impl Sitting {
         if !missed.is_empty() {
             let mut out = BytesMut::new();
             for one in &missed {
-                self.wire.put_message(&mut out, &channel.name, one);
+                if one.position.offset <= resumption.sent {
+                    self.wire.put_again(&mut out, &channel.name, one);
+                } else {
+                    self.wire.put_message(&mut out, &channel.name, one);
+                }
             }
             channel.namespace.counters.delivered.fetch_add(missed.len() as u64, Ordering::Relaxed);
             socket.queue(out.freeze());
@@ -194,6 +240,7 @@ impl Sitting {
 
     fn end(&self, subscription: &Subscription) {
         let channel = &subscription.channel;
+        self.stop_consuming(subscription);
         self.hub.exit(channel, subscription.key);
         if subscription.member {
             self.hub.leave(channel, &self.seat.name);
@@ -235,9 +282,12 @@ impl Sitting {
     }
 
     pub(super) fn take(&mut self, socket: &mut Socket, slot: usize, room: usize) -> bool {
-        let Some(subscription) = self.subscriptions.get(slot) else { return false };
+        let Some(subscription) = self.subscriptions.get_mut(slot) else { return false };
         let more = subscription.channel.take(subscription.key, room, &mut self.given);
         for given in self.given.drain(..) {
+            if let Some(consuming) = &mut subscription.consuming {
+                consuming.sent(&given);
+            }
             match given {
                 Given::Frames(frames, _) => socket.queue(frames),
                 Given::Dropped(count, place) => {

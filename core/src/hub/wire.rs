@@ -124,6 +124,8 @@ struct MessageFrame<'f> {
     key: Option<&'f str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     publisher: Option<&'f str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    redelivered: bool,
 }
 
 thread_local! {
@@ -143,10 +145,25 @@ impl Wire {
 
     /// Writes a message behind others.
     pub(crate) fn put_message(self, out: &mut BytesMut, channel: &str, publication: &Publication) {
+        self.put_publication(out, channel, publication, false);
+    }
+
+    /// Writes one that this consumer was sent before, or may have been.
+    pub(crate) fn put_again(self, out: &mut BytesMut, channel: &str, publication: &Publication) {
+        self.put_publication(out, channel, publication, true);
+    }
+
+    fn put_publication(
+        self,
+        out: &mut BytesMut,
+        channel: &str,
+        publication: &Publication,
+        redelivered: bool,
+    ) {
         let position = &publication.position;
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            if self.write_message(scratch, channel, publication).is_none() {
+            if self.write_message(scratch, channel, publication, redelivered).is_none() {
                 // Valid JSON that `MessagePack` has no form for, such as 1e999: told as not delivered.
                 let lost = ServerFrame {
                     kind: "dropped",
@@ -202,6 +219,7 @@ impl Wire {
         out: &mut Vec<u8>,
         channel: &str,
         publication: &Publication,
+        redelivered: bool,
     ) -> Option<()> {
         let (position, draft) = (&publication.position, &publication.draft);
         let timestamp = clock::timestamp_of(publication.timestamp_ms);
@@ -215,6 +233,7 @@ impl Wire {
             timestamp: &timestamp,
             key: draft.key.as_deref(),
             publisher: draft.publisher.as_deref(),
+            redelivered,
         };
         self.finish(out, if kind == "message" { "Message" } else { "MetricsUpdate" }, &frame)
     }

@@ -29,6 +29,7 @@ NAMESPACES = (
     namespace("newest:*", subscribe=EVERYONE, publish=EVERYONE, overflow="conflate", queue=50),
     namespace("closes:*", subscribe=EVERYONE, publish=EVERYONE, overflow="disconnect", queue=50),
     namespace("small:*", subscribe=EVERYONE, publish=EVERYONE, max_bytes=100, rate="5/min burst 5"),
+    namespace("work:*", subscribe=EVERYONE, publish=EVERYONE, history=50, delivery="at_least_once"),
     namespace("metrics", subscribe=who("metrics:read"), overflow="conflate", queue=4),
 )
 

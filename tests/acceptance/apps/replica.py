@@ -18,6 +18,9 @@ gateway = application(
             history_seconds=300,
             presence=True,
         ),
+        namespace(
+            "work:*", subscribe=EVERYONE, publish=EVERYONE, history=5000, delivery="at_least_once"
+        ),
         # The faults are tried with as little per message as there can be.
         namespace("feed", subscribe=who(), publish=who(), history=5000, history_seconds=300),
         limits=Limits(sockets=5000),

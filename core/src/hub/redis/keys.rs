@@ -31,6 +31,11 @@ impl Keys {
         self.of(channel, "leases")
     }
 
+    /// How far consumers are.
+    pub(super) fn consumers(&self, channel: &str) -> String {
+        self.of(channel, "consumers")
+    }
+
     /// Where publications, joins and leaves are told.
     pub(super) fn events(&self, channel: &str) -> String {
         self.of(channel, "events")

@@ -37,8 +37,8 @@ use state::{Outgoing, State};
 use wire::Control;
 
 use super::broker::{
-    BoxFuture, Broker, BrokerError, Disconnect, Draft, Event, History, Keep, Member, Position,
-    Revocation,
+    BoxFuture, Broker, BrokerError, Consumed, Disconnect, Draft, Event, History, Keep, Member,
+    Position, Revocation,
 };
 
 /// Events that wait for the hub at most; then the session waits for it.
@@ -202,6 +202,41 @@ impl Broker for Redis {
             let answer = one(shared.scripts.run(&mut link.connection, &[command]).await)?;
             let members = <Vec<Vec<u8>>>::from_redis_value(answer).map_err(|_| unreadable())?;
             Ok(members.iter().filter_map(|one| serde_json::from_slice(one).ok()).collect())
+        })
+    }
+
+    fn consumed(
+        &self,
+        channel: &Arc<str>,
+        consumer: &Arc<str>,
+    ) -> BoxFuture<Result<Option<Consumed>, BrokerError>> {
+        let mut command = redis::cmd("HGET");
+        command.arg(self.shared.scripts.keys.consumers(channel)).arg(&**consumer);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let mut link = shared.linked(Instant::now() + shared.timeout).await?;
+            let written = one(shared.scripts.run(&mut link.connection, &[command]).await)?;
+            let written = <Option<String>>::from_redis_value(written).map_err(|_| unreadable())?;
+            Ok(written.and_then(|written| wire::read_consumed(&written)))
+        })
+    }
+
+    fn keep_consumed(
+        &self,
+        channel: &Arc<str>,
+        consumer: &Arc<str>,
+        far: &Consumed,
+        age_ms: u64,
+    ) -> BoxFuture<Result<(), BrokerError>> {
+        let key = self.shared.scripts.keys.consumers(channel);
+        let mut kept = redis::cmd("HSET");
+        kept.arg(&key).arg(&**consumer).arg(wire::consumed(far));
+        let mut until = redis::cmd("PEXPIRE");
+        until.arg(&key).arg(age_ms);
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let mut link = shared.linked(Instant::now() + shared.timeout).await?;
+            one(shared.scripts.run(&mut link.connection, &[kept, until]).await).map(|_| ())
         })
     }
 

@@ -8,7 +8,9 @@ use redis::{FromRedisValue, Value};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::hub::broker::{Disconnect, Draft, History, Member, Position, Publication, Revocation};
+use crate::hub::broker::{
+    Consumed, Disconnect, Draft, History, Member, Position, Publication, Revocation,
+};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,4 +140,33 @@ fn is_complete(
         reached += 1;
     }
     cut || reached == newest.offset
+}
+
+/// Writes how far a consumer is: epoch, acknowledged, and sent, which is left out where it is not known.
+pub(super) fn consumed(far: &Consumed) -> String {
+    let sent = far.sent.map(|sent| sent.to_string()).unwrap_or_default();
+    format!("{}:{}:{sent}", far.acked.epoch, far.acked.offset)
+}
+
+/// Reads it.
+pub(super) fn read_consumed(written: &str) -> Option<Consumed> {
+    let (rest, sent) = written.rsplit_once(':')?;
+    let (epoch, offset) = rest.rsplit_once(':')?;
+    let acked = Position { epoch: epoch.into(), offset: offset.parse().ok()? };
+    Some(Consumed { acked, sent: sent.parse().ok() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_a_consumer_is_is_read_back() {
+        let acked = Position { epoch: "1a:2b".into(), offset: 7 };
+        for sent in [Some(9), None] {
+            let far = Consumed { acked: acked.clone(), sent };
+            assert_eq!(read_consumed(&consumed(&far)), Some(far));
+        }
+        assert_eq!(read_consumed("nonsense"), None);
+    }
 }
