@@ -86,7 +86,7 @@ def test_each_socket_has_its_operations_with_the_messages_of_its_own() -> None:
     document = described()
 
     operations = at(document, "operations")
-    assert len(operations) == 2 * 9
+    assert len(operations) == 2 * 10
     for name in operations:
         operation = at(operations, name)
         place = str(at(operation, "channel")["$ref"])
