@@ -1,8 +1,9 @@
 //! Many subscribers in one process, each as cheap as can be, that trust nobody's numbers; the tests of faults start it.
 //!
 //! Each follows one channel whose messages are the numbers 1, 2, 3, ... It comes back where it was when its server
-//! dies, and keeps account: what came twice, what is missing, and whether it was told so. Each is a thread that mostly
-//! sleeps, so that this is the standard library alone and is built in seconds: `rustc -O --edition 2024 crowd.rs`.
+//! dies, and keeps account: what came twice, what is missing, and whether it was told so. One thread goes round all
+//! sockets, which wait for nothing, so that a message costs no change of threads for each; it is the standard library
+//! alone and is built in seconds: `rustc -O --edition 2024 crowd.rs`.
 //!
 //! `crowd CHANNEL ADDRESS...` reads tokens, one a line, up to an empty line. It writes `READY` once all are subscribed,
 //! for each further line the account of all as one line of JSON, and ends with its input.
@@ -11,16 +12,18 @@
 use std::collections::hash_map::RandomState;
 use std::fmt::Write as _;
 use std::hash::BuildHasher;
-use std::io::{self, BufRead, Read, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-const STACK: usize = 64 << 10;
 const CONNECTING: Duration = Duration::from_secs(2);
+/// Between two rounds.
+const PAUSE: Duration = Duration::from_millis(4);
+const READ: usize = 8192;
 const MESSAGE: &str = r#"{"type":"message","channel":""#;
-const CONTINUED: &str = "the connection has ended";
+const ENDED: &str = "the connection has ended";
 
 /// What became of one subscriber, over all its connections.
 #[derive(Default)]
@@ -40,126 +43,186 @@ struct Listener {
     channel: String,
     token: String,
     places: Vec<SocketAddr>,
-    account: Arc<Mutex<Account>>,
+    /// When it comes next, where it has no connection.
+    due: Instant,
+    connection: Option<Connection>,
+    account: Account,
 }
 
-fn main() -> io::Result<()> {
+struct Connection {
+    stream: TcpStream,
+    open: bool,
+    /// What came and is not a whole frame yet.
+    begun: Vec<u8>,
+}
+
+fn main() {
     let mut arguments = std::env::args().skip(1);
     let channel = arguments.next().unwrap_or_default();
     let places: Vec<SocketAddr> = arguments.filter_map(|place| place.parse().ok()).collect();
     let mut lines = io::stdin().lock().lines();
-    let mut accounts = Vec::new();
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let gone_round = Arc::clone(&all);
+    thread::spawn(move || go_round(&gone_round));
     for (number, token) in lines.by_ref().map_while(Result::ok).enumerate() {
         if token.is_empty() {
             break;
         }
-        let account = Arc::new(Mutex::new(Account::default()));
-        accounts.push(Arc::clone(&account));
         // In turns to each of the places first.
         let first = number % places.len().max(1);
         let places = places.iter().cycle().skip(first).take(places.len()).copied().collect();
-        let listener = Listener { channel: channel.clone(), token, places, account };
-        thread::Builder::new().stack_size(STACK).spawn(move || listener.live())?;
+        own(&all).push(Listener::new(channel.clone(), token, places));
         // A few at a time, as the queue of a socket that listens is short.
-        while number % 50 == 49 && !accounts.iter().all(|one| own(one).subscribed) {
-            thread::sleep(Duration::from_millis(2));
+        while number % 50 == 49 && !arrived(&all) {
+            thread::sleep(PAUSE);
         }
     }
-    while !accounts.iter().all(|one| own(one).subscribed) {
-        thread::sleep(Duration::from_millis(2));
+    while !arrived(&all) {
+        thread::sleep(PAUSE);
     }
     println!("READY");
     for _ in lines.map_while(Result::ok) {
-        let all: Vec<String> = accounts.iter().map(|one| own(one).json()).collect();
-        println!("[{}]", all.join(","));
+        let accounts: Vec<String> = own(&all).iter().map(|one| one.account.json()).collect();
+        println!("[{}]", accounts.join(","));
     }
-    Ok(())
 }
 
-fn own(account: &Mutex<Account>) -> MutexGuard<'_, Account> {
-    account.lock().unwrap_or_else(PoisonError::into_inner)
+fn go_round(all: &Mutex<Vec<Listener>>) {
+    let mut buffer = [0; READ];
+    loop {
+        for listener in own(all).iter_mut() {
+            listener.live(&mut buffer);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn own(all: &Mutex<Vec<Listener>>) -> MutexGuard<'_, Vec<Listener>> {
+    all.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn arrived(all: &Mutex<Vec<Listener>>) -> bool {
+    own(all).iter().all(|one| one.account.subscribed)
 }
 
 // === impl Listener ===
 
 impl Listener {
-    /// Comes, and comes back to the first server that answers.
-    fn live(mut self) {
-        loop {
-            for place in self.places.clone() {
-                let Ok(stream) = TcpStream::connect_timeout(&place, CONNECTING) else { continue };
-                own(&self.account).place = Some(place);
-                let _ = self.listen(stream); // an end is one, whatever it was
-                own(&self.account).subscribed = false;
-                break;
+    fn new(channel: String, token: String, places: Vec<SocketAddr>) -> Self {
+        let (due, account) = (Instant::now(), Account::default());
+        Self { channel, token, places, due, connection: None, account }
+    }
+
+    /// Takes what has come; comes, and comes back to the first server that answers.
+    fn live(&mut self, buffer: &mut [u8]) {
+        let Some(connection) = &mut self.connection else {
+            if self.due <= Instant::now() {
+                self.come();
             }
-            // Whoever lost the same server comes back at another moment.
-            thread::sleep(Duration::from_millis(random() % 1000));
-            let count = self.places.len().max(1);
-            self.places.rotate_left(random() as usize % count);
+            return;
+        };
+        // An end is one, whatever it was.
+        if connection.listen(&self.channel, &mut self.account, buffer).is_err() {
+            self.connection = None;
+            self.account.subscribed = false;
+            self.wait();
         }
     }
 
-    fn listen(&self, mut stream: TcpStream) -> io::Result<()> {
-        let ended = || io::Error::other(CONTINUED);
+    fn come(&mut self) {
+        for place in &self.places {
+            let Ok(connection) = Connection::open(place, &self.token) else { continue };
+            self.account.place = Some(*place);
+            self.connection = Some(connection);
+            return;
+        }
+        self.wait();
+    }
+
+    /// Whoever lost the same server comes back at another moment.
+    fn wait(&mut self) {
+        self.due = Instant::now() + Duration::from_millis(random() % 1000);
+        let count = self.places.len().max(1);
+        self.places.rotate_left(random() as usize % count);
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    fn open(place: &SocketAddr, token: &str) -> io::Result<Self> {
+        let mut stream = TcpStream::connect_timeout(place, CONNECTING)?;
         write!(
             stream,
             "GET /ws/realtime HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             authorization: Bearer {}\r\n\r\n",
-            self.token
+             authorization: Bearer {token}\r\n\r\n"
         )?;
-        let mut buffer = vec![0; 8192];
-        let (mut filled, mut open) = (0, false);
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, open: false, begun: Vec::new() })
+    }
+
+    fn listen(
+        &mut self,
+        channel: &str,
+        account: &mut Account,
+        buffer: &mut [u8],
+    ) -> io::Result<()> {
         loop {
-            if filled == buffer.len() {
-                buffer.resize(2 * filled, 0);
+            let count = match self.stream.read(buffer) {
+                Ok(0) => return Err(io::Error::other(ENDED)),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.begun.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            self.take(channel, account)?;
+            if count < buffer.len() {
+                return Ok(());
             }
-            let count = stream.read(buffer.get_mut(filled..).unwrap_or_default())?;
-            if count == 0 {
-                return Err(ended());
-            }
-            filled += count;
-            let mut rest = buffer.get(..filled).unwrap_or_default();
-            if !open {
-                let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else {
-                    continue;
-                };
-                if !rest.starts_with(b"HTTP/1.1 101 ") {
-                    return Err(ended());
-                }
-                open = true;
-                rest = rest.get(end + 4..).unwrap_or_default();
-                put(&mut stream, 1, self.subscription().as_bytes())?;
-            }
-            while let Some((opcode, payload, behind)) = frame(rest) {
-                match opcode {
-                    1 => own(&self.account).hear(&String::from_utf8_lossy(payload)),
-                    8 => return Err(ended()),
-                    9 => put(&mut stream, 10, payload)?,
-                    _ => {}
-                }
-                rest = behind;
-            }
-            let left = rest.len();
-            buffer.copy_within(filled - left..filled, 0);
-            filled = left;
         }
     }
 
-    fn subscription(&self) -> String {
-        let channel = &self.channel;
-        let place = match &own(&self.account).position {
-            Some((epoch, offset)) => format!(r#","epoch":"{epoch}","offset":{offset}"#),
-            None => String::new(),
-        };
-        format!(r#"{{"type":"subscribe","channel":"{channel}","id":1{place}}}"#)
+    /// Takes the whole frames of what came.
+    fn take(&mut self, channel: &str, account: &mut Account) -> io::Result<()> {
+        let mut rest = &*self.begun;
+        if !self.open {
+            let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else {
+                return Ok(());
+            };
+            if !rest.starts_with(b"HTTP/1.1 101 ") {
+                return Err(io::Error::other(ENDED));
+            }
+            self.open = true;
+            rest = rest.get(end + 4..).unwrap_or_default();
+            put(&mut self.stream, 1, account.subscription(channel).as_bytes())?;
+        }
+        while let Some((opcode, payload, behind)) = frame(rest) {
+            match opcode {
+                1 => account.hear(&String::from_utf8_lossy(payload)),
+                8 => return Err(io::Error::other(ENDED)),
+                9 => put(&mut self.stream, 10, payload)?,
+                _ => {}
+            }
+            rest = behind;
+        }
+        let taken = self.begun.len() - rest.len();
+        self.begun.drain(..taken);
+        Ok(())
     }
 }
 
 // === impl Account ===
 
 impl Account {
+    fn subscription(&self, channel: &str) -> String {
+        let place = match &self.position {
+            Some((epoch, offset)) => format!(r#","epoch":"{epoch}","offset":{offset}"#),
+            None => String::new(),
+        };
+        format!(r#"{{"type":"subscribe","channel":"{channel}","id":1{place}}}"#)
+    }
+
     fn hear(&mut self, text: &str) {
         if let Some((number, epoch, offset)) = message(text) {
             self.take(number, epoch, offset);
