@@ -193,13 +193,16 @@ impl Eager {
         if !self.entered.swap(true, Ordering::Relaxed) {
             self.enter.bind(py).call1((&self.event_loop, &spare.task))?;
         }
-        let ended = spare.run.bind(py).call1(spare.advance.bind(py));
-        if matches!(&ended, Ok(ended) if ended.is_truthy()?) && spare.is_pristine(py)? {
+        let ended = spare.run.bind(py).call1(spare.advance.bind(py)).and_then(|it| it.is_truthy());
+        let pristine = if matches!(ended, Ok(true)) { spare.is_pristine(py) } else { Ok(false) };
+        if matches!(pristine, Ok(true)) {
             *self.spare.lock() = Some(spare);
             return Ok(None);
         }
+        // Also where something failed: a spare that is dropped must not stay the current task.
         self.leave_task(py, &spare)?;
-        if ended?.is_truthy()? {
+        pristine?;
+        if ended? {
             return Ok(None);
         }
         self.register.bind(py).call1((&spare.task,))?;

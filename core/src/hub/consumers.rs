@@ -9,7 +9,6 @@ use std::sync::Arc;
 use ahash::AHashMap;
 
 use super::broker::{Consumed, History, Position};
-use super::channel::Channel;
 use super::client_frame::{ClientFrame, missing};
 use super::feed::Given;
 use super::policy::{Namespace, Refused};
@@ -46,8 +45,7 @@ pub(super) struct Consuming {
 }
 
 struct Far {
-    epoch: Arc<str>,
-    acked: u64,
+    acked: Position,
     sent: u64,
 }
 
@@ -125,21 +123,14 @@ impl Consuming {
         let Some(far) = &mut self.at else { return };
         match given {
             Given::Frames(_, count) => far.sent += count,
-            // What is lost cannot be acknowledged, and is not sent again: the subscriber is told.
             Given::Dropped(_, place) => {
-                if far.epoch != place.epoch {
-                    far.epoch = Arc::clone(&place.epoch);
-                    far.acked = place.offset;
+                // Nothing of an epoch that is over can be acknowledged or sent again: the subscriber is told.
+                if far.acked.epoch != place.epoch {
+                    far.acked = place.clone();
                 }
                 far.sent = place.offset;
             }
         }
-    }
-
-    fn far(&self, sent: Option<u64>) -> Option<Consumed> {
-        let far = self.at.as_ref()?;
-        let acked = Position { epoch: Arc::clone(&far.epoch), offset: far.acked };
-        Some(Consumed { acked, sent: sent.map(|_| far.sent) })
     }
 }
 
@@ -173,30 +164,22 @@ impl Sitting {
     }
 
     /// A subscription goes on from a place, and is sent everything up to the newest.
-    pub(super) fn begin_to_consume(
-        &mut self,
-        slot: u32,
-        channel: &Channel,
-        acked: Position,
-        newest: &Position,
-    ) {
+    pub(super) fn begin_to_consume(&mut self, slot: u32, acked: Position, newest: &Position) {
         let Some(one) = self.subscriptions.get_mut(slot as usize) else { return };
         let Some(consuming) = &mut one.consuming else { return };
-        let Position { epoch, offset } = acked;
-        consuming.at = Some(Far { epoch, acked: offset, sent: newest.offset });
-        if let Some(far) = consuming.far(None)
-            && self.hub.broker(&channel.namespace).is_none()
-        {
-            channel.keep_consumed(&consuming.name, far);
+        // A broker was told before it answered.
+        if self.hub.broker(&one.channel.namespace).is_none() {
+            let far = Consumed { acked: acked.clone(), sent: None };
+            one.channel.keep_consumed(&consuming.name, far);
         }
+        consuming.at = Some(Far { acked, sent: newest.offset });
     }
 
     /// A subscription has ended: what it was sent is known now.
     pub(super) fn stop_consuming(&self, subscription: &Subscription) {
-        if let Some(consuming) = &subscription.consuming
-            && let Some(far) = consuming.far(Some(0))
-        {
-            self.hub.keep_consumed(&subscription.channel, &consuming.name, far);
+        if let Some(Consuming { name, at: Some(far) }) = &subscription.consuming {
+            let far = Consumed { acked: far.acked.clone(), sent: Some(far.sent) };
+            self.hub.keep_consumed(&subscription.channel, name, far);
         }
     }
 
@@ -210,32 +193,35 @@ impl Sitting {
         let offset = frame.offset.ok_or_else(|| missing("offset"))?;
         let slot = self.channels.get(&*frame.channel).copied();
         let one = slot.and_then(|slot| self.subscriptions.get_mut(slot as usize));
-        let one = one.ok_or_else(|| {
-            Refused::new(&NOT_FOUND, "the socket is not subscribed to the channel")
-        })?;
+        let one = one.ok_or_else(not_subscribed)?;
         let consuming = one.consuming.as_mut().ok_or_else(not_acknowledged)?;
         let far = consuming.at.as_mut().ok_or_else(|| {
             let sentence = "the subscription has not been answered yet";
             Refused { retry_after: Some(1), ..Refused::new(&SERVICE_UNAVAILABLE, sentence) }
         })?;
-        if frame.epoch.as_ref().is_some_and(|epoch| *epoch != far.epoch) {
-            return wrong(format!("the channel's epoch is {:?}", &*far.epoch));
+        if frame.epoch.as_ref().is_some_and(|epoch| *epoch != far.acked.epoch) {
+            return wrong(format!("the channel's epoch is {:?}", &*far.acked.epoch));
         }
         if offset > far.sent {
             return wrong(format!("nothing beyond offset {} was sent", far.sent));
         }
-        let place = Position { epoch: Arc::clone(&far.epoch), offset: far.acked.max(offset) };
-        if offset > far.acked {
-            far.acked = offset;
-            if let Some(far) = consuming.far(None) {
-                self.hub.keep_consumed(&one.channel, &consuming.name, far);
-            }
+        let further = offset > far.acked.offset;
+        far.acked.offset = far.acked.offset.max(offset);
+        let place = far.acked.clone();
+        if further {
+            let far = Consumed { acked: place.clone(), sent: None };
+            self.hub.keep_consumed(&one.channel, &consuming.name, far);
         }
         if frame.id.is_some() {
             self.acknowledge(socket, frame.id, &frame.channel, Some(&place));
         }
         Ok(())
     }
+}
+
+/// The refusal of what only a subscriber may ask.
+pub(super) fn not_subscribed() -> Refused {
+    Refused::new(&NOT_FOUND, "the socket is not subscribed to the channel")
 }
 
 fn not_acknowledged() -> Refused {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::Publishing;
 use super::broker::Draft;
 use super::client_frame::{ClientFrame, ID, Nameless, is_id, malformed, missing, read};
+use super::consumers::not_subscribed;
 use super::limits::over;
 use super::policy::{Refused, Want};
 use super::seat::{Note, Order, Told};
@@ -18,8 +19,7 @@ use crate::clock;
 use crate::layers::trace::Trace;
 use crate::plan::Level;
 use crate::reject::{
-    AUTHENTICATION_FAILED, NOT_FOUND, PERMISSION_DENIED, SERVICE_UNAVAILABLE, TOKEN_INVALID,
-    VALIDATION_ERROR,
+    AUTHENTICATION_FAILED, PERMISSION_DENIED, SERVICE_UNAVAILABLE, TOKEN_INVALID, VALIDATION_ERROR,
 };
 use crate::websocket::{Message, Socket};
 
@@ -146,8 +146,7 @@ impl Sitting {
             }
             "unsubscribe" => {
                 if !self.unsubscribe(channel) {
-                    let sentence = "the socket is not subscribed to the channel";
-                    return Err(Refused::new(&NOT_FOUND, sentence));
+                    return Err(not_subscribed());
                 }
                 if id.is_some() {
                     self.say(

@@ -199,7 +199,7 @@ impl Sitting {
     ) {
         let since = resumption.since.as_ref();
         let from = since.filter(|_| missed.is_some()).unwrap_or(newest);
-        self.begin_to_consume(slot, channel, resumption.acked(from), newest);
+        self.begin_to_consume(slot, resumption.acked(from), newest);
         self.say(
             socket,
             ServerFrame {
