@@ -84,7 +84,7 @@ class Postgres:
     ) -> None:
         self.url = url
         self._size = pool
-        self._wait = wait
+        self.wait = wait
         self._timeout = timeout
         self._pool: Pool | None = None
 
@@ -100,7 +100,7 @@ class Postgres:
                 min_size=1,
                 max_size=self._size,
                 max_inactive_connection_lifetime=_IDLE,
-                timeout=self._wait,
+                timeout=self.wait,
                 # The server ends a statement first; this is for a server that hangs.
                 command_timeout=self._timeout + 1,
                 connection_class=_Connection,
@@ -199,9 +199,9 @@ class Postgres:
         if pool is None:
             raise StorageUnavailable("the database is closed")
         try:
-            connection = await pool.acquire(timeout=self._wait)
+            connection = await pool.acquire(timeout=self.wait)
         except TimeoutError as exc:
-            message = f"no connection to the database came free within {self._wait:g} s"
+            message = f"no connection to the database came free within {self.wait:g} s"
             raise StorageUnavailable(message) from exc
         try:
             yield connection

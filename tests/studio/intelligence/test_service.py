@@ -26,16 +26,18 @@ from nexus_gateway.studio.intelligence.models import (
     Window,
     version_of,
 )
+from nexus_gateway.studio.intelligence.postgres.store import PostgresEntities
 from nexus_gateway.studio.intelligence.report.service import Reports
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.storage.errors import BadText, StorageUnavailable
+from nexus_gateway.studio.storage.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.models import Count
     from nexus_gateway.studio.intelligence.store import EntityStore
-    from nexus_gateway.studio.storage.postgres import Postgres
+    from nexus_gateway.studio.storage.postgres import Session
     from nexus_gateway.studio.storage.sqlite import Database
 
 ANY = Condition()
@@ -137,6 +139,30 @@ async def test_one_that_cannot_be_kept_keeps_no_other_from_being_made(entities: 
     assert isinstance(bad, Entity | BadText)  # SQLite keeps it
     assert all(isinstance(result, Entity) for result in results)
     assert len((await entities.page("", Selection(limit=50))).items) == 19 + isinstance(bad, Entity)
+
+
+async def test_an_entity_waits_for_those_before_it_as_long_as_the_database_lets_it(
+    postgres_url: str,
+) -> None:
+    async with Postgres(postgres_url, pool=6, wait=0.3) as database:
+        entities = Entities(PostgresEntities(database))
+
+        async def hold(session: Session) -> list[asyncio.Task[Entity]]:
+            await session.execute("LOCK TABLE entity")
+            held_up: list[asyncio.Task[Entity]] = []
+            for number in range(4):  # a batch of its own each, and there are four at most
+                made = entities.create("", draft(f"e{number}"))
+                held_up.append(asyncio.create_task(made))
+                await asyncio.sleep(0.05)
+            started = asyncio.get_running_loop().time()
+            with pytest.raises(StorageUnavailable, match="too busy"):
+                await entities.create("", draft("late"))
+            assert asyncio.get_running_loop().time() - started < 1
+            return held_up
+
+        await asyncio.gather(*await database.write(hold))
+        kept = (await entities.page("", Selection())).items
+        assert sorted(ids(kept)) == ["e0", "e1", "e2", "e3"]
 
 
 async def test_what_is_not_there_cannot_be_got_changed_or_deleted(entities: Entities) -> None:

@@ -63,15 +63,15 @@ _MADE = """
         FROM given ORDER BY place
         ON CONFLICT (tenant, entity_id) DO NOTHING
         RETURNING tenant, number, entity_id, tags
-    ), tagged AS (
-        INSERT INTO entity_tag (tenant, tag, number)
+    ), worn AS (
         SELECT tenant, tag, number FROM made, json_array_elements_text(tags::json) AS tag
+    ), tagged AS (
+        INSERT INTO entity_tag (tenant, tag, number) SELECT tenant, tag, number FROM worn
     ), told AS (
         INSERT INTO entity_vector (tenant, number) SELECT tenant, number FROM made
     ), counted AS (
         INSERT INTO tag_total (tenant, tag, total)
-        SELECT tenant, tag, count(*) FROM made, json_array_elements_text(tags::json) AS tag
-        WHERE $15 GROUP BY tenant, tag ORDER BY tenant, tag
+        SELECT tenant, tag, count(*) FROM worn WHERE $15 GROUP BY tenant, tag ORDER BY tenant, tag
         ON CONFLICT (tenant, tag) DO UPDATE SET total = tag_total.total + excluded.total
     )
 """

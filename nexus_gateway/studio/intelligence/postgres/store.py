@@ -70,7 +70,7 @@ class PostgresEntities:
         self._database = database
         self._told = told
         self._schemas = Schemas()
-        self._creations = Gather(self._create)
+        self._creations = Gather(self._create, wait=database.wait)
 
     async def change(
         self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
