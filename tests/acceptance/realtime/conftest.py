@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.support import Gateway
+from tests.servers import running_redis
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
+
+    from tests.servers import RedisServer
 
 APPS = "tests.acceptance.apps.realtime"
+REPLICA = "tests.acceptance.apps.replica:gateway"
 
 
 def _serve(factory: pytest.TempPathFactory, name: str) -> Generator[Gateway]:
@@ -35,3 +40,24 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Generator[Gateway]:
     """A hub whose heart beats every 0.3 s."""
     yield from _serve(tmp_path_factory, "quick")
+
+
+@pytest.fixture
+def redis() -> Generator[RedisServer]:
+    """A Redis that a test may kill."""
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def replicas(redis: RedisServer, tmp_path: Path) -> Generator[tuple[Gateway, Gateway]]:
+    """Two gateways that share it."""
+    environment = {"REDIS_URL": redis.url}
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        Gateway(folders[0], REPLICA, environment=environment) as first,
+        Gateway(folders[1], REPLICA, environment=environment) as second,
+    ):
+        yield first, second

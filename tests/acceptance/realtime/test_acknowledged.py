@@ -11,14 +11,13 @@ import pytest
 
 from nexus_gateway.client import Message, Realtime, RealtimeError
 from tests.acceptance.realtime.socket import opened, token_of
-from tests.acceptance.support import PATIENCE, Gateway
-from tests.servers import running_redis
+from tests.acceptance.support import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from tests.acceptance.realtime.socket import Frame, Socket
+    from tests.acceptance.support import Gateway
 
 BOB = token_of(subject="bob")
 
@@ -191,22 +190,6 @@ def test_the_document_says_which_channels_are_acknowledged(hub: Gateway) -> None
 
     assert {one["name"]: one["delivery"] for one in spaces}["work:*"] == "at_least_once"
     assert "Acknowledge" in document["components"]["schemas"]
-
-
-@pytest.fixture
-def replicas(tmp_path: Path) -> Iterator[tuple[Gateway, Gateway]]:
-    """Start two gateways that share a Redis."""
-    with running_redis() as redis:
-        environment = {"REDIS_URL": redis.url}
-        app = "tests.acceptance.apps.replica:gateway"
-        folders = [tmp_path / "a", tmp_path / "b"]
-        for folder in folders:
-            folder.mkdir()
-        with (
-            Gateway(folders[0], app, environment=environment) as first,
-            Gateway(folders[1], app, environment=environment) as second,
-        ):
-            yield first, second
 
 
 async def test_a_consumer_whose_replica_is_killed_goes_on_at_another(

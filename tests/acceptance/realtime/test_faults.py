@@ -18,10 +18,9 @@ from nexus_gateway.client import Backoff, Gap, Message, Options, Realtime, Realt
 from tests.acceptance.realtime.crowd import build, gathered
 from tests.acceptance.realtime.socket import opened, token_of
 from tests.acceptance.support import PATIENCE, Gateway
-from tests.servers import running_redis
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.acceptance.realtime.crowd import Crowd, Listener
@@ -34,28 +33,6 @@ CALM = 2.0
 SETTLED = 30.0
 ENOUGH = 0.9 * RATE
 """Messages a second that are published at least; what an outage held up is caught up with."""
-APP = "tests.acceptance.apps.replica:gateway"
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    """Give a Redis that a test may kill."""
-    with running_redis() as server:
-        yield server
-
-
-@pytest.fixture
-def replicas(redis: RedisServer, tmp_path: Path) -> Iterator[tuple[Gateway, Gateway]]:
-    """Start two gateways that share it."""
-    environment = {"REDIS_URL": redis.url}
-    folders = [tmp_path / "a", tmp_path / "b"]
-    for folder in folders:
-        folder.mkdir()
-    with (
-        Gateway(folders[0], APP, environment=environment) as first,
-        Gateway(folders[1], APP, environment=environment) as second,
-    ):
-        yield first, second
 
 
 class Publisher:
