@@ -7,6 +7,7 @@ use super::seat::Order;
 use super::sitting::Sitting;
 use super::subscriptions::Asked;
 use super::wire::ServerFrame;
+use crate::clock;
 use crate::filters::auth::Claims;
 use crate::websocket::Socket;
 
@@ -15,8 +16,8 @@ const WARNING: u64 = 30;
 
 impl Sitting {
     pub(super) fn welcome(&mut self, socket: &mut Socket) {
-        let left =
-            self.seat.claims().map(|claims| claims.expires.saturating_sub(self.hub.now() / 1000));
+        // By the clock itself: the hub's own, which is read now and then, could promise a second that is over.
+        let left = self.seat.claims().map(|claims| claims.expires.saturating_sub(clock::now()));
         let name = Arc::clone(&self.seat.name);
         self.say(
             socket,
