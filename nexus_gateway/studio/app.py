@@ -62,6 +62,12 @@ from nexus_gateway.studio.knowledge_graph.ingest.bringing import Bringing
 from nexus_gateway.studio.knowledge_graph.ingest.service import KIND as INGEST_JOBS
 from nexus_gateway.studio.knowledge_graph.ingest.service import Ingests
 from nexus_gateway.studio.knowledge_graph.ingest.store import IngestStore
+from nexus_gateway.studio.knowledge_graph.live_queries import routes as live_query_routes
+from nexus_gateway.studio.knowledge_graph.live_queries.channel import HubChannels
+from nexus_gateway.studio.knowledge_graph.live_queries.service import CAPS as LIVE_CAPS
+from nexus_gateway.studio.knowledge_graph.live_queries.service import LiveQueries
+from nexus_gateway.studio.knowledge_graph.live_queries.store import LiveQueryStore
+from nexus_gateway.studio.knowledge_graph.query import Querying
 from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
@@ -109,14 +115,15 @@ def compose(settings: Settings) -> Application:
     outbox = Outbox(engines.database, holder=uuid.uuid4().hex)
     entities = entity_store(engines.database, told=outbox.wake)
     nodes = GraphStore(engines.graph)
-    knowledge = KnowledgeGraph(nodes, publisher=engines.hub)
+    live = _live_queries(engines, nodes)
+    knowledge = KnowledgeGraph(nodes, publisher=engines.hub, changed=live.changed)
     to_graph = GraphSink(entities, knowledge, calm=outbox.calm)
     relay = Relay(outbox, {"hub": HubSink(entities, engines.hub), "graph": to_graph})
     jobs = Jobs(engines.database)
     parts = (
         _operations(settings, engines, outbox, limited),
         _intelligence(settings, engines, entities, nodes, jobs, limited=limited),
-        _graph(engines, nodes, knowledge, jobs, limited),
+        _graph(engines, nodes, knowledge, live, jobs, limited=limited),
     )
     rooms = _health(engines, relay)
     for part in parts:
@@ -158,18 +165,28 @@ def _graph(
     engines: Engines,
     nodes: GraphStore,
     knowledge: KnowledgeGraph,
+    live: LiveQueries,
     jobs: Jobs,
+    *,
     limited: Filter[()],
 ) -> _Part:
-    """Build the knowledge graph and its ingest."""
+    """Build the knowledge graph, its ingest, and its live queries."""
     ingests = IngestStore(engines.database)
     bringing = Bringing(ingests, knowledge)
     # Apart from other jobs, which a long ingest would keep waiting; soon taken up after a crash.
     worker = Worker(jobs, {INGEST_JOBS: bringing.run}, slots=2, lease=10.0)
-    routes = knowledge_graph.routes(knowledge, nodes, limited) | ingest_routes.routes(
-        Ingests(ingests, jobs), limited
+    routes = (
+        knowledge_graph.routes(knowledge, nodes, limited)
+        | ingest_routes.routes(Ingests(ingests, jobs), limited)
+        | live_query_routes.routes(live, limited)
     )
-    return _Part(routes, (worker,))
+    return _Part(routes, (worker, live))
+
+
+def _live_queries(engines: Engines, nodes: GraphStore) -> LiveQueries:
+    querying = Querying(nodes, Statistics(nodes), LIVE_CAPS)
+    store = LiveQueryStore(engines.database)
+    return LiveQueries(store, querying, HubChannels(engines.hub), now)
 
 
 def _intelligence(

@@ -4,8 +4,9 @@
     graph:{tenant}:node:{entity_id}  changes of one node and of the edges at it
     graph:{tenant}:near:{entity_id}  these, and changes of the nodes one step away
 
-A node with more than 500 edges has no neighbours in this sense: its change is told on its own
-channels, and not to all who are near. Loads of more than 10 nodes are told to nobody near.
+The answers of queries have channels of their own (`live_queries`). A node with more than 500 edges
+has no neighbours in this sense: its change is told on its own channels, and not to all who are
+near. Loads of more than 10 nodes are told to nobody near.
 
 Events are sent once the change is kept. A hub delivers at most once: who must not miss any reads
 the history, which is complete.

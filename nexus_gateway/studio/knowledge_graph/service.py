@@ -82,9 +82,23 @@ class KnowledgeGraph:
     """The nodes and edges of every tenant; each call is one author's."""
 
     def __init__(
-        self, store: GraphStore, *, publisher: Publisher | None = None, clock: Clock = now
+        self,
+        store: GraphStore,
+        *,
+        publisher: Publisher | None = None,
+        clock: Clock = now,
+        changed: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """Rule over a store.
+
+        Args:
+            store: where nodes and edges are.
+            publisher: where changes are told, event by event.
+            clock: tells the time.
+            changed: is called with the tenant after each change, and must not wait.
+        """
         self._store = store
+        self._changed = changed
         around = None if publisher is None else partial(links, store)
         self._live = Live(publisher or Nobody(), around)
         self._clock = clock
@@ -426,6 +440,7 @@ class KnowledgeGraph:
             await self._store.apply(author.tenant, stamp, nodes=nodes, edges=edges, aliases=aliases)
         except Conflict as exc:
             raise RevisionMismatch("it was changed at the same moment: read it again") from exc
+        self._changed(author.tenant)
         await self._live.tell(author.tenant, nodes, edges)
 
     def _stamp(self, author: Author) -> Stamp:

@@ -65,6 +65,16 @@ def namespaces() -> tuple[plan.Namespace, ...]:
             history=50,
             history_seconds=60,
         ),
+        # The newest answer is all that counts, also to who comes later.
+        namespace(
+            "graph:{tenant}:query:*",
+            subscribe=who("knowledge-graph:read"),
+            history=1,
+            history_seconds=24 * _HOUR,
+            overflow="conflate",
+            queue=4,
+            max_bytes=256 << 10,
+        ),
         namespace(
             "entities:{tenant}:*",
             subscribe=who("intelligence:read"),

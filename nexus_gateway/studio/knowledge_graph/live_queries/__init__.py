@@ -1,0 +1,1 @@
+"""Queries whose answers are told again whenever they change."""
