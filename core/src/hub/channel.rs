@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use ahash::AHashMap;
 use bytes::BytesMut;
@@ -12,6 +13,7 @@ use super::broker::{Consumed, Draft, History, Member, Position, Publication};
 use super::consumers::Consumers;
 use super::feed::{Feed, Given};
 use super::policy::Namespace;
+use super::rounds::{PORTION, Rounds};
 use super::seat::{Note, Seat};
 use super::wire::{ServerFrame, Wire};
 use crate::clock;
@@ -25,6 +27,7 @@ const OVERHEAD: usize = 200;
 pub struct Channel {
     pub(crate) name: Arc<str>,
     pub(crate) namespace: Arc<Namespace>,
+    rounds: Arc<Rounds>,
     state: Mutex<State>,
 }
 
@@ -37,6 +40,12 @@ struct State {
     consumers: Consumers,
     /// Whether it was taken out of the registry: who holds it looks for another.
     gone: bool,
+    /// Whether somebody goes on with a round.
+    in_round: bool,
+    /// How many places rounds have passed, ever.
+    passed: u64,
+    /// Who waits until they are past a place.
+    waiting: Vec<(u64, Waker)>,
     /// When it was last of use, milliseconds since 1970.
     used: u64,
 }
@@ -74,10 +83,11 @@ pub(crate) struct Gone;
 // === impl Channel ===
 
 impl Channel {
-    pub(crate) fn new(name: Arc<str>, namespace: Arc<Namespace>) -> Self {
+    pub(crate) fn new(name: Arc<str>, namespace: Arc<Namespace>, rounds: Arc<Rounds>) -> Self {
         Self {
             name,
             namespace,
+            rounds,
             state: Mutex::new(State {
                 newest: Position { epoch: new_epoch(), offset: 0 },
                 history: VecDeque::new(),
@@ -86,6 +96,9 @@ impl Channel {
                 members: AHashMap::new(),
                 consumers: Consumers::default(),
                 gone: false,
+                in_round: false,
+                passed: 0,
+                waiting: Vec::new(),
                 used: clock::now_millis(),
             }),
         }
@@ -201,11 +214,49 @@ impl Channel {
         more
     }
 
-    /// Wakes all who do not know yet that there is something.
-    pub(crate) fn wake(&self) {
-        for feed in &mut self.state.lock().feeds {
-            feed.tell_all();
+    /// Wakes all who do not know yet that there is something: the first now, the others in a round; where that is to
+    /// end, if there is one.
+    pub(crate) fn wake(self: &Arc<Self>) -> Option<u64> {
+        let mut state = self.state.lock();
+        state.feeds.iter_mut().for_each(Feed::begin_round);
+        let most = if self.rounds.is_running() { PORTION } else { usize::MAX };
+        if !state.in_round && state.go_on(most) {
+            state.in_round = true;
+            self.rounds.add(Arc::clone(self));
         }
+        state.in_round.then(|| state.passed + state.left())
+    }
+
+    /// Goes on with a round; whether there is more of it.
+    pub(crate) fn go_on(&self) -> bool {
+        let mut state = self.state.lock();
+        state.in_round = state.go_on(PORTION);
+        let State { in_round, passed, waiting, .. } = &mut *state;
+        waiting.retain(|(end, waker)| {
+            let waits = *in_round && *passed < *end;
+            if !waits {
+                waker.wake_by_ref();
+            }
+            waits
+        });
+        *in_round
+    }
+
+    /// Whether rounds are past a place.
+    pub(crate) fn has_passed(&self, end: u64) -> bool {
+        self.state.lock().has_passed(end)
+    }
+
+    /// Waits until they are.
+    pub(crate) fn poll_passed(&self, end: u64, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if state.has_passed(end) {
+            return Poll::Ready(());
+        }
+        if !state.waiting.iter().any(|(_, known)| known.will_wake(context.waker())) {
+            state.waiting.push((end, context.waker().clone()));
+        }
+        Poll::Pending
     }
 
     /// Tells all subscribers that messages are lost which never reached this replica.
@@ -317,6 +368,26 @@ impl Channel {
 // === impl State ===
 
 impl State {
+    /// Goes on with the rounds of all feeds; whether there is more of them.
+    fn go_on(&mut self, mut most: usize) -> bool {
+        let before = self.left();
+        for feed in &mut self.feeds {
+            most = feed.go_on(most);
+        }
+        let left = self.left();
+        self.passed += before - left;
+        left > 0
+    }
+
+    /// How far the rounds have to go.
+    fn left(&self) -> u64 {
+        self.feeds.iter().map(|feed| feed.left() as u64).sum()
+    }
+
+    fn has_passed(&self, end: u64) -> bool {
+        !self.in_round || self.passed >= end
+    }
+
     fn write(&mut self, channel: &str, publication: &Publication) {
         self.used = publication.timestamp_ms;
         for feed in &mut self.feeds {

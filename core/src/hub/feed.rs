@@ -31,6 +31,11 @@ pub(crate) struct Feed {
     queue: usize,
     queue_bytes: usize,
     subscribers: Slab<Subscriber>,
+    /// Keys that were ever given out.
+    keys_given: usize,
+    /// The key that a round goes on with, and how many keys it has still to pass.
+    cursor: usize,
+    left: usize,
     /// Counts messages; the number of the next.
     next: u64,
     // What is not cut off yet.
@@ -106,6 +111,9 @@ impl Feed {
             queue: namespace.queue,
             queue_bytes: namespace.queue_bytes,
             subscribers: Slab::new(),
+            keys_given: 0,
+            cursor: 0,
+            left: 0,
             next: 0,
             open: BytesMut::new(),
             marks: Vec::new(),
@@ -130,7 +138,7 @@ impl Feed {
     /// Puts a subscriber behind what is there; its key.
     pub(crate) fn add(&mut self, seat: &Arc<Seat>, slot: u32, presence: bool, held: bool) -> usize {
         self.cut();
-        self.subscribers.insert(Subscriber {
+        let key = self.subscribers.insert(Subscriber {
             seat: Arc::clone(seat),
             slot,
             piece: self.base + self.pieces.len() as u64,
@@ -139,7 +147,9 @@ impl Feed {
             held,
             after: None,
             presence,
-        })
+        });
+        self.keys_given = self.keys_given.max(key + 1);
+        key
     }
 
     /// Lets a held subscriber have what comes after a place.
@@ -286,24 +296,40 @@ impl Feed {
         }
     }
 
-    /// Tells all who do not know it that there is something.
-    pub(crate) fn tell_all(&mut self) {
-        for (_, subscriber) in &mut self.subscribers {
-            if !subscriber.told && !subscriber.held {
-                subscriber.told = true;
-                subscriber.seat.ready(subscriber.slot);
-            }
-        }
+    /// Begins a round: all who do not know it are to be told that there is something, from where the last one is.
+    pub(crate) fn begin_round(&mut self) {
+        self.left = self.keys_given;
     }
 
-    fn tell(&mut self, key: usize) {
+    /// Goes on with the round and tells so many at most; how many more it could have told.
+    pub(crate) fn go_on(&mut self, mut most: usize) -> usize {
+        while self.left > 0 && most > 0 {
+            if self.cursor >= self.keys_given {
+                self.cursor = 0;
+            }
+            most -= usize::from(self.tell(self.cursor));
+            self.cursor += 1;
+            self.left -= 1;
+        }
+        most
+    }
+
+    /// How many places the round has still to pass.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Tells one that there is something, if it does not know; whether it was told.
+    fn tell(&mut self, key: usize) -> bool {
         if let Some(subscriber) = self.subscribers.get_mut(key)
             && !subscriber.told
             && !subscriber.held
         {
             subscriber.told = true;
             subscriber.seat.ready(subscriber.slot);
+            return true;
         }
+        false
     }
 
     /// All subscribers, or those who want to know who comes and goes.

@@ -23,6 +23,7 @@ mod rates;
 pub mod redis;
 mod registry;
 pub mod revocations;
+mod rounds;
 mod seat;
 mod shared;
 mod sitting;
@@ -122,6 +123,7 @@ impl Hub {
     /// Starts what goes on by itself, on a runtime that lives as long as the gateway.
     pub fn start(self: &Arc<Self>, gateway: &Arc<Gateway>, runtime: &Handle) {
         runtime.spawn(Arc::clone(self).keep_time());
+        runtime.spawn(Arc::clone(&self.channels.rounds).run());
         if !self.metrics_every.is_zero() {
             runtime.spawn(Arc::clone(self).tell_of_itself(Arc::clone(gateway)));
         }
@@ -182,7 +184,7 @@ impl Hub {
         self.channels.get(name).filter(|channel| channel.is_used())
     }
 
-    fn tell(&self, channel: &Channel, data: Vec<u8>) {
+    fn tell(&self, channel: &Arc<Channel>, data: Vec<u8>) {
         let draft = Draft { data: data.into(), ..Draft::default() };
         if channel.publish(draft, &self.kept).is_ok() {
             channel.wake();

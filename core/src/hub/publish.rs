@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 
 use super::Hub;
 use super::broker::{BoxFuture, BrokerError, Draft, Position};
@@ -25,21 +26,44 @@ pub(crate) enum Publishing {
 
 /// Channels whose subscribers are still to be woken: once for all that was published meanwhile. Dropped, it wakes them.
 #[derive(Default)]
-pub(crate) struct Touched(Vec<Arc<Channel>>);
+pub(crate) struct Touched {
+    channels: Vec<Arc<Channel>>,
+    /// A round that was begun, and how far it has to go until all are woken.
+    behind: Option<(Arc<Channel>, u64)>,
+}
 
 // === impl Touched ===
 
 impl Touched {
     pub(crate) fn add(&mut self, channel: &Arc<Channel>) {
-        if !self.0.iter().any(|known| Arc::ptr_eq(known, channel)) {
-            self.0.push(Arc::clone(channel));
+        if !self.channels.iter().any(|known| Arc::ptr_eq(known, channel)) {
+            self.channels.push(Arc::clone(channel));
         }
     }
 
     pub(crate) fn wake(&mut self) {
-        for channel in self.0.drain(..) {
-            channel.wake();
+        for channel in self.channels.drain(..) {
+            if let Some(end) = channel.wake()
+                && self.behind.is_none()
+            {
+                self.behind = Some((channel, end));
+            }
         }
+    }
+
+    /// Whether all are woken that the first publication since the last time was for.
+    pub(crate) fn is_through(&mut self) -> bool {
+        self.behind.take_if(|(channel, end)| channel.has_passed(*end)).is_some()
+            || self.behind.is_none()
+    }
+
+    /// Waits until it is so: whoever publishes much goes no faster than its subscribers are written to.
+    pub(crate) fn poll_through(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some((channel, end)) = &self.behind {
+            ready!(channel.poll_passed(*end, context));
+            self.behind = None;
+        }
+        Poll::Ready(())
     }
 }
 

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use super::channel::{Channel, Kept};
 use super::figures::Figures;
 use super::policy::{Namespace, Refused};
+use super::rounds::Rounds;
 use super::seat::Seat;
 use crate::filters::auth::Claims;
 use crate::reject::{RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE};
@@ -18,6 +19,7 @@ use crate::reject::{RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE};
 pub(crate) struct Channels {
     all: RwLock<AHashMap<Arc<str>, Arc<Channel>>>,
     most: usize,
+    pub(crate) rounds: Arc<Rounds>,
 }
 
 /// The sockets and streams that are open.
@@ -43,7 +45,7 @@ pub(crate) struct Place {
 
 impl Channels {
     pub(crate) fn new(most: u32) -> Self {
-        Self { all: RwLock::default(), most: most as usize }
+        Self { all: RwLock::default(), most: most as usize, rounds: Arc::default() }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Channel>> {
@@ -71,7 +73,11 @@ impl Channels {
             });
         }
         let name: Arc<str> = name.into();
-        let channel = Arc::new(Channel::new(Arc::clone(&name), Arc::clone(namespace)));
+        let channel = Arc::new(Channel::new(
+            Arc::clone(&name),
+            Arc::clone(namespace),
+            Arc::clone(&self.rounds),
+        ));
         all.insert(name, Arc::clone(&channel));
         figures.channels.store(all.len() as i64, Ordering::Relaxed);
         Ok(channel)

@@ -12,7 +12,7 @@ use super::{Hub, Touched};
 use crate::plan::Level;
 use crate::server::Gateway;
 
-/// Events delivered before their subscribers are woken, at most.
+/// Events delivered before their subscribers are woken, and before all of them are woken, at most.
 const BATCH: usize = 256;
 
 impl Hub {
@@ -38,10 +38,19 @@ impl Hub {
 
     async fn follow(self: Arc<Self>, mut events: Receiver<Event>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut touched = Touched::default();
+        let mut spent = 0;
         while events.recv_many(&mut batch, BATCH).await > 0 {
-            let mut touched = Touched::default();
+            spent += batch.len();
             for event in batch.drain(..) {
                 self.take(event, &mut touched);
+            }
+            touched.wake();
+            if spent >= BATCH {
+                std::future::poll_fn(|context| touched.poll_through(context)).await;
+            }
+            if touched.is_through() {
+                spent = 0;
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::websocket::{Closed, Message, Socket};
 const BUDGET: usize = 256 << 10;
 /// Bytes; with more waiting to leave, nothing further is heard of the client.
 const FULL: usize = 512 << 10;
-/// Messages heard before others get their turn.
+/// Messages heard before others get their turn: those who are published to, above all.
 const TURN: u32 = 256;
 
 /// What the task of a socket holds.
@@ -152,8 +152,15 @@ impl Sitting {
             }
             if self.spent >= TURN && (!socket.has_unread() || self.spent >= 4 * TURN) {
                 // Whoever was published to has its turn before more is read.
-                self.spent = 0;
                 self.touched.wake();
+                if self.touched.poll_through(context).is_pending() {
+                    // What it is sent itself leaves meanwhile.
+                    return match socket.poll_flush_all(context) {
+                        Poll::Ready(Err(closed)) => Poll::Ready(Turn::Ended(closed)),
+                        _ => Poll::Pending,
+                    };
+                }
+                self.spent = 0;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -165,8 +172,10 @@ impl Sitting {
                 }
                 Poll::Ready(Err(closed)) => return Poll::Ready(Turn::Ended(closed)),
                 Poll::Pending => {
-                    self.spent = 0;
                     self.touched.wake();
+                    if self.touched.is_through() {
+                        self.spent = 0;
+                    }
                     if self.ready.is_empty() || socket.pending_bytes() >= BUDGET {
                         return Poll::Pending;
                     }
