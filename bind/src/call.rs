@@ -222,7 +222,11 @@ impl Running {
         arguments: &Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let ended = || PyStopIteration::new_err(());
-        let coroutine = self.coroutine(py).ok_or_else(ended)?;
+        let Some(coroutine) = self.coroutine(py) else {
+            // A handler that has cancelled itself in its last step: its task is cancelled.
+            let thrown = arguments.get_item(0).map_or_else(|_| ended(), PyErr::from_value);
+            return Err(thrown);
+        };
         let step = coroutine
             .call_method1(intern!(py, "throw"), arguments)
             .map(Step::Waits)

@@ -112,12 +112,12 @@ impl Batch {
     }
 }
 
-/// Runs the first step of a handler at once, as `Task(eager_start=True)` does from Python 3.12 on, and without making
-/// a task for a handler that is at its end with it.
+/// Runs the first step of a handler when its call is taken, and makes no task for a handler that is at its end with it.
 ///
-/// A task that was made and not started yet, the spare, is the current one during that step. A handler that waits for
-/// something keeps it, and the next gets another; one that does not leaves it for the next, unless it left a trace on
-/// it: a context variable that was set, a cancellation that was asked for.
+/// A task that was made and not started yet, the spare, is the current one during that step, and among all tasks. A
+/// handler that waits for something keeps it, and the next gets another. So does one that leaves a trace on it: a
+/// reference, a callback, a name, a cancellation, a context variable; the task then comes to its end as any. A spare
+/// that nobody can have seen is left for the next handler.
 pub(crate) struct Eager {
     tasks: Tasks,
     event_loop: Py<PyAny>,
@@ -127,6 +127,8 @@ pub(crate) struct Eager {
     register: Py<PyAny>,
     unregister: Py<PyAny>,
     first_step: Py<FirstStep>,
+    /// Bytes of a task's own memory.
+    size: usize,
     spare: Mutex<Option<Spare>>,
     /// Whether the spare is the loop's current task.
     entered: AtomicBool,
@@ -138,12 +140,12 @@ struct Spare {
     /// What runs something within its context, and what it is called with to run the handler's first step.
     run: Py<PyAny>,
     advance: Py<PyTuple>,
-    /// Counts the cancellations that were asked for.
-    cancelling: Py<PyAny>,
     /// The task's own first step, caught when it was made.
     step: Py<PyAny>,
     context: Py<PyAny>,
     pristine: Py<PyAny>,
+    /// The task's own memory when it became the current one.
+    image: Vec<u8>,
 }
 
 /// Stands in for the loop's `call_soon` while the spare is made, and keeps what it is asked to call.
@@ -166,8 +168,10 @@ impl Eager {
         // Documented for those who write task types of their own: "Extending asyncio", Task lifetime support.
         let lifetime = py.import("asyncio.tasks")?;
         let function = |name: &str| lifetime.getattr(name).map(Bound::unbind);
+        let tasks = Tasks::new(event_loop)?;
+        let size = tasks.kind.bind(py).getattr("__basicsize__")?.extract()?;
         Ok(Self {
-            tasks: Tasks::new(event_loop)?,
+            tasks,
             event_loop: event_loop.clone().unbind(),
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
             enter: function("_enter_task")?,
@@ -175,6 +179,7 @@ impl Eager {
             register: function("_register_task")?,
             unregister: function("_unregister_task")?,
             first_step: Py::new(py, FirstStep::default())?,
+            size,
             spare: Mutex::new(None),
             entered: AtomicBool::new(false),
         })
@@ -185,43 +190,50 @@ impl Eager {
     pub(crate) fn run(&self, link: &Bound<'_, Link>, work: Work) -> PyResult<Option<Task>> {
         let py = link.py();
         let kept = self.spare.lock().take();
-        let spare = match kept {
+        let mut spare = match kept {
             Some(spare) => spare,
             None => self.make(link)?,
         };
         spare.running.get().take(work);
         if !self.entered.swap(true, Ordering::Relaxed) {
+            self.register.bind(py).call1((&spare.task,))?;
             self.enter.bind(py).call1((&self.event_loop, &spare.task))?;
+            spare.image.clear();
+            spare.image.extend_from_slice(memory(spare.task.bind(py), self.size));
         }
         let ended = spare.run.bind(py).call1(spare.advance.bind(py)).and_then(|it| it.is_truthy());
-        let pristine = if matches!(ended, Ok(true)) { spare.is_pristine(py) } else { Ok(false) };
-        if matches!(pristine, Ok(true)) {
+        let untouched = matches!(ended, Ok(true)) && {
+            memory(spare.task.bind(py), self.size) == spare.image.as_slice()
+                // Contexts that nobody changed share their variables, so comparing them compares one pointer.
+                && spare.context.bind(py).eq(&spare.pristine)?
+        };
+        if untouched {
             *self.spare.lock() = Some(spare);
             return Ok(None);
         }
         // Also where something failed: a spare that is dropped must not stay the current task.
-        self.leave_task(py, &spare)?;
-        pristine?;
-        if ended? {
-            return Ok(None);
-        }
-        self.register.bind(py).call1((&spare.task,))?;
+        self.entered.store(false, Ordering::Relaxed);
+        self.leave.bind(py).call1((&self.event_loop, &spare.task))?;
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.unregister.bind(py).call1((&spare.task,))?;
+                return Err(error);
+            }
+        };
         spare.task.bind(py).setattr(intern!(py, "_log_destroy_pending"), true)?;
         spare.run.bind(py).call1((&spare.step,))?;
-        Ok(Some((spare.task, spare.running)))
+        Ok((!ended).then_some((spare.task, spare.running)))
     }
 
     /// Lets there be no current task any more; called before the loop goes on.
     pub(crate) fn leave(&self, py: Python<'_>) -> PyResult<()> {
-        match &*self.spare.lock() {
-            Some(spare) => self.leave_task(py, spare),
-            None => Ok(()),
-        }
-    }
-
-    fn leave_task(&self, py: Python<'_>, spare: &Spare) -> PyResult<()> {
-        if self.entered.swap(false, Ordering::Relaxed) {
+        let spare = self.spare.lock();
+        if let Some(spare) = &*spare
+            && self.entered.swap(false, Ordering::Relaxed)
+        {
             self.leave.bind(py).call1((&self.event_loop, &spare.task))?;
+            self.unregister.bind(py).call1((&spare.task,))?;
         }
         Ok(())
     }
@@ -244,17 +256,15 @@ impl Eager {
         self.unregister.bind(py).call1((&task,))?;
         task.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
         let run = context.getattr(intern!(py, "run"))?.unbind();
-        let cancelling = task.getattr(py, intern!(py, "cancelling"))?;
         let context = context.unbind();
-        Ok(Spare { task, running, run, advance, cancelling, step, context, pristine })
+        Ok(Spare { task, running, run, advance, step, context, pristine, image: Vec::new() })
     }
 }
 
-impl Spare {
-    /// Whether the last handler left it as it was. Contexts that nobody changed share their variables, so comparing
-    /// them compares one pointer.
-    fn is_pristine(&self, py: Python<'_>) -> PyResult<bool> {
-        let asked = self.cancelling.bind(py).call0()?;
-        Ok(!asked.is_truthy()? && self.context.bind(py).eq(&self.pristine)?)
-    }
+/// An object's own memory: how many refer to it, strongly or weakly, and all that it holds. As long as that is the same
+/// byte for byte, nobody has kept or changed it.
+fn memory<'py>(object: &'py Bound<'_, PyAny>, size: usize) -> &'py [u8] {
+    // SAFETY: an object of a type without items has `__basicsize__` bytes from its address on, `size` is that of its
+    // type, and whoever holds the interpreter may read them; they are compared before anything else runs.
+    unsafe { std::slice::from_raw_parts(object.as_ptr().cast(), size) }
 }

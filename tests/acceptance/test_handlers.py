@@ -180,6 +180,33 @@ def test_between_two_handlers_no_task_is_the_current_one(handlers: Gateway) -> N
         }
 
 
+@pytest.mark.parametrize("kind", ["keep", "cancel", "mark", "call back", "name", "own", "nothing"])
+def test_no_handler_finds_the_trace_that_another_left_on_its_task(
+    handlers: Gateway, kind: str
+) -> None:
+    fresh = {
+        "name": "nexus-call", "kept": False, "marked": False, "cancelling": 0, "among all": True,
+        "own": None,
+    }  # fmt: skip
+    with handlers.client() as client:
+        answers = [client.get(f"/trace/{each}") for each in (kind, "nothing", kind, "nothing")]
+        found = [answer.json() for answer in answers]
+        if kind == "call back":
+            wait_for(handlers, "called back True")
+
+    assert found == [fresh] * 4
+
+
+def test_a_task_that_a_handler_kept_comes_to_its_end(handlers: Gateway) -> None:
+    with handlers.client() as client:
+        before = len(client.get("/keepers").json())
+        client.get("/trace/keep")
+        client.get("/trace/cancel")
+        kept = client.get("/keepers").json()
+
+    assert kept[before:] == [[True, False], [True, True]]
+
+
 def test_the_first_event_comes_at_once_also_where_it_is_compressed(handlers: Gateway) -> None:
     for accepted in ("identity", "gzip", "br"):
         started = time.monotonic()

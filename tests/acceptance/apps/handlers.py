@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated
+from weakref import WeakKeyDictionary
 
 import msgspec
 from msgspec import Meta
@@ -118,6 +119,47 @@ async def task() -> dict[str, object]:
     return {"task": mine is not None, "same": asyncio.current_task() is mine}
 
 
+kept: list[asyncio.Task[object]] = []
+marked: WeakKeyDictionary[asyncio.Task[object], bool] = WeakKeyDictionary()
+
+
+async def trace(kind: str) -> dict[str, object]:
+    """Tell what the running task is like, and leave a trace on it without waiting for anything."""
+    mine = asyncio.current_task()
+    if mine is None:
+        return {}
+    found = {
+        "name": mine.get_name(),
+        "kept": any(mine is one for one in kept),
+        "marked": mine in marked,
+        "cancelling": mine.cancelling(),
+        "among all": mine in asyncio.all_tasks(),
+        "own": getattr(mine, "own", None),
+    }
+    match kind:
+        case "keep":
+            kept.append(mine)
+        case "cancel":
+            kept.append(mine)
+            mine.cancel()
+        case "mark":
+            marked[mine] = True
+        case "call back":
+            mine.add_done_callback(lambda one: seen.append(f"called back {one.done()}"))
+        case "name":
+            mine.set_name("mine")
+        case "own":
+            setattr(mine, "own", kind)  # noqa: B010 - it is no attribute of the class
+        case _:
+            pass
+    return found
+
+
+async def keepers() -> list[list[bool]]:
+    """Tell what became of the tasks that were kept."""
+    return [[one.done(), one.done() and one.cancelled()] for one in kept]
+
+
 async def between() -> dict[str, bool]:
     """Have the loop's next turn note whose it is, and end without waiting for it."""
 
@@ -182,6 +224,8 @@ ROUTES = (
     | (path("together") & post() & public() & body(Numbers)).then(together)
     | (path("task") & get() & public()).then(task)
     | (path("between") & get() & public()).then(between)
+    | (path("trace") / param("kind", str) & get() & public()).then(trace)
+    | (path("keepers") & get() & public()).then(keepers)
     | (path("who") & get() & auth()).then(who)
     | (path("secret") & get() & auth(scope="never")).then(who, name="secret")
     | (path("events") & get() & public()).stream(events)
