@@ -333,7 +333,7 @@ impl Link {
             bridge: core.bridge.clone_ref(py),
             event_loop: event_loop.clone().unbind(),
             batch: Batch::new(event_loop)?,
-            eager: eager.then(|| Eager::new(event_loop)).transpose()?,
+            eager: if eager { Eager::new(event_loop)? } else { None },
             cancelled_error: asyncio.getattr("CancelledError")?.unbind(),
             flush: PyOnceLock::new(),
             jobs: Mutex::new(Vec::new()),

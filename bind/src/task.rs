@@ -34,10 +34,10 @@ impl Tasks {
     pub(crate) fn make(
         &self,
         py: Python<'_>,
-        running: &Py<Running>,
+        coroutine: &Bound<'_, PyAny>,
         context: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let arguments = PyTuple::new(py, [running])?;
+        let arguments = PyTuple::new(py, [coroutine])?;
         let options = match context {
             None => self.options.bind(py).clone(),
             Some(context) => {
@@ -89,7 +89,7 @@ impl Batch {
         let made = calls
             .map(|running| {
                 let running = Py::new(py, running)?;
-                Ok((self.tasks.make(py, &running, None)?, running))
+                Ok((self.tasks.make(py, running.bind(py), None)?, running))
             })
             .collect();
         event_loop.delattr(intern!(py, "call_soon"))?;
@@ -127,12 +127,14 @@ pub(crate) struct Eager {
     register: Py<PyAny>,
     unregister: Py<PyAny>,
     first_step: Py<FirstStep>,
-    /// Bytes of a task's own memory.
-    size: usize,
+    layout: Layout,
     spare: Mutex<Option<Spare>>,
     /// Whether the spare is the loop's current task.
     entered: AtomicBool,
 }
+
+/// Leaves a trace on a task, and gives what has to be held for it.
+type Leave<'c> = dyn Fn(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>> + 'c;
 
 struct Spare {
     task: Py<PyAny>,
@@ -163,14 +165,15 @@ impl FirstStep {
 }
 
 impl Eager {
-    pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
+    /// `None` where it could not be told whether a handler has left a trace on a task: this Python keeps them elsewhere.
+    pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         let py = event_loop.py();
         // Documented for those who write task types of their own: "Extending asyncio", Task lifetime support.
         let lifetime = py.import("asyncio.tasks")?;
         let function = |name: &str| lifetime.getattr(name).map(Bound::unbind);
         let tasks = Tasks::new(event_loop)?;
-        let size = tasks.kind.bind(py).getattr("__basicsize__")?.extract()?;
-        Ok(Self {
+        let made = Self {
+            layout: Layout::of(tasks.kind.bind(py))?,
             tasks,
             event_loop: event_loop.clone().unbind(),
             copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
@@ -179,10 +182,39 @@ impl Eager {
             register: function("_register_task")?,
             unregister: function("_unregister_task")?,
             first_step: Py::new(py, FirstStep::default())?,
-            size,
             spare: Mutex::new(None),
             entered: AtomicBool::new(false),
-        })
+        };
+        Ok(made.sees_traces(py)?.then_some(made))
+    }
+
+    /// Whether each kind of trace shows in a task's memory.
+    fn sees_traces(&self, py: Python<'_>) -> PyResult<bool> {
+        let callback = py.import("builtins")?.getattr("repr")?;
+        let leave: [&Leave<'_>; 6] = [
+            &|task| Ok(task.clone().unbind()),
+            &|task| {
+                let weakref = task.py().import("weakref")?.getattr("ref")?;
+                weakref.call1((task, &callback)).map(Bound::unbind)
+            },
+            &|task| task.setattr("trace", 1).map(|()| task.py().None()),
+            &|task| task.call_method1("add_done_callback", (&callback,)).map(Bound::unbind),
+            &|task| task.call_method1("set_name", ("trace",)).map(Bound::unbind),
+            &|task| task.call_method0("cancel").map(Bound::unbind),
+        ];
+        for leave in leave {
+            let coroutine = py.import("asyncio")?.call_method1("sleep", (0,))?;
+            let (task, _) = self.unstarted(py, &coroutine, None)?;
+            let task = task.bind(py);
+            let before = self.layout.image(task);
+            let _trace = leave(task)?;
+            let shows = !self.layout.is_same(task, &before);
+            coroutine.call_method0("close")?; // or it would be told that nobody awaited it
+            if !shows {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Runs a call's first step; its task, where the handler waits for something. The spare remains the current task for
@@ -198,12 +230,11 @@ impl Eager {
         if !self.entered.swap(true, Ordering::Relaxed) {
             self.register.bind(py).call1((&spare.task,))?;
             self.enter.bind(py).call1((&self.event_loop, &spare.task))?;
-            spare.image.clear();
-            spare.image.extend_from_slice(memory(spare.task.bind(py), self.size));
+            spare.image = self.layout.image(spare.task.bind(py));
         }
         let ended = spare.run.bind(py).call1(spare.advance.bind(py)).and_then(|it| it.is_truthy());
         let untouched = matches!(ended, Ok(true)) && {
-            memory(spare.task.bind(py), self.size) == spare.image.as_slice()
+            self.layout.is_same(spare.task.bind(py), &spare.image)
                 // Contexts that nobody changed share their variables, so comparing them compares one pointer.
                 && spare.context.bind(py).eq(&spare.pristine)?
         };
@@ -245,26 +276,75 @@ impl Eager {
         let running = Bound::new(py, Running::new(link.clone().unbind(), None))?;
         let advance = PyTuple::new(py, [running.getattr(intern!(py, "advance"))?])?.unbind();
         let running = running.unbind();
-        let event_loop = self.event_loop.bind(py);
-        event_loop.setattr(intern!(py, "call_soon"), &self.first_step)?;
-        let task = self.tasks.make(py, &running, Some(&context));
-        event_loop.delattr(intern!(py, "call_soon"))?;
-        let task = task?;
-        let step = self.first_step.get().0.lock().take();
-        let step = step.unwrap_or_else(|| py.None());
-        // Nobody's task yet: it is not among `all_tasks`, and may be dropped without a warning.
-        self.unregister.bind(py).call1((&task,))?;
-        task.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
+        let (task, step) = self.unstarted(py, running.bind(py), Some(&context))?;
         let run = context.getattr(intern!(py, "run"))?.unbind();
         let context = context.unbind();
         Ok(Spare { task, running, run, advance, step, context, pristine, image: Vec::new() })
     }
+
+    /// A task that is nobody's yet, and its first step: it is not among `all_tasks`, and may be dropped without a warning.
+    fn unstarted(
+        &self,
+        py: Python<'_>,
+        coroutine: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+        let event_loop = self.event_loop.bind(py);
+        event_loop.setattr(intern!(py, "call_soon"), &self.first_step)?;
+        let task = self.tasks.make(py, coroutine, context);
+        event_loop.delattr(intern!(py, "call_soon"))?;
+        let task = task?;
+        let step = self.first_step.get().0.lock().take();
+        self.unregister.bind(py).call1((&task,))?;
+        task.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
+        Ok((task, step.unwrap_or_else(|| py.None())))
+    }
 }
 
-/// An object's own memory: how many refer to it, strongly or weakly, and all that it holds. As long as that is the same
+/// Where a task's memory is: how many refer to it, strongly or weakly, and all that it holds. As long as that is the same
 /// byte for byte, nobody has kept or changed it.
-fn memory<'py>(object: &'py Bound<'_, PyAny>, size: usize) -> &'py [u8] {
-    // SAFETY: an object of a type without items has `__basicsize__` bytes from its address on, `size` is that of its
-    // type, and whoever holds the interpreter may read them; they are compared before anything else runs.
-    unsafe { std::slice::from_raw_parts(object.as_ptr().cast(), size) }
+struct Layout {
+    /// Bytes from its address on.
+    size: usize,
+    /// Whether its attributes and weak references are before its address, as from Python 3.13 on.
+    managed: bool,
+}
+
+impl Layout {
+    /// `Py_TPFLAGS_MANAGED_WEAKREF`, `Py_TPFLAGS_MANAGED_DICT`.
+    const MANAGED: u64 = 1 << 3 | 1 << 4;
+    /// Bytes, and how far before the address: two pointers, and after them two of the garbage collector, which change
+    /// by themselves.
+    const BEFORE: usize = 2 * size_of::<usize>();
+    const AHEAD: usize = 4 * size_of::<usize>();
+
+    fn of(kind: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let flags: u64 = kind.getattr("__flags__")?.extract()?;
+        let size = kind.getattr("__basicsize__")?.extract()?;
+        Ok(Self { size, managed: flags & Self::MANAGED == Self::MANAGED })
+    }
+
+    fn image(&self, task: &Bound<'_, PyAny>) -> Vec<u8> {
+        let [before, own] = self.memory(task);
+        [before, own].concat()
+    }
+
+    fn is_same(&self, task: &Bound<'_, PyAny>, image: &[u8]) -> bool {
+        let [before, own] = self.memory(task);
+        image.split_at_checked(before.len()) == Some((before, own))
+    }
+
+    fn memory<'t>(&self, task: &'t Bound<'_, PyAny>) -> [&'t [u8]; 2] {
+        let address: *const u8 = task.as_ptr().cast();
+        // SAFETY: a task has `__basicsize__` bytes from its address on, and those that its flags tell of before it; who
+        // holds the interpreter may read them, and they are read before anything else runs.
+        unsafe {
+            let before = if self.managed {
+                std::slice::from_raw_parts(address.sub(Self::AHEAD), Self::BEFORE)
+            } else {
+                &[]
+            };
+            [before, std::slice::from_raw_parts(address, self.size)]
+        }
+    }
 }
