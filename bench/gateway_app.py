@@ -2,7 +2,7 @@
 
 `ANSWER=native` answers the report from the core, `ANSWER=python` from a handler; `TOKEN_CACHE` is
 how many verified tokens are remembered; `ROUTES` adds so many routes with the report's filters;
-`EAGER=1` runs the first step of handlers at once; `LIMIT` is how many requests a subject may send
+`EAGER=0` makes a task for each call; `LIMIT` is how many requests a subject may send
 at once and per second.
 """
 
@@ -98,4 +98,4 @@ def application() -> Application:
 
 
 if __name__ == "__main__":
-    serve(application(), port=int(os.environ["PORT"]), eager=os.environ.get("EAGER") == "1")
+    serve(application(), port=int(os.environ["PORT"]), eager=os.environ.get("EAGER") != "0")

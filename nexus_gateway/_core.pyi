@@ -46,7 +46,7 @@ class Bridge:
             or None, payload: bytes) for each verified token, and remembered with it.
         trace: called with (trace_id, span_id, parent_id or None, sampled, request_id, state or None).
         reply: the class of answers with a status; has `status`, `content`, `content_type` and `headers`.
-        encode: JSON of any other answer, as bytes.
+        encode: writes JSON of any other answer into a buffer, from its beginning to its end.
         refuse: called with an exception of a handler or of a conversion and the request's id;
             what it is answered with.
         pump: `async def pump(iterator, stream)`, which writes a stream.
@@ -58,7 +58,7 @@ class Bridge:
         claims: Callable[..., Any],
         trace: Callable[..., Any],
         reply: type,
-        encode: Callable[[Any], bytes],
+        encode: Callable[[Any, bytearray], None],
         refuse: Callable[[BaseException, str], Refusal],
         pump: Callable[..., Any],
     ) -> Bridge: ...

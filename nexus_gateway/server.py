@@ -103,7 +103,7 @@ class Server:
         threads: int = 1,
         tls: Tls | None = None,
         grace: float = 10.0,
-        eager: bool = False,
+        eager: bool = True,
     ) -> None:
         """Compile the application; nothing is opened yet.
 
@@ -113,7 +113,7 @@ class Server:
             threads: of the core, each with its own listener.
             tls: certificate and key; None serves in clear.
             grace: seconds that requests may take to finish at the end.
-            eager: run the first step of a handler at once instead of by the loop's next turn.
+            eager: use a task again that no handler can have seen; False makes one for each call.
         """
         self._application = as_application(served)
         compiled = self._application.compile()
@@ -193,7 +193,7 @@ def serve(
     threads: int = 1,
     tls: Tls | None = None,
     grace: float = 10.0,
-    eager: bool = False,
+    eager: bool = True,
     hint: str | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish what runs and return.
@@ -205,7 +205,7 @@ def serve(
         threads: of the core.
         tls: certificate and key; None serves in clear.
         grace: seconds that requests may take to finish at the end.
-        eager: run the first step of a handler at once instead of by the loop's next turn.
+        eager: use a task again that no handler can have seen; False makes one for each call.
         hint: a line for the person at the terminal, printed below the address.
 
     Raises:
@@ -242,7 +242,7 @@ def _bridge() -> _core.Bridge:
         claims=Claims,
         trace=Trace,
         reply=Response,
-        encode=msgspec.json.Encoder().encode,
+        encode=msgspec.json.Encoder().encode_into,
         refuse=refuse,
         pump=_pump,
     )

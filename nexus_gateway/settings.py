@@ -87,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tls_cert: a PEM file, the certificate chain.
         tls_key: a PEM file, the certificate's private key.
         workers: threads of the core.
-        eager: run a handler's first step at once instead of by the loop's next turn.
+        eager: use a task again that no handler can have seen; False makes one for each call.
         rate_limit: of each subject on the routes that ask for a token; empty is none.
         address_limit: of each client address, before a request is looked at; empty is none.
         realtime_sockets: sockets and streams of events that a subject may have at a time, in each
@@ -129,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
-    eager: bool = False
+    eager: bool = True
     rate_limit: str = "100/s burst 200"
     address_limit: str = ""
     realtime_sockets: Annotated[int, Meta(ge=1, le=1_000_000)] = 100

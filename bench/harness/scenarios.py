@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NATIVE = ("gateway-native", "gateway-native-uncached")
-PYTHON = ("gateway-python", "gateway-python-eager", "gateway-python-uncached")
+PYTHON = ("gateway-python", "gateway-python-plain", "gateway-python-uncached")
 RUST = ("warp", "actix", "axum")
 IN_PYTHON = ("rsgi-granian", "django-bolt", "fastapi-uvicorn")
 LAYERS = ("layers-native", "layers-constant", "layers-values", "studio")

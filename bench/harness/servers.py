@@ -200,6 +200,8 @@ def _environment(spec: Spec, port: int, folder: Path) -> dict[str, str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("NEXUS_")
     }
+    # As where they are installed: a second start finds what the first has compiled.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment |= {
         "PORT": str(port),
         "NEXUS_PORT": str(port),

@@ -78,7 +78,7 @@ def _ratios(results: Results) -> list[Target]:
                 ("django-bolt", 8),
                 ("fastapi-uvicorn", 20),
             )
-            for server in ("gateway-python", "gateway-python-eager")
+            for server in ("gateway-python", "gateway-python-plain")
         ),
     ]
 

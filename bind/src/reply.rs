@@ -8,14 +8,18 @@ use http::header::{HeaderName, HeaderValue};
 use nexus_core::answer::Answer;
 use nexus_core::handler::Outcome;
 use nexus_core::reject::{INTERNAL_ERROR, KINDS, Rejection};
+use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyString};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Bytes of an answer whose buffer is kept for the next.
+const KEPT: usize = 64 << 10;
 
 /// Makes answers of Python's values.
 pub(crate) struct Replies {
@@ -24,6 +28,7 @@ pub(crate) struct Replies {
     refuse: Py<PyAny>,
     /// The type of async generators.
     chunks: Py<PyAny>,
+    buffer: Mutex<Option<Py<PyByteArray>>>,
 }
 
 impl Replies {
@@ -34,7 +39,7 @@ impl Replies {
         refuse: Py<PyAny>,
     ) -> PyResult<Self> {
         let chunks = py.import("types")?.getattr("AsyncGeneratorType")?.unbind();
-        Ok(Self { reply, encode, refuse, chunks })
+        Ok(Self { reply, encode, refuse, chunks, buffer: Mutex::new(None) })
     }
 
     /// What a handler returned.
@@ -96,9 +101,21 @@ impl Replies {
         if let Ok(bytes) = value.cast_exact::<PyBytes>() {
             return Ok(Answer::full(status, BINARY, Bytes::copy_from_slice(bytes.as_bytes())));
         }
-        let encoded = self.encode.bind(py).call1((value,))?;
-        let body = Bytes::copy_from_slice(encoded.cast::<PyBytes>()?.as_bytes());
-        Ok(Answer::full(status, JSON, body))
+        Ok(Answer::full(status, JSON, self.encoded(py, value)?))
+    }
+
+    /// A value as JSON, by way of a buffer that is used again: it has grown to what answers are like already.
+    fn encoded(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+        // What encodes within this, by a property of a value say, takes another.
+        let kept = self.buffer.lock().take();
+        let buffer = kept.map_or_else(|| PyByteArray::new(py, &[]), |kept| kept.into_bound(py));
+        self.encode.bind(py).call1((value, &buffer))?;
+        // SAFETY: the interpreter is held, and nothing of Python's runs while the bytes are copied.
+        let body = Bytes::copy_from_slice(unsafe { buffer.as_bytes() });
+        if body.len() <= KEPT {
+            *self.buffer.lock() = Some(buffer.unbind());
+        }
+        Ok(body)
     }
 
     /// What an exception is answered with. An exception in saying so is a 500 too.
