@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
@@ -22,14 +23,16 @@ from nexus_gateway.studio.knowledge_graph.errors import (
     WriteRefused,
 )
 from nexus_gateway.studio.knowledge_graph.models import Time
-from nexus_gateway.studio.storage.errors import BadStatement
+from nexus_gateway.studio.knowledge_graph.past import past
+from nexus_gateway.studio.knowledge_graph.stats import Statistics
+from nexus_gateway.studio.storage.errors import BadStatement, GraphTimeout
 from nexus_gateway.studio.storage.graph import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from nexus_gateway.studio.knowledge_graph.cypher.graphs import Moment
-    from nexus_gateway.studio.knowledge_graph.stats import Statistics
     from nexus_gateway.studio.knowledge_graph.store import GraphStore
     from nexus_gateway.studio.storage.graph import Value
 
@@ -41,6 +44,9 @@ ROWS = 100_000
 """Rows that an answer may have at most."""
 SECONDS = 10.0
 """Seconds that a query may take at most."""
+
+PASTS = 2
+"""Graphs of other times that are made at once; each is in memory for as long as it is asked."""
 
 Row: TypeAlias = tuple[object, ...]
 """What of a row is told: values, nodes, edges and paths as the rest of the API has them."""
@@ -62,7 +68,7 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A query with its parameters.
 
     valid_at: what holds at this time, by all that is known now.
-    as_of: what held at this time, as it was known then; refused where something has changed since.
+    as_of: what held at this time, as it was known then.
     """
 
     query: Annotated[str, Meta(min_length=1, max_length=TEXT, examples=["MATCH (n) RETURN n"])]
@@ -103,6 +109,7 @@ class Querying:
         self._store = store
         self._statistics = statistics
         self._caps = caps or Caps()
+        self._pasts = asyncio.Semaphore(PASTS)
 
     async def answer(self, tenant: str, question: Question) -> Answered:
         """Answer a query.
@@ -110,12 +117,14 @@ class Querying:
         Raises:
             Unreadable: its text is not of what is answered.
             WriteRefused: it would change something.
-            BadQuery: a parameter is not what it must be, or the graph has changed since `as_of`.
+            BadQuery: a parameter is not what it must be, or what was `as_of` is too large.
             TooDear: it would need too much.
             Unevaluable: it meets values that it cannot be evaluated on.
             GraphTimeout: it ran into its time.
         """
         query = _read(question)
+        if question.as_of is not None and await self._store.others(tenant, question.as_of):
+            return await self._answer_then(tenant, question, question.as_of)
         given = cast("Mapping[str, Value]", question.parameters)
         parameters = _parameters(query, given)
         figures = await self._statistics.figures(tenant)
@@ -124,8 +133,6 @@ class Querying:
         parameters["tenant"] = tenant
         if (at := question.valid_at or question.as_of) is not None:
             parameters["at"] = rows.micros(at)
-        if question.as_of is not None:
-            await self._check_unchanged(tenant, question)
         found = await self._run(query, parameters, question)
         return Answered(
             query.columns, found[0], found[1], Cost(round(cost.work), round(self._caps.work))
@@ -137,16 +144,19 @@ class Querying:
         if cost.held > self._caps.held:
             raise TooDear("characters at once", cost.held, self._caps.held)
 
-    async def _check_unchanged(self, tenant: str, question: Question) -> None:
-        if question.as_of is None:
-            return
-        others = await self._store.others(tenant, question.as_of)
-        if others:
-            message = (
-                f"{others:,} nodes and edges were others then: a query answers as of a time since"
-                " which none has changed; ask with valid_at, or the paths that take as_of"
-            )
-            raise BadQuery("as_of", message, location="body")
+    async def _answer_then(self, tenant: str, question: Question, at: datetime) -> Answered:
+        """Answer on the graph as it was, which is made for it."""
+        now = msgspec.structs.replace(question, as_of=None)
+        try:
+            async with (
+                asyncio.timeout(question.timeout),
+                self._pasts,
+                past(self._store, tenant, at) as then,
+            ):
+                return await Querying(then, Statistics(then), self._caps).answer(tenant, now)
+        except TimeoutError:
+            message = f"what was then was not read and asked within {question.timeout:g} s"
+            raise GraphTimeout(message) from None
 
     async def _run(
         self, query: Compiled, parameters: Mapping[str, Value], question: Question

@@ -142,7 +142,12 @@ def version_properties(
 ) -> Properties:
     """Write what was known of a node or an edge until now, and what ended it."""
     subject = subject_of(tenant, record)
-    content = node_properties(record) if isinstance(record, Node) else _ends(record)
+    # The embedded engine refuses to look for a property that no version has: where only nodes were
+    # changed none would have those of edges, and the other way round.
+    if isinstance(record, Node):
+        content = {**node_properties(record), "source": "", "target": "", "edge_type": ""}
+    else:
+        content = {**_ends(record), "entity_id": "", "entity_type": "", "tags": []}
     return {
         **content,
         "owner": tenant,

@@ -247,7 +247,7 @@ class GraphStore:
         found = {str(row[0]) for row in await self._read(text, tenant, names)}
         if gone:
             text = (
-                "MATCH (v:Version) WHERE v.source >= $first"
+                "MATCH (v:Version) WHERE v.source >= $first AND v.source <> ''"
                 " RETURN DISTINCT v.source AS source ORDER BY source LIMIT $limit"
             )
             found |= {str(row[0]) for row in await self._read(text, tenant, names)}

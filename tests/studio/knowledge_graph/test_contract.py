@@ -404,6 +404,33 @@ async def test_the_answer_of_yesterday_can_be_had_again(room: Room) -> None:
     assert tuple(edges.items) == before.edges
 
 
+@pytest.mark.parametrize("changed", ["node", "edge"])
+async def test_what_was_is_found_where_only_nodes_or_only_edges_have_changed(
+    room: Room, changed: str
+) -> None:
+    # The embedded engine, opened for this test alone, knows only properties that something has.
+    await room.chain("ab")
+    before = await room.explorer.subgraph(room.tenant, SubgraphQuery())
+    room.moment = START + DAY
+    if changed == "node":
+        await room.service.patch_node(room.author, "a", NodePatch(name="new"), ANY)
+    else:
+        name = edge_id("a", "b", "depends")
+        patch = EdgePatch(attributes={"other": 1})
+        await room.service.patch_edge(room.author, name, patch, ANY)
+
+    then = START + DAY / 2
+    again = await room.explorer.subgraph(room.tenant, SubgraphQuery(as_of=then))
+    around = await room.around("b", Walk(as_of=then, type=["depends"]))
+    edges = await room.explorer.edge_page(room.tenant, EdgeSelection(as_of=then))
+    of_type = await room.explorer.edge_page(room.tenant, EdgeSelection(as_of=then, type="depends"))
+    nodes = await room.explorer.node_page(room.tenant, NodeSelection(as_of=then, tag="none"))
+
+    assert (again, around) == (before, {"a": 1})
+    assert tuple(edges.items) == tuple(of_type.items) == before.edges
+    assert nodes.items == ()
+
+
 async def test_the_history_names_each_version_and_its_author(room: Room) -> None:
     await room.nodes("a")
     room.moment = START + DAY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -9,17 +10,20 @@ from uuid import uuid4
 import pytest
 
 from nexus_gateway.studio.conditions import Condition
+from nexus_gateway.studio.knowledge_graph import past
 from nexus_gateway.studio.knowledge_graph.cypher.misread import Misread
 from nexus_gateway.studio.knowledge_graph.cypher.statement import compiled
 from nexus_gateway.studio.knowledge_graph.errors import BadQuery
-from nexus_gateway.studio.knowledge_graph.models import NodePatch
+from nexus_gateway.studio.knowledge_graph.models import NodeDraft, NodePatch
 from nexus_gateway.studio.knowledge_graph.query import Querying, Question
 from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
+from nexus_gateway.studio.storage.errors import GraphTimeout
 from tests.studio.knowledge_graph.cypher.shop import MADE, SPRING, fill
 
 if TYPE_CHECKING:
+    from nexus_gateway.studio.knowledge_graph.models import Node
     from nexus_gateway.studio.storage.graph import Graph
 
 DAY = timedelta(days=1)
@@ -42,8 +46,9 @@ class Shop:
         self.author = Author(tenant, "alice")
         self._querying = Querying(self.store, Statistics(self.store))
 
-    async def ask(self, text: str, **when: datetime) -> list[object]:
-        answer = await self._querying.answer(self.author.tenant, Question(text, **when))  # type: ignore[arg-type]
+    async def ask(self, text: str, **more: datetime | float) -> list[object]:
+        question = Question(text, {"least": 1} if "$least" in text else {}, **more)  # type: ignore[arg-type]
+        answer = await self._querying.answer(self.author.tenant, question)
         return [row[0] if len(row) == 1 else list(row) for row in answer.rows]
 
 
@@ -82,16 +87,42 @@ async def test_what_was_not_known_yet_is_no_part_of_an_answer_as_of_then(shop: S
     assert await shop.ask("MATCH (n) RETURN count(n)", valid_at=before) == [5]
 
 
-async def test_an_answer_as_of_a_time_that_was_other_is_refused_rather_than_wrong(
-    shop: Shop,
+async def test_an_answer_as_of_a_time_that_was_other_is_that_of_then(shop: Shop) -> None:
+    asked = [
+        "MATCH (n) RETURN n.name ORDER BY n.name",
+        "MATCH (a)-[r]->(b) RETURN a.name, type(r), b.name ORDER BY a.name, b.name, type(r)",
+        "MATCH (n {entity_id: 'a'}) RETURN n",
+        "MATCH (n {entity_id: 'a'})-[*1..2]->(m) RETURN DISTINCT m.entity_id AS id ORDER BY id",
+        "MATCH (n) WHERE n.size > $least RETURN count(n)",
+    ]
+    before = [await shop.ask(text, as_of=WINTER) for text in asked]
+    service = KnowledgeGraph(shop.store, clock=lambda: SUMMER)
+    await service.patch_node(shop.author, "a", NodePatch(name="Other"), Condition())
+    await service.remove_node(shop.author, "b", Condition())
+    await service.create_node(shop.author, NodeDraft(entity_id="new", entity_type="app"))
+    await service.merge(shop.author, "c", "d", Condition())
+
+    assert [await shop.ask(text, as_of=WINTER) for text in asked] == before
+    assert await shop.ask("MATCH (n {entity_id: 'a'}) RETURN n.name", as_of=SUMMER) == ["Other"]
+    assert await shop.ask("MATCH (n {entity_id: 'a'}) RETURN n.name", valid_at=SPRING) == ["Other"]
+
+
+async def test_a_past_that_is_too_large_or_takes_too_long_is_refused(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = KnowledgeGraph(shop.store, clock=lambda: SUMMER)
     await service.patch_node(shop.author, "a", NodePatch(name="Other"), Condition())
-
-    with pytest.raises(BadQuery, match="1 nodes and edges were others then"):
+    monkeypatch.setattr(past, "MOST", 10)
+    with pytest.raises(BadQuery, match="more than 10 nodes and edges"):
         await shop.ask("MATCH (n) RETURN n.name", as_of=WINTER)
-    assert await shop.ask("MATCH (n {entity_id: 'a'}) RETURN n.name", as_of=SUMMER) == ["Other"]
-    assert await shop.ask("MATCH (n {entity_id: 'a'}) RETURN n.name", valid_at=SPRING) == ["Other"]
+    monkeypatch.setattr(shop.store, "node_page", never)
+    with pytest.raises(GraphTimeout, match="within 1 s"):
+        await shop.ask("MATCH (n) RETURN n.name", as_of=WINTER, timeout=1)
+
+
+async def never(*_: object) -> list[Node]:
+    await asyncio.sleep(60)
+    return []
 
 
 def test_a_time_is_not_asked_twice() -> None:
