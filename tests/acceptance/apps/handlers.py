@@ -128,7 +128,7 @@ async def trace(kind: str) -> dict[str, object]:
     mine = asyncio.current_task()
     if mine is None:
         return {}
-    found = {
+    found: dict[str, object] = {
         "name": mine.get_name(),
         "kept": any(mine is one for one in kept),
         "marked": mine in marked,
