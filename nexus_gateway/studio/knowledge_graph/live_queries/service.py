@@ -58,7 +58,8 @@ LONGEST = 5.0
 """Seconds between two attempts while a database, the graph or the hub is away."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_encode = msgspec.json.Encoder(order="sorted").encode
+_encode = msgspec.json.Encoder().encode
+_ordered = msgspec.json.Encoder(order="sorted").encode
 _question = msgspec.json.Decoder(Question).decode
 
 
@@ -132,7 +133,7 @@ class LiveQueries:
         await self._querying.answer(author.tenant, question.question())
         now = self._clock()
         until = now + timedelta(seconds=question.lease)
-        text = _encode(question.question()).decode()
+        text = _ordered(question.question()).decode()
         name = hashlib.sha256(f"{author.tenant}\n{text}".encode()).hexdigest()[:32]
         draft = Kept(name, text, author.subject, _micros(now), _micros(until))
         kept = await self._store.put(author.tenant, draft)
@@ -292,7 +293,7 @@ def channel_of(tenant: str, query_id: str) -> str:
 
 def _same(data: bytes, last: bytes) -> bool:
     """Compare what is to be told with what was told, which others have written."""
-    return _encode(msgspec.json.decode(data)) == _encode(msgspec.json.decode(last))
+    return _ordered(msgspec.json.decode(data)) == _ordered(msgspec.json.decode(last))
 
 
 def _micros(moment: datetime) -> int:
