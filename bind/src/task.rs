@@ -71,6 +71,25 @@ impl FirstSteps {
     }
 }
 
+impl FirstSteps {
+    /// Does something while they are caught; the first error is that of the loop, the second its own.
+    fn caught<T>(
+        this: &Py<Self>,
+        event_loop: &Bound<'_, PyAny>,
+        make: impl FnOnce() -> T,
+    ) -> PyResult<T> {
+        let name = intern!(event_loop.py(), "call_soon");
+        event_loop.setattr(name, this)?;
+        let made = make();
+        event_loop.delattr(name)?;
+        Ok(made)
+    }
+
+    fn next(&self) -> Option<(Py<PyAny>, Py<PyAny>)> {
+        self.0.lock().pop_front()
+    }
+}
+
 impl Batch {
     pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Self> {
         let first_steps = Py::new(event_loop.py(), FirstSteps::default())?;
@@ -84,16 +103,14 @@ impl Batch {
         py: Python<'_>,
         calls: impl Iterator<Item = Running>,
     ) -> PyResult<Vec<Task>> {
-        let event_loop = self.event_loop.bind(py);
-        event_loop.setattr(intern!(py, "call_soon"), &self.first_steps)?;
-        let made = calls
-            .map(|running| {
-                let running = Py::new(py, running)?;
-                Ok((self.tasks.make(py, running.bind(py), None)?, running))
-            })
-            .collect();
-        event_loop.delattr(intern!(py, "call_soon"))?;
-        made
+        FirstSteps::caught(&self.first_steps, self.event_loop.bind(py), || {
+            calls
+                .map(|running| {
+                    let running = Py::new(py, running)?;
+                    Ok((self.tasks.make(py, running.bind(py), None)?, running))
+                })
+                .collect()
+        })?
     }
 
     /// Runs the first steps of the tasks made. What ends a step, such as `KeyboardInterrupt`, leaves the others for
@@ -101,8 +118,7 @@ impl Batch {
     pub(crate) fn advance(&self, py: Python<'_>) -> PyResult<()> {
         let steps = self.first_steps.get();
         loop {
-            let next = steps.0.lock().pop_front();
-            let Some((step, context)) = next else { return Ok(()) };
+            let Some((step, context)) = steps.next() else { return Ok(()) };
             context.bind(py).call_method1(intern!(py, "run"), (step,))?;
         }
     }
@@ -126,7 +142,7 @@ pub(crate) struct Eager {
     leave: Py<PyAny>,
     register: Py<PyAny>,
     unregister: Py<PyAny>,
-    first_step: Py<FirstStep>,
+    first_steps: Py<FirstSteps>,
     layout: Layout,
     spare: Mutex<Option<Spare>>,
     /// Whether the spare is the loop's current task.
@@ -150,20 +166,6 @@ struct Spare {
     image: Vec<u8>,
 }
 
-/// Stands in for the loop's `call_soon` while the spare is made, and keeps what it is asked to call.
-#[pyclass(frozen, module = "nexus_gateway._core")]
-#[derive(Default)]
-struct FirstStep(Mutex<Option<Py<PyAny>>>);
-
-#[pymethods]
-impl FirstStep {
-    #[pyo3(signature = (step, *, context))]
-    fn __call__(&self, step: Py<PyAny>, context: &Bound<'_, PyAny>) {
-        let _ = context; // the one that the task was given
-        *self.0.lock() = Some(step);
-    }
-}
-
 impl Eager {
     /// `None` where it could not be told whether a handler has left a trace on a task: this Python keeps them elsewhere.
     pub(crate) fn new(event_loop: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
@@ -181,7 +183,7 @@ impl Eager {
             leave: function("_leave_task")?,
             register: function("_register_task")?,
             unregister: function("_unregister_task")?,
-            first_step: Py::new(py, FirstStep::default())?,
+            first_steps: Py::new(py, FirstSteps::default())?,
             spare: Mutex::new(None),
             entered: AtomicBool::new(false),
         };
@@ -235,8 +237,9 @@ impl Eager {
         let ended = spare.run.bind(py).call1(spare.advance.bind(py)).and_then(|it| it.is_truthy());
         let untouched = matches!(ended, Ok(true)) && {
             self.layout.is_same(spare.task.bind(py), &spare.image)
-                // Contexts that nobody changed share their variables, so comparing them compares one pointer.
-                && spare.context.bind(py).eq(&spare.pristine)?
+                // Contexts that nobody changed share their variables, so comparing them compares one pointer; of others
+                // the values are compared, which may fail: they are others in any case.
+                && spare.context.bind(py).eq(&spare.pristine).unwrap_or(false)
         };
         if untouched {
             *self.spare.lock() = Some(spare);
@@ -290,14 +293,13 @@ impl Eager {
         context: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
         let event_loop = self.event_loop.bind(py);
-        event_loop.setattr(intern!(py, "call_soon"), &self.first_step)?;
-        let task = self.tasks.make(py, coroutine, context);
-        event_loop.delattr(intern!(py, "call_soon"))?;
-        let task = task?;
-        let step = self.first_step.get().0.lock().take();
+        let task = FirstSteps::caught(&self.first_steps, event_loop, || {
+            self.tasks.make(py, coroutine, context)
+        })??;
+        let step = self.first_steps.get().next();
         self.unregister.bind(py).call1((&task,))?;
         task.bind(py).setattr(intern!(py, "_log_destroy_pending"), false)?;
-        Ok((task, step.unwrap_or_else(|| py.None())))
+        Ok((task, step.map_or_else(|| py.None(), |(step, _)| step)))
     }
 }
 

@@ -180,13 +180,15 @@ def test_between_two_handlers_no_task_is_the_current_one(handlers: Gateway) -> N
         }
 
 
-@pytest.mark.parametrize("kind", ["keep", "cancel", "mark", "call back", "name", "own", "nothing"])
+@pytest.mark.parametrize(
+    "kind", ["keep", "cancel", "mark", "call back", "name", "own", "awkward", "nothing"]
+)
 def test_no_handler_finds_the_trace_that_another_left_on_its_task(
     handlers: Gateway, kind: str
 ) -> None:
     fresh = {
         "name": "nexus-call", "kept": False, "marked": False, "cancelling": 0, "among all": True,
-        "own": None,
+        "own": None, "awkward": True,
     }  # fmt: skip
     with handlers.client() as client:
         answers = [client.get(f"/trace/{each}") for each in (kind, "nothing", kind, "nothing")]

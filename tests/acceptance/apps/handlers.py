@@ -119,6 +119,18 @@ async def task() -> dict[str, object]:
     return {"task": mine is not None, "same": asyncio.current_task() is mine}
 
 
+class Awkward:
+    """A value of a context variable that cannot be compared, as arrays cannot."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+
+awkward: ContextVar[Awkward] = ContextVar("awkward")
+first = Awkward()
+awkward.set(first)  # in the context that handlers begin with
 kept: list[asyncio.Task[object]] = []
 marked: WeakKeyDictionary[asyncio.Task[object], bool] = WeakKeyDictionary()
 
@@ -135,6 +147,7 @@ async def trace(kind: str) -> dict[str, object]:
         "cancelling": mine.cancelling(),
         "among all": mine in asyncio.all_tasks(),
         "own": getattr(mine, "own", None),
+        "awkward": awkward.get() is first,
     }
     match kind:
         case "keep":
@@ -148,6 +161,8 @@ async def trace(kind: str) -> dict[str, object]:
             mine.add_done_callback(lambda one: seen.append(f"called back {one.done()}"))
         case "name":
             mine.set_name("mine")
+        case "awkward":
+            awkward.set(Awkward())
         case "own":
             setattr(mine, "own", kind)  # noqa: B010 - it is no attribute of the class
         case _:
