@@ -7,7 +7,9 @@ types are those that both know (text, integers, reals, JSON as text, times as mi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, Self, TypeAlias, TypeVar
+
+import msgspec
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
 Value: TypeAlias = str | int | float | bytes | None
 Row: TypeAlias = tuple[Value, ...]
 Name: TypeAlias = Literal["sqlite", "postgres"]
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def struct_of(kind: type[S], row: Row) -> S:
+    """Make a struct of a row, whose columns are its fields in their order."""
+    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind)
 
 
 class Engine(Protocol):

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
+from nexus_gateway.studio.storage.engine import struct_of
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
@@ -338,8 +340,7 @@ def _first(rows: list[Row]) -> Job | None:
 
 def _job(row: Row) -> Job:
     *head, progress, result, error, made, changed = row
-    values = [*head, None, None, error, made, changed]
-    job = msgspec.convert(dict(zip(Job.__struct_fields__, values, strict=True)), Job)
+    job = struct_of(Job, (*head, None, None, error, made, changed))
     return msgspec.structs.replace(job, progress=_optional(progress), result=_optional(result))
 
 

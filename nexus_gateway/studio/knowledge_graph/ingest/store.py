@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from nexus_gateway.studio.knowledge_graph.ingest.models import Draft, Part, Refusal
+from nexus_gateway.studio.storage.engine import struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,9 +54,6 @@ _PRUNE = """
         AND NOT EXISTS (SELECT 1 FROM job WHERE job.id = graph_ingest.id)
 """
 
-
-S = TypeVar("S", bound=msgspec.Struct)
-
 TOGETHER = 500
 """Refused lines that one statement keeps."""
 
@@ -81,7 +79,7 @@ class IngestStore:
         rows = await self._engine.query(_GET, tenant, ingest)
         if not rows:
             return None
-        return _made(Draft, rows[0])
+        return struct_of(Draft, rows[0])
 
     async def add_part(self, ingest: str, number: int, first: int, packed: bytes) -> None:
         """Keep a part, as `pack` made it."""
@@ -94,7 +92,7 @@ class IngestStore:
     async def part(self, ingest: str, number: int) -> Part | None:
         """Load a part, still packed; None where it is in the graph."""
         rows = await self._engine.query(_PART, ingest, number)
-        return _made(Part, rows[0]) if rows else None
+        return struct_of(Part, rows[0]) if rows else None
 
     async def half(self, ingest: str, number: int) -> None:
         """Note that a part's nodes are in the graph."""
@@ -115,7 +113,7 @@ class IngestStore:
     async def refusals(self, ingest: str, after: int, limit: int) -> list[Refusal]:
         """List refused lines after one, in their order."""
         rows = await self._engine.query(_REFUSALS, ingest, after, limit)
-        return [_made(Refusal, row) for row in rows]
+        return [struct_of(Refusal, row) for row in rows]
 
     async def refused(self, ingest: str) -> int:
         """Count refused lines."""
@@ -142,10 +140,6 @@ def pack(content: bytes) -> bytes:
 def unpack(part: Part) -> bytes:
     """Read a part's lines."""
     return zlib.decompress(part.content)
-
-
-def _made(kind: type[S], row: Row) -> S:
-    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind)
 
 
 def _number(row: Row) -> int:

@@ -17,7 +17,7 @@ import asyncio
 import hashlib
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
@@ -34,6 +34,7 @@ from nexus_gateway.studio.knowledge_graph.live_queries.models import (
 )
 from nexus_gateway.studio.knowledge_graph.live_queries.store import MOST, Kept
 from nexus_gateway.studio.knowledge_graph.query import Caps, Question
+from nexus_gateway.studio.knowledge_graph.rows import EPOCH, micros
 from nexus_gateway.studio.storage.errors import GraphTimeout, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -57,7 +58,6 @@ REST = 4.0
 LONGEST = 5.0
 """Seconds between two attempts while a database, the graph or the hub is away."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.json.Encoder().encode
 _ordered = msgspec.json.Encoder(order="sorted").encode
 _question = msgspec.json.Decoder(Question).decode
@@ -130,12 +130,14 @@ class LiveQueries:
             GraphTimeout: it takes too long.
             StorageUnavailable: the database, the graph or the hub is away.
         """
+        # So that nothing is kept of what is refused; `_tell` asks again once it is kept, for from
+        # then on no change is missed.
         await self._querying.answer(author.tenant, question.question())
         now = self._clock()
         until = now + timedelta(seconds=question.lease)
         text = _ordered(question.question()).decode()
         name = hashlib.sha256(f"{author.tenant}\n{text}".encode()).hexdigest()[:32]
-        draft = Kept(name, text, author.subject, _micros(now), _micros(until))
+        draft = Kept(name, text, author.subject, micros(now), micros(until))
         kept = await self._store.put(author.tenant, draft)
         if kept is None:
             raise BadQuery("query", f"a tenant has at most {MOST} live queries", location="body")
@@ -149,7 +151,7 @@ class LiveQueries:
 
     async def page(self, author: Author) -> LiveQueryPage:
         """List those that are told."""
-        now = _micros(self._clock())
+        now = micros(self._clock())
         kept = await self._store.of(author.tenant)
         return LiveQueryPage(
             tuple(_shown(author.tenant, one) for one in kept if one.expires_at > now)
@@ -162,7 +164,7 @@ class LiveQueries:
             NotFound: there is none, or no more.
         """
         kept = await self._store.get(author.tenant, query_id)
-        if kept is None or kept.expires_at <= _micros(self._clock()):
+        if kept is None or kept.expires_at <= micros(self._clock()):
             raise NotFound(f"there is no live query {query_id!r}")
         return _shown(author.tenant, kept)
 
@@ -246,7 +248,7 @@ class LiveQueries:
         if not kept:
             self._tenants.discard(tenant)
         for one in kept:
-            now = _micros(self._clock())
+            now = micros(self._clock())
             if one.expires_at > now:
                 await self._tell(tenant, one)
             elif await self._store.expire(tenant, one.query_id, now):
@@ -261,20 +263,23 @@ class LiveQueries:
         channel = channel_of(tenant, kept.query_id)
         while True:
             told = await self._evaluate(tenant, kept)
-            place, last = await self._channels.last(channel)
-            data = _encode(told)
-            if last is not None and _same(data, last):
-                return told, place
             try:
-                now = await self._channels.tell(channel, data)
+                place = await self._say(channel, told)
             except TooLarge as error:
                 told = Failure("payload_too_large", f"the answer does not fit a message: {error}")
-                data = _encode(told)
-                if last is not None and _same(data, last):
-                    return told, place
-                now = await self._channels.tell(channel, data)
-            if (now.epoch, now.offset) == (place.epoch, place.offset + 1):
-                return told, now
+                place = await self._say(channel, told)
+            if place is not None:
+                return told, place
+
+    async def _say(self, channel: str, told: Answer | Failure) -> Place | None:
+        """Publish what differs from what was told last; None where something came in between."""
+        before, last = await self._channels.last(channel)
+        data = _encode(told)
+        if last is not None and _same(data, last):
+            return before
+        now = await self._channels.tell(channel, data)
+        follows = (now.epoch, now.offset) == (before.epoch, before.offset + 1)
+        return now if follows else None
 
     async def _evaluate(self, tenant: str, kept: Kept) -> Answer | Failure:
         try:
@@ -296,10 +301,6 @@ def _same(data: bytes, last: bytes) -> bool:
     return _ordered(msgspec.json.decode(data)) == _ordered(msgspec.json.decode(last))
 
 
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
 def _shown(tenant: str, kept: Kept) -> LiveQuery:
     asked = _question(kept.question)
     return LiveQuery(
@@ -310,6 +311,6 @@ def _shown(tenant: str, kept: Kept) -> LiveQuery:
         max_rows=asked.max_rows,
         valid_at=asked.valid_at,
         created_by=kept.created_by,
-        created_at=_EPOCH + timedelta(microseconds=kept.created_at),
-        expires_at=_EPOCH + timedelta(microseconds=kept.expires_at),
+        created_at=EPOCH + timedelta(microseconds=kept.created_at),
+        expires_at=EPOCH + timedelta(microseconds=kept.expires_at),
     )

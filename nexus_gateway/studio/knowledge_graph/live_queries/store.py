@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nexus_gateway.studio.storage.engine import struct_of
+
 if TYPE_CHECKING:
-    from nexus_gateway.studio.storage.engine import Engine, Row
+    from nexus_gateway.studio.storage.engine import Engine
 
 MOST = 100
 """Live queries of one tenant."""
@@ -56,16 +58,16 @@ class LiveQueryStore:
         """Keep a query, or keep it longer; None where the tenant has `MOST` others."""
         values = msgspec.structs.astuple(draft)
         rows = await self._engine.command(_PUT, tenant, *values, MOST)
-        return _made(rows[0]) if rows else None
+        return struct_of(Kept, rows[0]) if rows else None
 
     async def of(self, tenant: str) -> list[Kept]:
         """Load all of a tenant, also those that are over."""
-        return [_made(row) for row in await self._engine.query(_OF, tenant)]
+        return [struct_of(Kept, row) for row in await self._engine.query(_OF, tenant)]
 
     async def get(self, tenant: str, query_id: str) -> Kept | None:
         """Load one."""
         rows = await self._engine.query(_GET, tenant, query_id)
-        return _made(rows[0]) if rows else None
+        return struct_of(Kept, rows[0]) if rows else None
 
     async def end(self, tenant: str, query_id: str) -> bool:
         """Forget one; whether there was one."""
@@ -78,7 +80,3 @@ class LiveQueryStore:
     async def tenants(self) -> set[str]:
         """Tell who has any."""
         return {str(row[0]) for row in await self._engine.query(_TENANTS)}
-
-
-def _made(row: Row) -> Kept:
-    return msgspec.convert(dict(zip(Kept.__struct_fields__, row, strict=True)), Kept)
