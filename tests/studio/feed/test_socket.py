@@ -12,10 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from nexus_gateway.hub import HubError
-from nexus_gateway.server import Server
-from nexus_gateway.studio.app import compose
-from nexus_gateway.testing import Answer, request
-from nexus_gateway.tokens import mint
+from tests.studio.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from nexus_gateway.settings import Settings
+    from tests.studio.serving import Serving
 
 GRAPH = "/api/knowledge-graph"
 ENTITIES = "/api/intelligence/entities"
@@ -31,36 +29,19 @@ SOON = 0.1
 """Seconds within which a change is heard."""
 
 
-class Gateway:
-    """A gateway that listens, and alice of the tenant acme."""
-
-    def __init__(self, server: Server, settings: Settings) -> None:
-        self.server = server
-        self.secret = settings.secret() or b""
-
-    def token(self, tenant: str) -> str:
-        return mint(self.secret, "alice", ["*"], 60, tenant=tenant)
-
-    async def call(self, line: str, value: object = None) -> Answer:
-        asked = request(line).bearer(self.token("acme"))
-        answer = await (asked if value is None else asked.json(value)).send(self.server)
-        assert answer.status < 300, answer.body
-        return answer
-
-    @asynccontextmanager
-    async def listening(
-        self, *channels: str, tenant: str = "acme", scopes: tuple[str, ...] = READ
-    ) -> AsyncGenerator[ClientConnection]:
-        """Subscribe to channels; frames other than messages are passed over."""
-        token = mint(self.secret, "bob", scopes, 60, tenant=tenant)
-        url = f"ws://127.0.0.1:{self.server.addresses[0][1]}/ws/realtime"
-        headers = {"authorization": f"Bearer {token}"}
-        async with connect(url, additional_headers=headers) as socket:
-            for channel in channels:
-                frame = {"type": "subscribe", "channel": channel, "id": channel}
-                await socket.send(msgspec.json.encode(frame).decode())
-                await heard(socket, "ack")
-            yield socket
+@asynccontextmanager
+async def listening(
+    gateway: Serving, *channels: str, tenant: str = "acme"
+) -> AsyncGenerator[ClientConnection]:
+    """Subscribe to channels; frames other than messages are passed over."""
+    token = gateway.token(tenant, *READ, subject="bob")
+    headers = {"authorization": f"Bearer {token}"}
+    async with connect(gateway.socket, additional_headers=headers) as socket:
+        for channel in channels:
+            frame = {"type": "subscribe", "channel": channel, "id": channel}
+            await socket.send(msgspec.json.encode(frame).decode())
+            await heard(socket, "ack")
+        yield socket
 
 
 async def heard(socket: ClientConnection, kind: str = "message") -> dict[str, object]:
@@ -72,18 +53,18 @@ async def heard(socket: ClientConnection, kind: str = "message") -> dict[str, ob
 
 
 @pytest.fixture
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
-        yield Gateway(server, settings)
+async def gateway(settings: Settings) -> AsyncIterator[Serving]:
+    async with serving(settings) as opened:
+        yield opened
 
 
-async def test_a_change_of_a_node_is_heard_within_a_tenth_of_a_second(gateway: Gateway) -> None:
+async def test_a_change_of_a_node_is_heard_within_a_tenth_of_a_second(gateway: Serving) -> None:
     times: list[float] = []
-    async with gateway.listening("graph:acme:changes") as socket:
+    async with listening(gateway, "graph:acme:changes") as socket:
         for number in range(10):
             started = time.monotonic()
             node = {"entity_id": f"n{number}", "entity_type": "thing"}
-            await gateway.call(f"POST {GRAPH}/nodes", node)
+            await gateway.done(f"POST {GRAPH}/nodes", node)
             frame = await heard(socket)
             times.append(time.monotonic() - started)
             assert frame["channel"] == "graph:acme:changes"
@@ -94,26 +75,26 @@ async def test_a_change_of_a_node_is_heard_within_a_tenth_of_a_second(gateway: G
     assert min(times) < SOON
 
 
-async def test_a_neighbourhood_is_heard_and_what_is_further_away_is_not(gateway: Gateway) -> None:
+async def test_a_neighbourhood_is_heard_and_what_is_further_away_is_not(gateway: Serving) -> None:
     for name in "abc":
-        await gateway.call(f"PUT {GRAPH}/nodes/{name}", {"entity_type": "thing"})
+        await gateway.done(f"PUT {GRAPH}/nodes/{name}", {"entity_type": "thing"})
     for ends in ("ab", "bc"):
         edge = {"source": ends[0], "target": ends[1], "type": "to"}
-        await gateway.call(f"POST {GRAPH}/edges", edge)
+        await gateway.done(f"POST {GRAPH}/edges", edge)
 
-    async with gateway.listening("graph:acme:near:a") as socket:
+    async with listening(gateway, "graph:acme:near:a") as socket:
         for name in "cba":
-            await gateway.call(f"PATCH {GRAPH}/nodes/{name}", {"name": name.upper()})
+            await gateway.done(f"PATCH {GRAPH}/nodes/{name}", {"name": name.upper()})
         frames = [await heard(socket) for _ in range(2)]
 
     assert [node_of(frame) for frame in frames] == ["b", "a"]
 
 
 async def test_a_change_of_an_entity_is_heard_on_its_own_channel_and_at_its_node(
-    gateway: Gateway,
+    gateway: Serving,
 ) -> None:
-    async with gateway.listening("entities:acme:entity:a", "graph:acme:node:a") as socket:
-        await gateway.call(f"POST {ENTITIES}", {"entity_id": "a", "entity_type": "tool"})
+    async with listening(gateway, "entities:acme:entity:a", "graph:acme:node:a") as socket:
+        await gateway.done(f"POST {ENTITIES}", {"entity_id": "a", "entity_type": "tool"})
         frames = [await heard(socket) for _ in range(2)]
 
     by_channel = {frame["channel"]: frame for frame in frames}
@@ -125,15 +106,15 @@ async def test_a_change_of_an_entity_is_heard_on_its_own_channel_and_at_its_node
 @pytest.mark.parametrize(
     "channel", ["graph:acme:changes", "graph:acme:near:a", "entities:acme:changes"]
 )
-async def test_another_tenant_hears_nothing(gateway: Gateway, channel: str) -> None:
-    async with gateway.listening(tenant="evil") as socket:
+async def test_another_tenant_hears_nothing(gateway: Serving, channel: str) -> None:
+    async with listening(gateway, tenant="evil") as socket:
         await socket.send(msgspec.json.encode({"type": "subscribe", "channel": channel}).decode())
         frame = await heard(socket, "ack")
 
     assert (frame["type"], frame["code"]) == ("error", "permission_denied")
 
 
-async def test_what_the_hub_refuses_a_program_is_an_error_of_the_hub(gateway: Gateway) -> None:
+async def test_what_the_hub_refuses_a_program_is_an_error_of_the_hub(gateway: Serving) -> None:
     with pytest.raises(HubError) as refused:
         await gateway.server.publish("nowhere", 1)
 

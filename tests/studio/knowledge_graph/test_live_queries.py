@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,6 @@ import msgspec
 import pytest
 
 from nexus_gateway.client import Message, Position, Realtime
-from nexus_gateway.server import Server
-from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.knowledge_graph.errors import BadQuery, NotFound
 from nexus_gateway.studio.knowledge_graph.live_queries.channel import TooLarge
@@ -27,17 +24,16 @@ from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
-from nexus_gateway.testing import request
-from nexus_gateway.tokens import mint
+from tests.studio.serving import serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from nexus_gateway import testing
     from nexus_gateway.settings import Settings
     from nexus_gateway.studio.storage.postgres import Postgres
     from nexus_gateway.studio.storage.sqlite import Database
+    from tests.studio.serving import Serving
 
 ROOM = "/api/knowledge-graph"
 LIVE = f"{ROOM}/live-queries"
@@ -47,42 +43,19 @@ ANY = Condition()
 Json = dict[str, object]
 
 
-class Gateway:
-    """A gateway that listens."""
-
-    def __init__(self, server: Server, settings: Settings) -> None:
-        self.server = server
-        self.url = f"ws://127.0.0.1:{server.addresses[0][1]}/ws/realtime"
-        self._secret = settings.secret() or b""
-
-    def token(self, tenant: str | None = "acme", *scopes: str) -> str:
-        return mint(self._secret, "alice", scopes or ("*",), 60, tenant=tenant)
-
-    async def call(
-        self, line: str, value: object = None, *, token: str | None = None
-    ) -> testing.Answer:
-        asked = request(line).bearer(token or self.token())
-        return await (asked if value is None else asked.json(value)).send(self.server)
-
-    async def size(self, name: str, size: int) -> None:
-        """Let a node have a size."""
-        content = {"entity_type": "thing", "attributes": {"size": size}}
-        assert (await self.call(f"PUT {ROOM}/nodes/{name}", content)).status in {200, 201}
-
-    async def begin(self, text: str = SIZES, **more: object) -> Json:
-        answer = await self.call(f"POST {LIVE}", {"query": text, **more})
-        assert answer.status in {200, 201}, answer.body
-        return msgspec.json.decode(answer.body, type=Json)
+async def resize(gateway: Serving, name: str, size: int) -> None:
+    """Let a node have a size."""
+    content = {"entity_type": "thing", "attributes": {"size": size}}
+    await gateway.done(f"PUT {ROOM}/nodes/{name}", content)
 
 
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncGenerator[Gateway]:
-    async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
-        yield Gateway(server, settings)
+async def begin(gateway: Serving, text: str = SIZES) -> Json:
+    answer = await gateway.done(f"POST {LIVE}", {"query": text})
+    return msgspec.json.decode(answer.body, type=Json)
 
 
 @pytest.fixture
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
+async def gateway(settings: Settings) -> AsyncIterator[Serving]:
     async with serving(settings) as opened:
         yield opened
 
@@ -95,18 +68,18 @@ def rows(told: object) -> object:
     return msgspec.convert(told, Json)["rows"]
 
 
-async def test_an_answer_is_told_whenever_it_changes_and_only_then(gateway: Gateway) -> None:
-    await gateway.size("a", 1)
-    begun = await gateway.begin()
+async def test_an_answer_is_told_whenever_it_changes_and_only_then(gateway: Serving) -> None:
+    await resize(gateway, "a", 1)
+    begun = await begin(gateway)
     query, position = part(begun, "live_query"), part(begun, "position")
     times: list[float] = []
-    async with Realtime(gateway.url, token=gateway.token()) as client:
+    async with Realtime(gateway.socket, token=gateway.token()) as client:
         told = client.subscribe(str(query["channel"]), position=msgspec.convert(position, Position))
         for size in range(2, 12):
             # What the query does not ask for changes nothing that is told.
             await gateway.call(f"PATCH {ROOM}/nodes/a", {"name": f"A{size}"})
             started = time.monotonic()
-            await gateway.size("a", size)
+            await resize(gateway, "a", size)
             async with asyncio.timeout(10):
                 message = await anext(told)
             times.append(time.monotonic() - started)
@@ -119,7 +92,7 @@ async def test_an_answer_is_told_whenever_it_changes_and_only_then(gateway: Gate
     assert min(times) < 0.1
 
 
-async def test_who_asks_the_same_listens_to_the_same_and_prolongs_it(gateway: Gateway) -> None:
+async def test_who_asks_the_same_listens_to_the_same_and_prolongs_it(gateway: Serving) -> None:
     first = await gateway.call(f"POST {LIVE}", {"query": SIZES, "lease": 60})
     again = await gateway.call(f"POST {LIVE}", {"query": SIZES, "lease": 600})
     shorter = await gateway.call(f"POST {LIVE}", {"query": SIZES, "lease": 60})
@@ -138,7 +111,7 @@ async def test_who_asks_the_same_listens_to_the_same_and_prolongs_it(gateway: Ga
     assert len(msgspec.convert(listed["items"], list[Json])) == 2
 
 
-async def test_a_query_that_cannot_be_answered_is_refused_and_not_kept(gateway: Gateway) -> None:
+async def test_a_query_that_cannot_be_answered_is_refused_and_not_kept(gateway: Serving) -> None:
     wrong = [
         ({"query": "MATCH (n"}, 400),
         ({"query": "CREATE (n)"}, 403),
@@ -158,9 +131,9 @@ async def test_a_query_that_cannot_be_answered_is_refused_and_not_kept(gateway: 
     assert (await gateway.call(f"GET {LIVE}")).json() == {"items": []}
 
 
-async def test_tenants_do_not_meet(gateway: Gateway) -> None:
-    await gateway.size("a", 1)
-    query = part(await gateway.begin(), "live_query")
+async def test_tenants_do_not_meet(gateway: Serving) -> None:
+    await resize(gateway, "a", 1)
+    query = part(await begin(gateway), "live_query")
     evil = gateway.token("evil")
     place = f"{LIVE}/{query['query_id']}"
     channel = f"/api/realtime/channels/{query['channel']}/history"
@@ -178,7 +151,7 @@ async def test_tenants_do_not_meet(gateway: Gateway) -> None:
     assert (await gateway.call(f"GET {LIVE}", token=gateway.token(None))).status == 403
 
 
-async def test_reading_is_enough_to_begin_and_not_to_end(gateway: Gateway) -> None:
+async def test_reading_is_enough_to_begin_and_not_to_end(gateway: Serving) -> None:
     reader = gateway.token("acme", "knowledge-graph:read")
     begun = await gateway.call(f"POST {LIVE}", {"query": SIZES}, token=reader)
     place = str(begun.header("location"))
@@ -196,8 +169,8 @@ async def test_reading_is_enough_to_begin_and_not_to_end(gateway: Gateway) -> No
 
 async def test_what_changed_before_a_restart_is_told_after_it(settings: Settings) -> None:
     async with serving(settings) as first:
-        await first.size("a", 1)
-        query = part(await first.begin(), "live_query")
+        await resize(first, "a", 1)
+        query = part(await begin(first), "live_query")
     async with serving(settings) as second:
         history = f"GET /api/realtime/channels/{query['channel']}/history"
         async with asyncio.timeout(10):
@@ -206,8 +179,8 @@ async def test_what_changed_before_a_restart_is_told_after_it(settings: Settings
                 if items := msgspec.convert(kept, list[Json]):
                     break
                 await asyncio.sleep(0.02)
-        await second.size("a", 2)
-        answered = await second.begin()
+        await resize(second, "a", 2)
+        answered = await begin(second)
 
     assert rows(items[-1]["data"]) == [["a", 1]]
     assert part(answered, "live_query")["query_id"] == query["query_id"]
