@@ -29,8 +29,10 @@ _NEW_NODES = (
 )
 _OTHER_NODES = "UNWIND $rows AS row MATCH (n:Entity {entity_id: row.entity_id}) SET n = row"
 _NO_NODES = "UNWIND $rows AS row MATCH (n:Entity {entity_id: row}) DETACH DELETE n"
+_OLD_ALIASES = "UNWIND $rows AS row MATCH (x:Alias {entity_id: row.entity_id}) DELETE x"
+# Created and never merged: the embedded engine needs an explicit id, which is no part of MERGE.
 _NEW_ALIASES = (
-    "UNWIND $rows AS row MERGE (x:Alias {entity_id: row.entity_id}) SET x.target = row.target"
+    "UNWIND $rows AS row CREATE (x:Alias {entity_id: row.entity_id}) SET x.target = row.target"
 )
 _MOVED_ALIASES = (
     "UNWIND $rows AS row MATCH (x:Alias {target: row.entity_id}) SET x.target = row.target"
@@ -75,6 +77,7 @@ def statements(
     add(_OTHER_NODES, [_node(tenant, c.after) for c in nodes if _is_other(c)])
     led: list[Value] = [{"entity_id": old, "target": new} for old, new in aliases.items()]
     add(_MOVED_ALIASES, led)
+    add(_OLD_ALIASES, led)
     add(_NEW_ALIASES, led)
     for kind, changes in _by_type(edges).items():
         add(_NEW_EDGES.format(type=kind), [_edge(c.after) for c in changes if c.before is None])

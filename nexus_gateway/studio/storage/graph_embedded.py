@@ -5,12 +5,17 @@ after the other on one thread, each in a transaction that is in the log before i
 durability `normal`, as for SQLite, the log is in the operating system's hands then: it survives the
 end of the process, kill -9 included; a power cut may lose the last commits.
 
+kglite identifies a node by its label and its `id`. Without an explicit `id` it derives the next one
+from the number of nodes when the file is opened, which is the id of an existing node once others
+were deleted, so every node is created with an explicit id above all others (`NodeIds`).
+
 kglite is imported when a graph is opened, and only then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 
     from kglite import ResultView, Session
 
+    from nexus_gateway.studio.storage.graph import Value
+
 T = TypeVar("T")
 
 READ_WORK = 20_000_000
@@ -43,6 +50,61 @@ is bounded by it, as its time is by the deadline."""
 
 SLACK = 1.0
 """Seconds beyond its deadline that a call may take to say so."""
+
+
+_CREATE_NODE = re.compile(r"\bCREATE \((\w*:\w+) \{")
+_PER_ROW = "UNWIND $rows AS row "
+_DUPLICATE_ID = "duplicate id"
+
+
+class NodeIds:
+    """Assigns the engine's own ids of nodes, which are unique and increase.
+
+    The maximum is read when the graph is opened and counted in memory afterwards: one process
+    writes. Only the writer's thread uses it. A rolled back transaction leaves a gap, which is
+    harmless.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._next = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Continue above the largest id in the graph."""
+        found = self._session.cypher("MATCH (n) RETURN max(n.id) AS largest").to_list()
+        largest: object = found[0]["largest"] if found else None
+        self._next = max(self._next, largest + 1 if isinstance(largest, int) else 0)
+
+    def assign(self, statement: Statement) -> Statement:
+        """Add an id to each node that a statement creates.
+
+        A statement that begins with `UNWIND $rows AS row` creates a node for each row, any other
+        one for each CREATE.
+        """
+        text, parameters = statement.text, dict(statement.parameters)
+        if _CREATE_NODE.search(text) is None:
+            return statement
+        if text.startswith(_PER_ROW):
+            rows = parameters["rows"]
+            assert isinstance(rows, list)  # noqa: S101 - statements are ours
+            numbered: list[Value] = []
+            for row in rows:
+                assert isinstance(row, dict)  # noqa: S101 - as above
+                numbered.append({**row, "id": self._take()})
+            parameters["rows"] = numbered
+            return Statement(_CREATE_NODE.sub(r"CREATE (\1 {id: row.id, ", text), parameters)
+
+        def with_parameter(match: re.Match[str]) -> str:
+            number = self._take()
+            parameters[f"node_id_{number}"] = number
+            return f"CREATE ({match[1]} {{id: $node_id_{number}, "
+
+        return Statement(_CREATE_NODE.sub(with_parameter, text), parameters)
+
+    def _take(self) -> int:
+        self._next += 1
+        return self._next - 1
 
 
 class EmbeddedGraph:
@@ -65,6 +127,7 @@ class EmbeddedGraph:
         self._readers = readers
         self._places = BoundedSemaphore(queue)
         self._session: Session | None = None
+        self._ids: NodeIds
         self._reading: ThreadPoolExecutor
         self._writing: ThreadPoolExecutor
 
@@ -74,7 +137,7 @@ class EmbeddedGraph:
         Raises:
             StorageUnavailable: another process has it open, or it cannot be read.
         """
-        self._session = await asyncio.to_thread(_open, self.path, self._patience)
+        self._session, self._ids = await asyncio.to_thread(_open, self.path, self._patience)
         self._reading = ThreadPoolExecutor(self._readers, "graph-reader")
         self._writing = ThreadPoolExecutor(1, "graph-writer")
         return self
@@ -115,7 +178,7 @@ class EmbeddedGraph:
 
         def job() -> list[Rows]:
             with _translated():
-                return _write(session, statements, until)
+                return _write(session, self._ids, statements, until)
 
         return await self._run(self._writing, job, seconds)
 
@@ -151,7 +214,7 @@ class EmbeddedGraph:
             session.close()
 
 
-def _open(path: Path, patience: float) -> Session:
+def _open(path: Path, patience: float) -> tuple[Session, NodeIds]:
     try:
         import kglite
     except ImportError as exc:
@@ -167,6 +230,7 @@ def _open(path: Path, patience: float) -> Session:
         session = _locked(path, time.monotonic() + patience)
         for text in SCHEMA:
             session.execute(text)
+        ids = NodeIds(session)
     except kglite.WriterLeaseHeldError as exc:
         holder = exc.holder.get("pid")
         raise StorageUnavailable(
@@ -175,7 +239,7 @@ def _open(path: Path, patience: float) -> Session:
         ) from exc
     except (kglite.KgError, OSError, RuntimeError, ValueError) as exc:
         raise StorageUnavailable(f"{path} cannot be opened as a graph: {exc}") from exc
-    return session
+    return session, ids
 
 
 def _locked(path: Path, until: float) -> Session:
@@ -190,7 +254,22 @@ def _locked(path: Path, until: float) -> Session:
             time.sleep(0.1)
 
 
-def _write(session: Session, statements: Sequence[Statement], until: float) -> list[Rows]:
+def _write(
+    session: Session, ids: NodeIds, statements: Sequence[Statement], until: float
+) -> list[Rows]:
+    """Run and commit; once more where an id was taken that this process did not assign."""
+    import kglite
+
+    try:
+        return _commit(session, [ids.assign(one) for one in statements], until)
+    except kglite.CypherExecutionError as exc:
+        if _DUPLICATE_ID not in str(exc):
+            raise
+    ids.refresh()
+    return _commit(session, [ids.assign(one) for one in statements], until)
+
+
+def _commit(session: Session, statements: Sequence[Statement], until: float) -> list[Rows]:
     """Run and commit; the writer is alone, so that no other commit can come between."""
     transaction = session.begin()
     try:

@@ -14,9 +14,12 @@ import pytest
 from nexus_gateway.studio.storage.errors import GraphTimeout, StorageUnavailable
 from nexus_gateway.studio.storage.graph import Statement
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+from nexus_gateway.studio.storage.graph_schema import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from nexus_gateway.studio.storage.graph import Value
 
 ROOT = Path(__file__).parents[3]
 ENDLESS = Statement(
@@ -90,6 +93,106 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
 
     async with EmbeddedGraph(path) as graph:
         found = await graph.read(IDS, rows=10, seconds=5)
+
+    assert found.rows == [("a",)]
+
+
+def previous_version(path: Path) -> None:
+    """Write a file as version 0.1 did: automatic ids, and gaps where nodes were deleted."""
+    import kglite
+
+    session = kglite.open_session(str(path), durable="normal")
+    for text in SCHEMA:
+        session.execute(text)
+    create = "CREATE (n:{} {{{}: 'acme', entity_id: $id, version: $id}})"
+    labels = (("Entity", "tenant"), ("Version", "owner"), ("Alias", "owner"))
+    for number in range(4):
+        for label, owner in labels:
+            session.execute(create.format(label, owner), params={"id": f"{label}{number}"})
+    session.execute("MATCH (n) WHERE n.id < 6 DETACH DELETE n")
+    for label, owner in labels:
+        session.execute(create.format(label, owner), params={"id": f"{label}4"})
+    session.close()
+
+
+async def test_a_file_of_the_previous_version_with_gaps_between_ids_takes_writes(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "graph.kgl"
+    previous_version(path)
+
+    for start in range(3):
+        async with EmbeddedGraph(path) as graph:
+            for label, owner in (("Entity", "tenant"), ("Version", "owner"), ("Alias", "owner")):
+                text = (
+                    f"UNWIND $rows AS row CREATE (n:{label} {{{owner}: 'other',"
+                    " entity_id: row.name}) SET n.version = row.name"
+                )
+                rows: list[Value] = [{"name": f"{label}-{start}-{n}"} for n in range(5)]
+                await graph.write([Statement(text, {"rows": rows})], seconds=5)
+            labels = "MATCH (n) RETURN labels(n)[0] AS label, count(n), count(DISTINCT n.id)"
+            found = await graph.read(Statement(labels), rows=10, seconds=5)
+
+        total = 3 + 5 * (start + 1)
+        assert sorted(map(str, (row[0] for row in found.rows))) == ["Alias", "Entity", "Version"]
+        assert {row[1:] for row in found.rows} == {(total, total)}
+
+
+async def test_writes_go_on_after_deletions_and_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "graph.kgl"
+    create = "CREATE (:Entity {tenant: 'acme', entity_id: $id})"
+    delete = "MATCH (n:Entity {tenant: 'acme', entity_id: $id}) DETACH DELETE n"
+
+    for start in range(4):
+        async with EmbeddedGraph(path) as graph:
+            for number in range(3):
+                made = Statement(create, {"id": f"{start}.{number}"})
+                await graph.write([made], seconds=5)
+            gone = [Statement(delete, {"id": f"{start}.{number}"}) for number in (0, 1)]
+            await graph.write(gone, seconds=5)
+            await graph.write([Statement(create, {"id": f"{start}.3"})], seconds=5)
+
+    async with EmbeddedGraph(path) as graph:
+        found = await graph.read(IDS, rows=100, seconds=5)
+    assert {str(row[0]) for row in found.rows} == {f"{n}.{m}" for n in range(4) for m in (2, 3)}
+
+
+def test_writes_go_on_after_deletions_and_kill_nine(tmp_path: Path) -> None:
+    path = tmp_path / "graph.kgl"
+
+    for run, ending in enumerate(("stop", "kill", "kill")):
+        ended = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "tests.studio.storage.delete_and_die",
+                str(path),
+                str(run),
+                ending,
+            ],
+            cwd=ROOT,
+            check=False,
+            timeout=60,
+        )
+        assert ended.returncode == (0 if ending == "stop" else -signal.SIGKILL)
+
+    async def stored() -> set[str]:
+        async with EmbeddedGraph(path) as graph:
+            found = await graph.read(IDS, rows=100, seconds=10)
+        return {str(row[0]) for row in found.rows}
+
+    assert asyncio.run(stored()) == {f"{n}.{m}" for n in range(3) for m in (2, 3)}
+
+
+async def test_ids_that_the_engine_assigned_itself_do_not_stop_writes(tmp_path: Path) -> None:
+    async with EmbeddedGraph(tmp_path / "graph.kgl") as graph:
+        await graph.write(
+            [Statement("CREATE (a:Entity)"), Statement("CREATE (b:Entity)")], seconds=5
+        )
+        create = Statement("CREATE (:Entity {tenant: 'acme', entity_id: 'a'})")
+        await graph.write([create], seconds=5)
+
+        found = await graph.read(IDS, rows=100, seconds=5)
 
     assert found.rows == [("a",)]
 
