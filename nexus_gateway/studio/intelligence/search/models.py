@@ -101,15 +101,18 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One way from an entity to another.
+    """One path from an entity to another.
 
-    path: the entity, what leads on (`tag:x`, an edge's type, a common neighbour), and the other.
+    path: the entity, what leads on (`tag:x`, an edge's type, a common neighbour), and the other. An
+        edge that points against the path is written `<-type-`.
     weight: how much it counts within its part.
+    edges: those of the path, in its order, each from its real source to its real target.
     """
 
     kind: Literal["shared_tag", "edge", "shared_neighbour", "similar_text"]
     path: tuple[str, ...]
     weight: float
+    edges: tuple[Link, ...] = ()
 
 
 class RecommendedParts(msgspec.Struct, frozen=True):

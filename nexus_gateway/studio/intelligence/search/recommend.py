@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -139,18 +139,33 @@ def weigh(totals: Mapping[str, int], count: int) -> dict[str, float]:
 
 
 def _ways(entity_id: str, links: Sequence[Link]) -> dict[str, list[Reason]]:
-    """Tell the ways from an entity along one edge or two, by where they end."""
+    """Find the paths from an entity along one edge or two, by where they end."""
     ways: defaultdict[str, list[Reason]] = defaultdict(list)
-    direct = {end: link for link in links for end in _other_end(link, entity_id)}
-    for end, link in direct.items():
-        ways[end].append(Reason("edge", (entity_id, link.type, end), EDGE))
-    for link in dict.fromkeys(links):
+    distinct = sorted(dict.fromkeys(links), key=lambda link: (link.source, link.type, link.target))
+    direct: defaultdict[str, list[Link]] = defaultdict(list)
+    for link in distinct:
+        for end in _other_end(link, entity_id):
+            direct[end].append(link)
+            ways[end].append(_reason("edge", entity_id, [link], EDGE))
+    for link in distinct:
         for middle in (link.source, link.target):
             for end in _other_end(link, middle):
                 if middle in direct and end not in (entity_id, middle):
-                    path = (entity_id, direct[middle].type, middle, link.type, end)
-                    ways[end].append(Reason("shared_neighbour", path, COMMON))
+                    edges = [direct[middle][0], link]
+                    ways[end].append(_reason("shared_neighbour", entity_id, edges, COMMON))
     return ways
+
+
+def _reason(
+    kind: Literal["edge", "shared_neighbour"], start: str, edges: Sequence[Link], weight: float
+) -> Reason:
+    """Follow edges from an entity; those that are followed backwards are marked in the path."""
+    path = [start]
+    for edge in edges:
+        forwards = edge.source == path[-1]
+        path.append(edge.type if forwards else f"<-{edge.type}-")
+        path.append(edge.target if forwards else edge.source)
+    return Reason(kind, tuple(path), weight, tuple(edges))
 
 
 def _other_end(link: Link, end: str) -> Iterable[str]:

@@ -64,10 +64,27 @@ async def test_edges_and_shared_neighbours_are_ways_of_their_own(
     ways = {one.entity.entity_id: [way.path for way in one.because] for one in answer.items}
     assert ways == {
         "middle": [("a", "uses", "middle")],
-        "b": [("a", "replaces", "b")],
-        "c": [("a", "uses", "middle", "uses", "c")],
+        "b": [("a", "<-replaces-", "b")],
+        "c": [("a", "uses", "middle", "<-uses-", "c")],
+    }
+    edges = {one.entity.entity_id: [way.edges for way in one.because] for one in answer.items}
+    assert edges == {
+        "middle": [(Link("a", "uses", "middle"),)],
+        "b": [(Link("b", "replaces", "a"),)],
+        "c": [(Link("a", "uses", "middle"), Link("c", "uses", "middle"))],
     }
     assert answer.items[-1].entity.entity_id == "c"
+
+
+async def test_edges_in_both_directions_are_both_reasons(
+    entities: Entities, finder: SearchStore
+) -> None:
+    await entities.put_all("", (draft("a"), draft("b")))
+    graph = Written(Link("b", "uses", "a"), Link("a", "uses", "b"), Link("a", "uses", "a"))
+
+    (found,) = (await recommended(finder, entities, graph)).items
+
+    assert {way.path for way in found.because} == {("a", "uses", "b"), ("a", "<-uses-", "b")}
 
 
 async def test_similar_text_is_a_reason(

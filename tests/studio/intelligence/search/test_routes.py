@@ -84,7 +84,9 @@ def test_an_edge_of_the_graph_leads_a_search_on(client: Client, settings: Settin
     assert ids(found) == ["a", "b"]
     assert items(found)[1]["ranks"] == {"graph": 1}
     reasons = msgspec.convert(items(recommended)[0]["because"], list[dict[str, object]])
-    assert reasons[0] == {"kind": "edge", "path": ["a", "uses", "b"], "weight": 0.6}
+    edge = {"source": "b", "type": "uses", "target": "a"}
+    path = ["a", "<-uses-", "b"]
+    assert reasons[0] == {"kind": "edge", "path": path, "weight": 0.6, "edges": [edge]}
 
 
 def test_all_that_is_found_is_streamed_a_line_each(alice: Caller) -> None:
