@@ -192,22 +192,40 @@ def migrate(
     to: Annotated[
         int | None, typer.Option(help="The migration to go to; down to 0 is empty.")
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete data without asking.")] = False,
 ) -> None:
-    """Bring the database's tables up to date, or back."""
-    from nexus_gateway.studio.engines import migrate_database
-    from nexus_gateway.studio.storage.errors import StorageError
+    """Bring the database's tables up to date, or back; a way back deletes data, and asks first."""
+    from nexus_gateway.studio.engines import migrate_database, planned_migrations
+    from nexus_gateway.studio.storage.errors import StorageError, UnknownMigration
 
     settings = _settings(config)
     if direction not in {"status", "up", "down"}:
         _refuse(f"migrate takes status, up or down, found {direction!r}")
     try:
+        if direction != "status":
+            planned = planned_migrations(settings, "up" if direction == "up" else "down", to)
+            if direction == "down" and planned and not yes:
+                _confirm_loss(planned)
+        elif to is not None:
+            _refuse("migrate status takes no --to")
         lines = migrate_database(settings, direction, to)
+    except UnknownMigration as error:
+        _refuse(str(error))
     except StorageError as error:
         _fail(str(error))
     except SettingsError as error:
         _refuse(str(error))
     for line in lines:
         typer.echo(line)
+
+
+def _confirm_loss(planned: list[str]) -> None:
+    """Ask before a downgrade; without a terminal there is nobody to ask, so it is refused."""
+    typer.echo(f"this deletes the tables and columns of {', '.join(planned)}", err=True)
+    if not sys.stdin.isatty():
+        _refuse("a downgrade deletes data: back up the database, then repeat it with --yes")
+    if not typer.confirm("delete them with their data?", err=True):
+        _refuse("nothing was changed")
 
 
 @app.command("import")

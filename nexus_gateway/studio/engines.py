@@ -7,7 +7,7 @@ settings choose it, so that the embedded studio does not carry it.
 from __future__ import annotations
 
 from functools import cache as once
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.studio.intelligence.embedding.local import HashedWords
@@ -20,6 +20,7 @@ from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from nexus_gateway.studio.storage.relational import location, relational
 from nexus_gateway.studio.storage.sqlite import Database
+from nexus_gateway.studio.storage.urls import check_neo4j_url, check_redis_url
 from nexus_gateway.studio.storage.vault import NoKey
 
 if TYPE_CHECKING:
@@ -50,9 +51,11 @@ def engines_of(settings: Settings) -> Engines:
     """Choose all of them; nothing is opened yet.
 
     Raises:
-        SettingsError: the database is of a kind that is not known.
+        SettingsError: the URL of a server has a part that is not supported.
     """
     where = database_path(settings)
+    _check_url("redis_url", settings.redis_url, check_redis_url)
+    _check_url("neo4j_url", settings.neo4j_url, check_neo4j_url)
     database = relational(
         where,
         pool=settings.database_pool,
@@ -72,6 +75,15 @@ def database_path(settings: Settings) -> Path | str:
         return location(settings.database_url, settings.data_dir)
     except ValueError as exc:
         raise SettingsError(f"database_url: {exc}") from exc
+
+
+def _check_url(key: str, url: str | None, check: Callable[[str], None]) -> None:
+    if url is None:
+        return
+    try:
+        check(url)
+    except ValueError as exc:
+        raise SettingsError(f"{key}: {exc}") from exc
 
 
 def graph_of(settings: Settings) -> Graph:
@@ -142,6 +154,18 @@ def embedder_of(settings: Settings) -> Embedder:
         batch=settings.embeddings_batch,
         timeout=settings.embeddings_timeout,
     )
+
+
+def planned_migrations(
+    settings: Settings, direction: Literal["up", "down"], to: int | None
+) -> list[str]:
+    """List the migrations that would be applied or taken back, in that order.
+
+    Raises:
+        SettingsError: the database's URL has a part that is not supported.
+        StorageError: the database cannot be read, or `to` is no target in that direction.
+    """
+    return migrations.planned(database_path(settings), direction, to=to)
 
 
 def migrate_database(settings: Settings, direction: str, to: int | None) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 import msgspec
 
 from nexus_gateway import Response, get, path, public
+from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from nexus_gateway import Routes
@@ -91,6 +92,8 @@ async def _check(dependency: Dependency) -> Check:
 
 def reason_of(error: BaseException) -> str:
     """Say why something does not answer, in words that name no host, no file and no user."""
+    if isinstance(error, StorageUnavailable) and error.reason is not None:
+        return error.reason
     # A timeout is told as one; its cause is the cancellation that made it.
     while not isinstance(error, TimeoutError):
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -249,8 +249,95 @@ def test_migrations_go_up_and_down(tmp_path: Path) -> None:
     assert "applied 0001" in migrate("up")
     assert migrate("up") == "up to date\n"
     assert "missing" not in migrate("status")
-    assert "took back 0001" in migrate("down", "--to", "0")
+    down = run(tmp_path, "migrate", "down", "--to", "0", "--yes")
+    assert "took back 0001" in down.stdout
     assert "missing" in migrate("status")
+    assert migrate("down") == "nothing to take back\n"
+
+
+@pytest.mark.parametrize("target", ["-1", "99", "-99999999999999999999"])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_migration_that_does_not_exist_is_refused(
+    tmp_path: Path, direction: str, target: str
+) -> None:
+    run(tmp_path, "migrate", "up")
+
+    ended = run(tmp_path, "migrate", direction, f"--to={target}", "--yes")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(
+        f"refused: there is no migration {target}: this version has 1 to"
+    )
+    assert "missing" not in run(tmp_path, "migrate", "status").stdout
+
+
+@pytest.mark.parametrize(
+    ("direction", "target", "reason"),
+    [("up", "1", "use `migrate down --to 1`"), ("status", "1", "takes no --to")],
+)
+def test_a_migration_in_the_other_direction_is_refused(
+    tmp_path: Path, direction: str, target: str, reason: str
+) -> None:
+    run(tmp_path, "migrate", "up")
+
+    ended = run(tmp_path, "migrate", direction, "--to", target)
+
+    assert ended.returncode == 2
+    assert reason in ended.stderr
+
+
+def test_a_downgrade_is_not_upwards(tmp_path: Path) -> None:
+    run(tmp_path, "migrate", "up", "--to", "1")
+
+    ended = run(tmp_path, "migrate", "down", "--to", "2", "--yes")
+
+    assert ended.returncode == 2
+    assert "the database is at 1; use `migrate up --to 2`" in ended.stderr
+
+
+def test_a_downgrade_asks_first_and_is_refused_where_nobody_can_answer(tmp_path: Path) -> None:
+    run(tmp_path, "migrate", "up")
+
+    ended = run(tmp_path, "migrate", "down", "--to", "0")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "this deletes the tables and columns of" in ended.stderr
+    assert "0001_entities" in ended.stderr
+    assert "repeat it with --yes" in ended.stderr
+    assert "missing" not in run(tmp_path, "migrate", "status").stdout
+
+
+PG = "postgresql://nexus:pass-word@127.0.0.1"
+URLS = [
+    ("DATABASE_URL", f"{PG}:1/x?keepalives_idle=30", "tcp_keepalives_idle"),
+    ("DATABASE_URL", f"{PG}:1/x?banana=1", "'banana' is not supported"),
+    ("DATABASE_URL", f"{PG}:1/x?connect_timeout=5s", "whole seconds"),
+    ("DATABASE_URL", f"{PG}:99999/x", "a port from 1 to 65535"),
+    ("DATABASE_URL", "mysql://nexus:pass-word@127.0.0.1/x", "the scheme 'mysql'"),
+    ("REDIS_URL", "redis://:pass-word@127.0.0.1:1/0?timeout=5s", "'timeout' is not supported"),
+    ("REDIS_URL", "redis://:pass-word@127.0.0.1:1/0?ssl_cert_reqs=none", "'ssl_cert_reqs' is not"),
+    ("REDIS_URL", "redis://:pass-word@127.0.0.1:1/zero", "the number of a database"),
+    ("REDIS_URL", "rediss://:pass-word@127.0.0.1:1/0", "rediss:// is not supported"),
+    ("NEO4J_URL", "bolt://127.0.0.1:1?x=1", "'x' is not supported"),
+    ("NEO4J_URL", "neo4j://me:pass-word@127.0.0.1:1", "neo4j_user and neo4j_password"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "url", "reason"), URLS)
+def test_a_url_that_cannot_be_used_is_said_in_a_sentence(
+    tmp_path: Path, key: str, url: str, reason: str
+) -> None:
+    environment = {**OWN, f"NEXUS_{key}": url, "NEXUS_NEO4J_PASSWORD": "x"}
+    if key != "NEO4J_URL":
+        del environment["NEXUS_NEO4J_PASSWORD"]
+
+    ended = run(tmp_path, "serve", "--port", "0", environment=environment)
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 1
+    assert f"{key.lower()}: " in ended.stderr
+    assert reason in ended.stderr
+    assert "pass-word" not in ended.stderr
 
 
 def test_check_passes_the_studio(tmp_path: Path) -> None:

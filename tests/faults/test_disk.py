@@ -127,6 +127,7 @@ def test_a_full_disk_of_postgres_is_refused_clearly_and_nothing_is_lost(
             client_of(gateway) as client,
         ):
             kept, refused = write_until_refused(client, ENTITIES)
+            missing = ready(client)
             read = client.get(f"{ENTITIES}/{kept[0]}").status_code
             subprocess.run(["mount", "-o", "remount,size=32m", disk], check=True)
             after = client.post(ENTITIES, json={"entity_id": "after", "entity_type": "thing"})
@@ -135,5 +136,6 @@ def test_a_full_disk_of_postgres_is_refused_clearly_and_nothing_is_lost(
         postgres.run("DROP TABLESPACE small")
 
     assert (refused.status, refused.code, refused.retry_after) == (503, "database_error", "1")
+    assert missing.failed() == {"database": "no space left on device"}
     assert (read, after.status_code) == (200, 201)
     assert sorted(there) == sorted([*kept, "after"])

@@ -6,7 +6,8 @@ StorageError
 ├── BadText               a text holds a character that the database keeps in none
 ├── BadStatement          the graph does not take a statement; whoever wrote it must change it
 ├── Conflict              two things would have one identity; nothing was changed
-└── SchemaMismatch        the stored schema is not what this version knows; a person must decide
+├── SchemaMismatch        the stored schema is not what this version knows; a person must decide
+└── UnknownMigration      a migration was named that does not exist; nothing was changed
 """
 
 from __future__ import annotations
@@ -22,15 +23,21 @@ class StorageUnavailable(StorageError):  # noqa: N818 - what is said, not what f
     Args:
         message: what happened, without secrets.
         retry_after: seconds.
+        reason: what readiness says, which everybody can read; None lets it name the cause's class.
     """
 
-    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+    def __init__(self, message: str, *, retry_after: int = 1, reason: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reason = reason
 
 
 class SchemaMismatch(StorageError):  # noqa: N818 - what is said, not what failed
     """Say that the database was changed by something that this version does not know."""
+
+
+class UnknownMigration(StorageError):  # noqa: N818 - what is said, not what failed
+    """Say that a migration was named that does not exist; nothing was changed."""
 
 
 class GraphTimeout(StorageError):  # noqa: N818 - what is said, not what failed

@@ -16,14 +16,14 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from nexus_gateway.studio.storage.errors import SchemaMismatch
+from nexus_gateway.studio.storage.errors import SchemaMismatch, UnknownMigration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from nexus_gateway.studio.storage.engine import Name, Row, Value
@@ -124,19 +124,63 @@ def status(database: Path | str, *, folder: Path | None = None) -> list[State]:
     return [State(one.number, one.name, applied.get(one.number)) for one in known]
 
 
+def check_target(number: int, known: Sequence[Migration]) -> None:
+    """Check that a number is one of a migration, or 0 for a database before the first.
+
+    Raises:
+        UnknownMigration: it is not.
+    """
+    last = known[-1].number if known else 0
+    if not 0 <= number <= last:
+        raise UnknownMigration(
+            f"there is no migration {number}: this version has 1 to {last}, and 0 stands for an"
+            " empty database"
+        )
+
+
+def planned(
+    database: Path | str, direction: Literal["up", "down"], *, to: int | None = None
+) -> list[str]:
+    """List what `up` or `down` would do, in that order, and change nothing.
+
+    Raises:
+        SchemaMismatch: the database and the files disagree.
+        StorageUnavailable: the database cannot be read.
+        UnknownMigration: there is no migration `to`, or it is in the other direction.
+    """
+    schema, known = _prepared(database, None)
+    if to is not None:
+        check_target(to, known)
+    applied: dict[int, str] = {}
+    if schema.exists():
+        with schema.opened(locked=False) as session:
+            applied = _applied(session, known)
+    at = max(applied, default=0)
+    if to is not None and (to < at if direction == "up" else to > at):
+        other = "down" if direction == "up" else "up"
+        raise UnknownMigration(
+            f"migration {to} is not {direction} from here: the database is at {at}; use"
+            f" `migrate {other} --to {to}`"
+        )
+    steps = _missing(known, applied, to) if direction == "up" else _after(known, applied, to)
+    return [one.title for one in steps]
+
+
 def up(database: Path | str, *, to: int | None = None, folder: Path | None = None) -> list[str]:
     """Apply what is missing, in order, up to number `to` or all; the names of what was applied.
 
     Raises:
         SchemaMismatch: the database and the files disagree; nothing was changed.
         StorageUnavailable: the database cannot be changed now.
+        UnknownMigration: there is no migration with the number `to`; nothing was changed.
     """
     schema, known = _prepared(database, folder)
+    if to is not None:
+        check_target(to, known)
     with schema.opened(locked=True) as session:
         session.run(_TABLE)
         applied = _applied(session, known)
-        missing = [one for one in known if one.number not in applied]
-        missing = [one for one in missing if to is None or one.number <= to]
+        missing = _missing(known, applied, to)
         for one in missing:
             _run(session, one.up)
             moment = datetime.now(UTC).isoformat()
@@ -152,12 +196,14 @@ def down(database: Path | str, *, to: int | None = None, folder: Path | None = N
     Raises:
         SchemaMismatch: the database and the files disagree; nothing was changed.
         StorageUnavailable: the database cannot be changed now.
+        UnknownMigration: there is no migration with the number `to`; nothing was changed.
     """
     schema, known = _prepared(database, folder)
+    if to is not None:
+        check_target(to, known)
     with schema.opened(locked=True) as session:
         applied = _applied(session, known)
-        floor = max(applied, default=0) - 1 if to is None else to
-        last = [one for one in reversed(known) if one.number in applied and one.number > floor]
+        last = _after(known, applied, to)
         for one in last:
             _run(session, one.down)
             session.run("DELETE FROM schema_migration WHERE number = $1", one.number)
@@ -209,6 +255,21 @@ def _statements(script: str, schema: Schema) -> Iterator[str]:
             statement = ""
     if re.sub(r"--.*", "", statement).strip():
         raise SchemaMismatch(f"a statement has no end: {statement.strip()[:80]!r}")
+
+
+def _missing(
+    known: Sequence[Migration], applied: Mapping[int, str], to: int | None
+) -> list[Migration]:
+    missing = [one for one in known if one.number not in applied]
+    return [one for one in missing if to is None or one.number <= to]
+
+
+def _after(
+    known: Sequence[Migration], applied: Mapping[int, str], to: int | None
+) -> list[Migration]:
+    """Select what came after number `to`, or the last; the newest first."""
+    floor = max(applied, default=0) - 1 if to is None else to
+    return [one for one in reversed(known) if one.number in applied and one.number > floor]
 
 
 def _run(session: Session, statements: tuple[str, ...]) -> None:

@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING
 
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.sqlite import Database, path_of
+from nexus_gateway.studio.storage.urls import postgres_address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from nexus_gateway.studio.storage.postgres import Postgres
 
-SCHEMES = ("postgresql://", "postgres://")
-
 
 def location(url: str | None, folder: Path) -> Path | str:
     """Tell where a database is: a SQLite file's path, in `folder` without a URL, or the URL.
 
     Raises:
-        ValueError: the URL is of neither engine.
+        ValueError: the URL is of neither engine, or has a part that is not supported.
     """
     if url is None:
         return folder / "nexus.db"
-    return url if url.startswith(SCHEMES) else path_of(url)
+    if url.startswith("sqlite:") or "://" not in url:
+        return path_of(url)
+    postgres_address(url)
+    return url
 
 
 def relational(where: Path | str, *, pool: int, wait: float, timeout: float) -> Database | Postgres:

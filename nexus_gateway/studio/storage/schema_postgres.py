@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from nexus_gateway.studio.storage.errors import StorageUnavailable
-from nexus_gateway.studio.storage.postgres import Plain, connect, translated
+from nexus_gateway.studio.storage.postgres import Plain, check_encoding, connect, translated
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -43,6 +43,7 @@ class PostgresSchema:
         """Open a transaction, and wait for the lock of migrations where `locked`.
 
         Raises:
+            SchemaMismatch: the database has another encoding than UTF8.
             StorageUnavailable: the server cannot be reached, or a statement fails.
         """
         # A loop of its own: whoever migrates does so before there is another, or on a thread.
@@ -50,8 +51,9 @@ class PostgresSchema:
             connection = runner.run(connect(self._url, patience=_PATIENCE))
             session = PostgresSession(runner, connection)
             try:
+                check_encoding(connection)
                 with _named():
-                    session.run("BEGIN")
+                    session.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
                     if locked:
                         session.run("SELECT pg_advisory_xact_lock($1)", LOCK)
                     yield session

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from nexus_gateway.studio.storage.errors import BadText, StorageUnavailable
+from nexus_gateway.studio.storage import migrations
+from nexus_gateway.studio.storage.errors import BadText, SchemaMismatch, StorageUnavailable
 from nexus_gateway.studio.storage.postgres import Postgres, Raced
 
 if TYPE_CHECKING:
@@ -39,6 +40,71 @@ async def test_what_was_written_is_read(notes: Postgres) -> None:
 
     assert await notes.read(lambda session: session.fetchval("SELECT id FROM note")) == 7
     await notes.ping()
+
+
+async def test_the_isolation_level_does_not_depend_on_the_databases_default(
+    notes: Postgres, postgres_server: PostgresServer, empty_postgres: str
+) -> None:
+    name = empty_postgres.rsplit("/", 1)[1]
+    level = "SELECT current_setting('transaction_isolation')"
+    postgres_server.run(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    async with Postgres(empty_postgres, pool=1) as strict:
+        assert await strict.query(level) == [("read committed",)]
+        assert await strict.write(lambda session: session.fetchval(level)) == "read committed"
+        assert await strict.read(lambda session: session.fetchval(level)) == "repeatable read"
+
+
+async def test_a_read_only_database_is_not_ready(
+    notes: Postgres, postgres_server: PostgresServer, empty_postgres: str
+) -> None:
+    name = empty_postgres.rsplit("/", 1)[1]
+    postgres_server.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    async with Postgres(empty_postgres, pool=1) as frozen:
+        assert await frozen.query("SELECT 1") == [(1,)]
+        with pytest.raises(StorageUnavailable) as caught:
+            await frozen.ping()
+
+    assert caught.value.reason == "read only"
+    await notes.ping()
+
+
+async def test_a_write_that_meets_a_full_disk_shows_in_readiness(notes: Postgres) -> None:
+    async def fill(session: Session) -> None:
+        await session.execute("DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$")
+
+    with pytest.raises(StorageUnavailable):
+        await notes.write(fill)
+
+    with pytest.raises(StorageUnavailable) as caught:
+        await notes.ping()
+    assert caught.value.reason == "no space left on device"
+
+
+async def test_a_database_of_another_encoding_is_refused_at_start(
+    postgres_server: PostgresServer,
+) -> None:
+    postgres_server.run("DROP DATABASE IF EXISTS latin")
+    postgres_server.run("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+
+    with pytest.raises(SchemaMismatch, match="has the encoding LATIN1, and must have UTF8"):
+        await asyncio.to_thread(migrations.up, postgres_server.url("latin"))
+    postgres_server.run("DROP DATABASE latin")
+
+
+async def test_a_setting_with_a_wrong_value_is_a_refused_connection(empty_postgres: str) -> None:
+    with pytest.raises(StorageUnavailable, match="refuses the connection"):
+        async with Postgres(f"{empty_postgres}?work_mem=banana"):
+            pass
+
+
+async def test_parameters_of_the_url_reach_the_server(empty_postgres: str) -> None:
+    url = f"{empty_postgres}?application_name=mine&connect_timeout=5&work_mem=1MB"
+    async with Postgres(url, pool=1) as opened:
+        found = await opened.query(
+            "SELECT current_setting('application_name'), current_setting('work_mem')"
+        )
+
+    assert found == [("mine", "1MB")]
 
 
 async def test_a_failed_job_takes_back_all_that_it_did(notes: Postgres) -> None:
