@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nexus_gateway.studio.demo.debian_graph import TYPES as GRAPH_TYPES
 from nexus_gateway.studio.demo.debian_graph import DebianGraph
 from nexus_gateway.studio.demo.errors import DemoError
+from nexus_gateway.studio.demo.existing import ENTITIES, NODES, foreign_ids
 from nexus_gateway.studio.demo.graph_loader import load_graph
 from nexus_gateway.studio.demo.loader import load
 from nexus_gateway.studio.demo.sources import SOURCES
 from nexus_gateway.tokens import mint
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from nexus_gateway.settings import Settings
+    from nexus_gateway.studio.intelligence.models import Draft
 
 TENANT = "demo"
 """Whose graph a load is, where no other is named: a graph always belongs to a tenant."""
+SKIPPED_SHOWN_MAX = 10
+"""Ids that are shown of the entities that a load leaves out."""
 LIFETIME = 3600
 """Seconds that a token for one load is good for."""
 
@@ -35,7 +42,7 @@ def load_source(
 ) -> None:
     """Load `source` into the gateway at `url`, and say how it goes.
 
-    Of Debian the graph is loaded, too.
+    Of Debian the graph is loaded, too. What is there already with another type is left as it is.
 
     Args:
         source: a name of `SOURCES`.
@@ -47,25 +54,39 @@ def load_source(
             graph is of `TENANT`.
 
     Raises:
-        DemoError: there is no such source, it is empty, or the gateway does not take it.
+        DemoError: there is no such source, it is empty or cannot be read to its end, or the gateway
+            does not take all of it.
     """
     chosen = SOURCES.get(source)
     if chosen is None:
         raise DemoError(f"expected one of {', '.join(SOURCES)}, found {source!r}")
     bearer = own_token(settings, tenant) if token is None else token
     console = Console()
-    count = chosen.count() if limit is None else min(limit, chosen.count())
+    expected = chosen.count() if limit is None else min(limit, chosen.count())
+    if expected == 0:
+        raise DemoError(f"{source} has nothing to load; for debian, run 'apt-get update'")
+    others = foreign_ids(ENTITIES, chosen.types, url=url, token=bearer)
+    skipped: list[str] = []
+
+    def own(drafts: Iterable[Draft]) -> Iterator[Draft]:
+        for draft in drafts:
+            if draft.entity_id in others:
+                skipped.append(draft.entity_id)
+            else:
+                yield draft
+
     with _bar(console) as bar:
-        task = bar.add_task(f"loading {source}", total=count)
+        task = bar.add_task(f"loading {source}", total=expected)
         done = load(
-            islice(chosen.entities(), limit),
+            own(islice(chosen.entities(), limit)),
             url=url,
             token=bearer,
-            progress=lambda so_far: bar.update(task, completed=so_far),
+            progress=lambda so_far: bar.update(task, completed=so_far + len(skipped)),
         )
-        bar.update(task, completed=done.total, total=done.total)
-    if done.total == 0:
-        raise DemoError(f"{source} has nothing to load; for debian, run 'apt-get update'")
+    read = done.total + len(skipped)
+    if read != expected:
+        raise DemoError(f"{source} had {expected:,} entities and then {read:,}: load it again")
+    _report_skipped(console, skipped)
     rate = done.total / done.seconds
     console.print(
         f"{done.total:,} entities in {done.seconds:.1f} s ({rate:,.0f}/s):"
@@ -74,9 +95,22 @@ def load_source(
     )
     if source == "debian":
         mine = own_token(settings, tenant or TENANT) if token is None else token
-        load_debian_graph(DebianGraph(limit), console, url=url, token=mine)
+        others = foreign_ids(NODES, GRAPH_TYPES, url=url, token=mine)
+        load_debian_graph(DebianGraph(limit, without=others), console, url=url, token=mine)
         if token is None and tenant is None:
             console.print(f"the graph is tenant {TENANT}'s: nexus-gateway token --tenant {TENANT}")
+
+
+def _report_skipped(console: Console, skipped: list[str]) -> None:
+    if skipped:
+        shown = ", ".join(skipped[:SKIPPED_SHOWN_MAX])
+        more = ", ..." if len(skipped) > SKIPPED_SHOWN_MAX else ""
+        console.print(
+            f"{len(skipped):,} left as they are, since they are entities of another type here:"
+            f" {shown}{more}",
+            highlight=False,
+            markup=False,
+        )
 
 
 def load_debian_graph(graph: DebianGraph, console: Console, *, url: str, token: str) -> None:
@@ -128,7 +162,12 @@ def own_token(settings: Settings, tenant: str | None = None) -> str:
     return mint(
         secret,
         "demo",
-        ["intelligence:read", "intelligence:write", "knowledge-graph:write"],
+        [
+            "intelligence:read",
+            "intelligence:write",
+            "knowledge-graph:read",
+            "knowledge-graph:write",
+        ],
         LIFETIME,
         tenant=tenant,
         issuer=settings.jwt_issuer,

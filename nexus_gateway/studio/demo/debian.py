@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -26,11 +27,15 @@ _DEBTAG = re.compile(r"([^,{}\s]+)(?:\{([^}]*)\})?")
 _RELATION = re.compile(r"\s*([a-z0-9][a-z0-9+.-]*)(?::\w+)?\s*(?:\(([^)]*)\))?")
 
 
+TYPES = frozenset({"package"})
+"""The types of the entities."""
+
+
 def packages() -> Iterator[Draft]:
     """Yield every package once.
 
     Raises:
-        DemoError: this machine knows no packages.
+        DemoError: this machine knows no packages, or the index cannot be read to its end.
     """
     seen: set[str] = set()
     with index() as lines:
@@ -44,9 +49,13 @@ def packages() -> Iterator[Draft]:
 
 
 def count() -> int:
-    """Count the packages, for a progress bar; a few are counted twice."""
+    """Count the packages, each once.
+
+    Raises:
+        DemoError: this machine knows no packages, or the index cannot be read to its end.
+    """
     with index() as lines:
-        return sum(line.startswith("Package: ") for line in lines)
+        return len({line for line in lines if line.startswith("Package:")})
 
 
 @contextmanager
@@ -54,18 +63,12 @@ def index() -> Generator[IO[str]]:
     """Open the index as text; closing it ends the program that writes it.
 
     Raises:
-        DemoError: this machine knows no packages.
+        DemoError: this machine knows no packages, or the program failed before the index's end.
     """
     apt = shutil.which("apt-cache")
     if apt is not None and _has_lists(apt):
-        with subprocess.Popen(  # noqa: S603 - no part of the command comes from outside
-            [apt, "dumpavail"], stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
-        ) as program:
-            assert program.stdout is not None  # noqa: S101 - asked for above
-            try:
-                yield program.stdout
-            finally:
-                program.kill()
+        with _written_by(apt) as lines:
+            yield lines
         return
     if not STATUS.exists():
         raise DemoError("there are no Debian packages here: try 'demo load python'")
@@ -73,6 +76,40 @@ def index() -> Generator[IO[str]]:
         raise DemoError("the package index is empty: run 'apt-get update'")
     with STATUS.open(encoding="utf-8", errors="replace") as status:
         yield status
+
+
+@contextmanager
+def _written_by(apt: str) -> Generator[IO[str]]:
+    """Read what a program writes; one that is read to its end must have ended well."""
+    # A file and not a pipe: a program that writes many warnings must not wait for a reader.
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(  # noqa: S603 - no part of the command comes from outside
+            [apt, "dumpavail"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            errors="replace",
+        ) as program,
+    ):
+        assert program.stdout is not None  # noqa: S101 - asked for above
+        try:
+            yield program.stdout
+            ended = not program.stdout.read(1)
+            status = program.wait() if ended else 0
+        finally:
+            program.kill()
+        if status != 0:
+            errors.seek(0)
+            said = errors.read(500).decode(errors="replace").strip()
+            raise DemoError(
+                f"{apt} dumpavail failed with {_ended_by(status)}, so the index is not complete"
+                + (f": {said}" if said else "")
+            )
+
+
+def _ended_by(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"status {status}"
 
 
 def stanzas(lines: Iterable[str]) -> Iterator[dict[str, str]]:
@@ -151,10 +188,5 @@ def _number(text: str | None) -> int | None:
 
 
 def _has_lists(apt: str) -> bool:
-    with subprocess.Popen(  # noqa: S603 - no part of the command comes from outside
-        [apt, "dumpavail"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as program:
-        assert program.stdout is not None  # noqa: S101 - asked for above
-        found = bool(program.stdout.read(1))
-        program.kill()
-    return found
+    with _written_by(apt) as lines:
+        return bool(lines.read(1))

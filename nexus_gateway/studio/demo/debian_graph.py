@@ -11,10 +11,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from nexus_gateway.studio.demo.debian import draft, index, relations, stanzas
+from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeDraft
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 RELATIONS = {
     "Depends": "depends",
@@ -32,15 +33,25 @@ RELATIONS = {
 Stanza: TypeAlias = dict[str, str]
 
 
+TYPES = frozenset({"package", "virtual", "absent"})
+"""The types of the nodes."""
+
+
 class DebianGraph:
     """The nodes, and then the edges, of the first `limit` packages.
 
+    Args:
+        limit: packages at most.
+        without: ids that are left out, with the edges at them.
+
     Raises:
-        DemoError: this machine knows no packages.
+        DemoError: this machine knows no packages, or the index is not the same when it is read the
+            second time.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, *, without: Collection[str] = ()) -> None:
         self._limit = limit
+        self._without = without
         self.packages: set[str] = set()
         self.edge_count = 0
 
@@ -51,7 +62,7 @@ class DebianGraph:
         for name, stanza in self._stanzas():
             self.packages.add(name)
             for field in RELATIONS:
-                targets = edges_of(name, field, stanza)
+                targets = self._edges(name, field, stanza)
                 self.edge_count += len(targets)
                 (provided if field == "Provides" else named).update(e.target for e in targets)
             yield node(name, stanza)
@@ -62,13 +73,26 @@ class DebianGraph:
 
     def edges(self) -> Iterator[EdgeDraft]:
         """Yield what each package says of others."""
+        again = 0
         for name, stanza in self._stanzas():
             for field in RELATIONS:
-                yield from edges_of(name, field, stanza)
+                found = self._edges(name, field, stanza)
+                again += len(found)
+                yield from found
+        if again != self.edge_count:
+            raise DemoError(
+                f"the index had {self.edge_count:,} relationships and then {again:,}: load it again"
+            )
+
+    def _edges(self, name: str, field: str, stanza: Stanza) -> list[EdgeDraft]:
+        found = edges_of(name, field, stanza)
+        return [edge for edge in found if edge.target not in self._without]
 
     def _stanzas(self) -> Iterator[tuple[str, Stanza]]:
         with index() as lines:
-            yield from islice(_first_of_each(stanzas(lines)), self._limit)
+            for name, stanza in islice(_first_of_each(stanzas(lines)), self._limit):
+                if name not in self._without:
+                    yield name, stanza
 
 
 def node(name: str, stanza: Stanza) -> NodeDraft:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
-from nexus_gateway.studio.demo.loader import Sender
+from nexus_gateway.studio.demo.loader import Sender, check_loaded
 from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, Loaded, NodeDraft, Tally
 
 if TYPE_CHECKING:
@@ -57,16 +57,21 @@ def load_graph(
     """
     started = time.perf_counter()
     nodes, edges = Tally(), Tally()
+    sent_nodes = sent_edges = 0
     sender = Sender(url, token, target=TARGET)
     try:
         for some in _batches(graph.nodes(), NODES):
             nodes += _send(sender, {"nodes": some}).nodes
+            sent_nodes += len(some)
             progress("nodes", _total(nodes))
         for more in _batches(graph.edges(), EDGES):
             edges += _send(sender, {"edges": more}).edges
+            sent_edges += len(more)
             progress("edges", _total(edges))
     finally:
         sender.close()
+    check_loaded("nodes", sent_nodes, _total(nodes))
+    check_loaded("edges", sent_edges, _total(edges))
     return LoadedGraph(Loaded(nodes, edges), time.perf_counter() - started)
 
 

@@ -57,21 +57,51 @@ def load(
         progress: is told how many are loaded so far.
 
     Raises:
-        DemoError: the gateway cannot be reached, or refuses for good.
+        DemoError: the gateway cannot be reached, refuses for good, or has less than was sent.
     """
     started = time.perf_counter()
-    created = updated = unchanged = 0
+    read = created = updated = unchanged = 0
     sender = Sender(url, token)
     try:
         for batch in batches(drafts, BATCH):
             done = sender.send(batch)
+            read += len(batch)
             created += done.created
             updated += done.updated
             unchanged += done.unchanged
             progress(created + updated + unchanged)
     finally:
         sender.close()
+    check_loaded("entities", read, created + updated + unchanged)
     return Loaded(created, updated, unchanged, time.perf_counter() - started)
+
+
+def check_loaded(what: str, sent: int, loaded: int) -> None:
+    """Compare what the gateway has confirmed with what it was sent.
+
+    Raises:
+        DemoError: it is not the same.
+    """
+    if sent != loaded:
+        raise DemoError(f"{sent:,} {what} were sent, and the gateway confirmed {loaded:,}")
+
+
+def connection_to(url: str) -> http.client.HTTPConnection:
+    """Make a connection to a gateway; it opens with its first request, and the caller closes it.
+
+    Raises:
+        DemoError: the URL is not one of HTTP.
+    """
+    expected = f"expected a URL such as http://127.0.0.1:8000, found {url!r}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise DemoError(expected) from exc
+    if parts.scheme not in ("http", "https") or parts.hostname is None:
+        raise DemoError(expected)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname, port, timeout=TIMEOUT)
 
 
 def batches(drafts: Iterable[Draft], size: int) -> Iterator[list[Draft]]:
@@ -102,14 +132,8 @@ class Sender:
         target: str = TARGET,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise DemoError(f"expected a URL such as http://127.0.0.1:8000, found {url!r}")
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
-        self.target = parts.path.rstrip("/") + target
+        self._connection = connection_to(url)
+        self.target = urlsplit(url).path.rstrip("/") + target
         self._authorization = f"Bearer {token}"
         self._sleep = sleep
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+TYPES = frozenset({"distribution"})
+"""The types of the entities."""
+
 
 def distributions() -> Iterator[Draft]:
     """Yield every distribution once."""

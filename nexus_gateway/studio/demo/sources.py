@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Yields entities, and counts them beforehand, perhaps a few too many."""
+    """Yields entities, and counts them beforehand; `types` are theirs and no others' here."""
 
     entities: Callable[[], Iterator[Draft]]
     count: Callable[[], int]
+    types: frozenset[str]
 
 
 SOURCES: Mapping[str, Source] = {
-    "debian": Source(debian.packages, debian.count),
-    "python": Source(python.distributions, python.count),
+    "debian": Source(debian.packages, debian.count, debian.TYPES),
+    "python": Source(python.distributions, python.count, python.TYPES),
 }

@@ -22,7 +22,8 @@ from rich.progress import (
 from nexus_gateway.studio.demo.command import own_token
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.demo.loader import Sender
-from nexus_gateway.studio.intelligence.importing import ImportSummary
+from nexus_gateway.studio.intelligence.importing import LINE as LINE_BYTES_MAX
+from nexus_gateway.studio.intelligence.importing import ImportSummary, Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,10 @@ TARGET = "/api/intelligence/entities:import"
 PIECE = 4 << 20
 """Bytes of one request, and the rest of a line."""
 LINE = 2 << 20
-"""Bytes of a line; the gateway refuses shorter ones already."""
+"""Bytes of a line's rest after a piece: a line with more is refused here, and not sent.
+
+The gateway refuses shorter ones already.
+"""
 SHOWN = 20
 """Refused lines that are shown of a piece."""
 
@@ -66,15 +70,14 @@ def import_file(file: Path, *, url: str, token: str | None, settings: Settings) 
     try:
         with file.open("rb") as opened, Progress(*columns, console=console) as bar:
             task = bar.add_task(f"importing {file.name}", total=file.stat().st_size)
-            for first, piece in pieces(opened):
-                answer = sender.deliver(piece, "application/x-ndjson")
-                summary = msgspec.json.decode(answer, type=ImportSummary)
+            for piece in pieces(opened):
+                summary = _deliver(sender, piece)
                 for name in totals:
                     totals[name] += getattr(summary, name)
                 for line in summary.refusals[:SHOWN]:
-                    place = f"{file.name}:{first + line.line}"
+                    place = f"{file.name}:{piece.before + line.line}"
                     console.print(f"{place}: {line.error}", highlight=False, markup=False)
-                bar.update(task, advance=len(piece))
+                bar.update(task, completed=opened.tell())
     except OSError as exc:
         raise DemoError(f"{file} cannot be read: {exc.strerror}") from exc
     finally:
@@ -83,22 +86,58 @@ def import_file(file: Path, *, url: str, token: str | None, settings: Settings) 
     return totals["refused"]
 
 
-def pieces(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Cut a file into pieces of whole lines, each with the number of lines before it.
+def _deliver(sender: Sender, piece: Piece) -> ImportSummary:
+    if piece.too_long:
+        message = f"a line has at most {LINE_BYTES_MAX} bytes, this one {piece.too_long}"
+        refusal = Line(1, "refused", error=message)
+        return ImportSummary(1, 0, 0, 0, refused=1, refusals=(refusal,))
+    answer = sender.deliver(piece.content, "application/x-ndjson")
+    return msgspec.json.decode(answer, type=ImportSummary)
 
-    Raises:
-        DemoError: a line is longer than the gateway takes.
+
+class Piece(msgspec.Struct, frozen=True):
+    """Whole lines of a file.
+
+    Attributes:
+        before: lines of the file before it.
+        content: its lines; empty where its one line is too long.
+        too_long: bytes of that line, or 0.
     """
+
+    before: int
+    content: bytes
+    too_long: int = 0
+
+
+def pieces(file: BinaryIO) -> Iterator[Piece]:
+    """Cut a file into pieces of whole lines; one that is too long has no content."""
     before = 0
-    while piece := file.read(PIECE):
-        if not piece.endswith(b"\n"):
+    while content := file.read(PIECE):
+        too_long = 0
+        if not content.endswith(b"\n"):
+            whole, newline, start = content.rpartition(b"\n")
             rest = file.readline(LINE)
             if len(rest) == LINE and not rest.endswith(b"\n"):
-                number = before + piece.count(b"\n") + 1
-                raise DemoError(f"line {number} is far too long")
-            piece += rest
-        yield before, piece
-        before += piece.count(b"\n")
+                content = whole + newline
+                too_long = len(start) + len(rest) + _skip_line(file)
+            else:
+                content += rest
+        if content:
+            yield Piece(before, content)
+            before += content.count(b"\n")
+        if too_long:
+            yield Piece(before, b"", too_long)
+            before += 1
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Read to the end of a line; the bytes that were read, without its end."""
+    size = 0
+    while part := file.readline(PIECE):
+        size += len(part)
+        if part.endswith(b"\n"):
+            return size - 1
+    return size
 
 
 def _sum_up(console: Console, totals: dict[str, int], seconds: float) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from nexus_gateway.studio.demo import debian
+from nexus_gateway.studio.demo.debian_graph import DebianGraph
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.intelligence.models import Draft
 
@@ -85,7 +86,7 @@ def test_a_package_becomes_an_entity(status: Path) -> None:
 def test_packages_are_counted_beforehand(status: Path) -> None:
     status.write_text(STANZAS)
 
-    assert debian.count() == 3
+    assert debian.count() == len(list(debian.packages())) == 2
 
 
 def test_what_is_made_fits_the_api(status: Path) -> None:
@@ -116,6 +117,54 @@ def test_the_index_of_apt_is_read_where_there_is_one(
     first = next(debian.packages())
 
     assert first.entity_id == "python3"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("cat {index}; echo E: broken >&2; exit 3", "failed with status 3.*E: broken"),
+        ("cat {index}; kill -9 $$", "failed with signal 9"),
+        ("echo E: no lists >&2; exit 100", "failed with status 100.*E: no lists"),
+    ],
+)
+def test_an_index_that_ends_with_a_failure_is_not_taken_for_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    program = tmp_path / "apt-cache"
+    (tmp_path / "index").write_text(STANZAS)
+    program.write_text(f"#!/bin/sh\n{script.format(index=tmp_path / 'index')}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    for read in (
+        lambda: list(debian.packages()),
+        debian.count,
+        lambda: list(DebianGraph().nodes()),
+    ):
+        with pytest.raises(DemoError, match=reason):
+            read()
+
+
+def test_an_index_that_changes_between_its_two_readings_is_refused(status: Path) -> None:
+    status.write_text(STANZAS)
+    graph = DebianGraph()
+    list(graph.nodes())
+
+    status.write_text("Package: python3\nDepends: a\n")
+
+    with pytest.raises(DemoError, match="relationships and then 1: load it again"):
+        list(graph.edges())
+
+
+def test_ids_can_be_left_out_with_the_edges_at_them(status: Path) -> None:
+    status.write_text(STANZAS)
+    graph = DebianGraph(without={"python3.11", "empty"})
+
+    ids = {node.entity_id for node in graph.nodes()}
+    targets = {edge.target for edge in graph.edges()}
+
+    assert not {"python3.11", "empty"} & (ids | targets)
+    assert {"a", "b"} <= targets
 
 
 def test_an_empty_index_of_apt_falls_back_to_what_is_installed(

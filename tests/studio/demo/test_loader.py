@@ -16,7 +16,7 @@ from nexus_gateway.server import Server
 from nexus_gateway.settings import Secret, Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.demo import DemoError, command, load, load_source, python
-from nexus_gateway.studio.demo.loader import Sender
+from nexus_gateway.studio.demo.loader import Sender, check_loaded
 from nexus_gateway.studio.demo.sources import Source
 from nexus_gateway.studio.intelligence.models import Draft, Imported
 from nexus_gateway.tokens import mint
@@ -106,6 +106,49 @@ async def test_the_command_loads_with_a_token_of_its_own(
     assert "5 created, 0 updated, 0 unchanged" in capsys.readouterr().out
 
 
+async def test_what_is_there_with_another_type_is_left_as_it_is(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(lambda: iter(drafts(5)), lambda: 5, frozenset({"tool"}))
+    monkeypatch.setattr(command, "SOURCES", {"tools": source})
+    mine = Draft(entity_id="e3", entity_type="drink", name="tea", attributes={"leaf": "green"})
+    token = mint(settings.secret() or b"", "me", ["intelligence:*", "*"], 60)
+
+    async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
+        url = f"http://127.0.0.1:{server.addresses[0][1]}"
+        await asyncio.to_thread(load, [mine], url=url, token=token)
+        for _ in range(2):
+            await asyncio.to_thread(
+                load_source, "tools", url=url, token=token, limit=None, settings=settings
+            )
+        again = await asyncio.to_thread(load, [mine], url=url, token=token)
+
+    said = capsys.readouterr().out
+    assert again.unchanged == 1
+    assert "4 created, 0 updated, 0 unchanged" in said
+    assert "0 created, 0 updated, 4 unchanged" in said
+    assert "1 left as they are, since they are entities of another type here: e3" in said
+
+
+async def test_a_source_that_yields_less_than_it_counted_is_a_failure(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(lambda: iter(drafts(4)), lambda: 5, frozenset({"tool"}))
+    monkeypatch.setattr(command, "SOURCES", {"tools": source})
+
+    async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
+        url = f"http://127.0.0.1:{server.addresses[0][1]}"
+        with pytest.raises(DemoError, match="tools had 5 entities and then 4"):
+            await asyncio.to_thread(
+                load_source, "tools", url=url, token=None, limit=None, settings=settings
+            )
+
+
+def test_a_batch_that_the_gateway_confirms_in_part_is_a_failure() -> None:
+    with pytest.raises(DemoError, match="3 entities were sent, and the gateway confirmed 2"):
+        check_loaded("entities", 3, 2)
+
+
 async def test_a_token_without_the_scope_is_told(settings: Settings) -> None:
     token = mint(settings.secret() or b"", "demo", ["intelligence:read"], 60)
 
@@ -164,7 +207,7 @@ def test_an_unknown_source_is_refused(settings: Settings) -> None:
 def test_a_source_with_nothing_in_it_is_told(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    empty = Source(lambda: iter(()), lambda: 0)
+    empty = Source(lambda: iter(()), lambda: 0, frozenset())
     monkeypatch.setattr(command, "SOURCES", {"empty": empty})
 
     with pytest.raises(DemoError, match="nothing to load"):

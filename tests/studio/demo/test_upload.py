@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from nexus_gateway.cli import app
 from nexus_gateway.server import Server
 from nexus_gateway.studio.app import compose
-from nexus_gateway.studio.demo import DemoError, import_file, upload
+from nexus_gateway.studio.demo import import_file, upload
+from nexus_gateway.studio.demo.upload import Piece
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,15 +59,45 @@ def test_pieces_are_whole_lines_with_the_number_of_those_before(
 
     cut = list(upload.pieces(io.BytesIO(b"a\nb\ncccccc\nd\ne")))
 
-    assert cut == [(0, b"a\nb\n"), (2, b"cccccc\n"), (3, b"d\ne")]
+    assert cut == [Piece(0, b"a\nb\n"), Piece(2, b"cccccc\n"), Piece(3, b"d\ne")]
 
 
-def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"a\nbb" + b"x" * 50, [Piece(0, b"a\n"), Piece(1, b"", 52)]),
+        (b"a\nbb" + b"x" * 50 + b"\nc\n", [Piece(0, b"a\n"), Piece(1, b"", 52), Piece(2, b"c\n")]),
+        (b"x" * 14 + b"\nc", [Piece(0, b"", 14), Piece(1, b"c")]),
+        (b"x" * 13 + b"\nc", [Piece(0, b"x" * 13 + b"\n"), Piece(1, b"c")]),
+    ],
+)
+def test_a_line_that_is_too_long_is_left_out_alone(
+    monkeypatch: pytest.MonkeyPatch, text: bytes, expected: list[Piece]
+) -> None:
     monkeypatch.setattr(upload, "PIECE", 4)
     monkeypatch.setattr(upload, "LINE", 10)
 
-    with pytest.raises(DemoError, match="line 2 is far too long"):
-        list(upload.pieces(io.BytesIO(b"a\nbb" + b"x" * 50)))
+    assert list(upload.pieces(io.BytesIO(text))) == expected
+
+
+async def test_a_line_of_seven_mebibytes_is_refused_and_the_others_are_kept(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "entities.ndjson"
+    text = "x" * (7 << 20)
+    long = msgspec.json.encode({"entity_id": "long", "entity_type": "tool", "name": text})
+    file.write_bytes(lines(3) + long + b"\n" + lines(5))
+
+    async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
+        host, port = server.addresses[0]
+        refused = await asyncio.to_thread(
+            import_file, file, url=f"http://{host}:{port}", token=None, settings=settings
+        )
+
+    said = capsys.readouterr().out
+    assert refused == 1
+    assert "entities.ndjson:4: a line has at most 1048576 bytes, this one 7340" in said
+    assert "5 created, 0 updated, 3 unchanged, 1 refused" in said
 
 
 def test_a_file_that_is_missing_is_told_in_a_sentence(tmp_path: Path) -> None:
