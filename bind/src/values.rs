@@ -193,6 +193,7 @@ impl Values {
             trace.flags & 1 == 1,
             &*trace.request_id,
             trace.state.as_deref(),
+            trace.is_random(),
         ))
     }
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import msgspec
 
 from nexus_gateway import plan
@@ -10,7 +12,11 @@ from nexus_gateway.node import Native, Slot
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """The ids of one request: hexadecimal as in `traceparent`, and the request id of the answer."""
+    """The ids of one request: hexadecimal as in `traceparent`, and the request id of the answer.
+
+    `span_id` is the span of the request in the gateway. Each call that a handler makes in its turn
+    is a span of its own below it: `outgoing()` makes one, with the headers that tell it.
+    """
 
     trace_id: str
     span_id: str
@@ -18,11 +24,25 @@ class Trace(msgspec.Struct, frozen=True):
     sampled: bool = False
     request_id: str = ""
     state: str | None = None
+    random: bool = False
+
+    def outgoing(self) -> dict[str, str]:
+        """Make the headers of one outgoing call: `traceparent` with a new span, and `tracestate`.
+
+        Call it once for each call, so that each has a span id of its own.
+        """
+        headers = {"traceparent": self.traceparent}
+        if self.state is not None:
+            headers["tracestate"] = self.state
+        return headers
 
     @property
     def traceparent(self) -> str:
-        """The header to send along: the gateway's span is the parent of what is called."""
-        return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
+        """The header of one outgoing call; each time it is read, it names a new child span."""
+        flags = int(self.sampled) | int(self.random) << 1
+        # Zero is the one id that is invalid.
+        span = secrets.randbits(64) or 1
+        return f"00-{self.trace_id}-{span:016x}-{flags:02x}"
 
 
 def trace() -> Filter[Trace]:

@@ -13,8 +13,19 @@ use http::header::{HeaderName, HeaderValue};
 const SAMPLED: u8 = 0b01;
 /// The flag of a trace whose id is random, which level 2 lets samplers rely on.
 const RANDOM: u8 = 0b10;
+/// Members of a `tracestate` (section 3.3.1.1); with more it is discarded.
+const STATE_MEMBERS_MAX: usize = 32;
 /// Bytes of `tracestate` that are passed on (section 3.3.1.5).
-const STATE_BYTES: usize = 512;
+const STATE_BYTES_MAX: usize = 512;
+/// Bytes of a member that is kept when the state is too long: longer ones are dropped first.
+const STATE_SHORT_MEMBER_BYTES: usize = 128;
+/// Bytes of `tracestate` that are looked at; what exceeds them is discarded whole.
+const STATE_READ_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a key, of the tenant and of the system in `tenant@system`, and of a value.
+const STATE_KEY_BYTES_MAX: usize = 256;
+const STATE_TENANT_BYTES_MAX: usize = 241;
+const STATE_SYSTEM_BYTES_MAX: usize = 14;
+const STATE_VALUE_BYTES_MAX: usize = 256;
 /// Characters of a caller's request id.
 const REQUEST_ID_CHARACTERS: usize = 128;
 
@@ -74,6 +85,11 @@ impl Trace {
     pub fn of_message(traceparent: Option<&str>) -> Self {
         let parent = traceparent.and_then(|text| read_traceparent(text.as_bytes()));
         Self::continue_from(parent, SAMPLED, None, &HeaderMap::new())
+    }
+
+    /// Whether the trace's id is random, as its caller says or as it was made here.
+    pub fn is_random(&self) -> bool {
+        self.flags & RANDOM != 0
     }
 
     /// Writes the header that names the gateway's span as the parent.
@@ -138,20 +154,75 @@ fn read_traceparent(text: &[u8]) -> Option<Parent> {
     Some(Parent { trace_id: id(trace_id)?, span_id: id(span_id)?, flags })
 }
 
+/// The members of all `tracestate` lines as one list, or `None` where it is empty or not valid: a list
+/// that breaks one rule is discarded whole (section 3.3.1), which leaves `traceparent` as it is.
 fn read_state(headers: &HeaderMap) -> Option<Box<str>> {
-    let mut state = String::new();
-    for part in headers.get_all(&TRACESTATE) {
-        let part = part.to_str().ok()?;
-        if !state.is_empty() {
-            state.push(',');
-        }
-        state.push_str(part);
-        if state.len() > STATE_BYTES {
+    let mut members: Vec<&str> = Vec::new();
+    let (mut seen, mut total) = (0, 0);
+    for line in headers.get_all(&TRACESTATE) {
+        let line = line.to_str().ok()?;
+        seen += line.len();
+        if seen > STATE_READ_BYTES_MAX {
             return None;
         }
+        for member in line.split(',').map(|member| member.trim_matches([' ', '\t'])) {
+            if member.is_empty() {
+                continue; // allowed, and not passed on
+            }
+            let (key, value) = member.split_once('=')?;
+            let repeated = members
+                .iter()
+                .any(|known| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
+            if !is_state_key(key) || !is_state_value(value) || repeated {
+                return None;
+            }
+            members.push(member);
+            if members.len() > STATE_MEMBERS_MAX {
+                return None;
+            }
+            total += member.len() + 1;
+        }
     }
-    let printable = state.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    (printable && !state.is_empty()).then(|| state.into())
+    shorten(&mut members, total.saturating_sub(1));
+    (!members.is_empty()).then(|| members.join(",").into())
+}
+
+/// Drops members until the list has at most [`STATE_BYTES_MAX`] bytes: long ones first, then from the
+/// end, where the oldest are (section 3.3.1.5).
+fn shorten(members: &mut Vec<&str>, mut total: usize) {
+    while total > STATE_BYTES_MAX {
+        let long = members.iter().rposition(|member| member.len() > STATE_SHORT_MEMBER_BYTES);
+        let Some(last) = long.or(members.len().checked_sub(1)) else { return };
+        total = total.saturating_sub(members.remove(last).len() + 1);
+    }
+}
+
+/// A key of level 2; one with `@` must be `tenant@system` with the lengths of level 1, which is what
+/// receivers of both levels accept.
+fn is_state_key(key: &str) -> bool {
+    let well_formed = |text: &str| {
+        text.bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/'))
+    };
+    let starts =
+        |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    match key.split_once('@') {
+        None => key.len() <= STATE_KEY_BYTES_MAX && starts(key) && well_formed(key),
+        Some((tenant, system)) => {
+            tenant.len() <= STATE_TENANT_BYTES_MAX
+                && starts(tenant)
+                && well_formed(tenant)
+                && system.len() <= STATE_SYSTEM_BYTES_MAX
+                && system.starts_with(|c: char| c.is_ascii_lowercase())
+                && well_formed(system)
+        }
+    }
+}
+
+/// Printable ASCII but `,` and `=`; the space at its end was cut off with the member's.
+fn is_state_value(value: &str) -> bool {
+    (1..=STATE_VALUE_BYTES_MAX).contains(&value.len())
+        && value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b',' | b'='))
 }
 
 /// What the single header of B3 says.
@@ -307,16 +378,90 @@ mod tests {
         assert_eq!(one.flags, SAMPLED | RANDOM);
     }
 
-    #[test]
-    fn a_tracestate_is_kept_with_a_valid_traceparent_only() {
+    fn state(lines: &[&str]) -> Option<String> {
         let parent = format!("00-{TRACE}-{SPAN}-01");
+        let mut headers = vec![("traceparent", parent.as_str())];
+        headers.extend(lines.iter().map(|line| ("tracestate", *line)));
+        read(&headers).state.map(Into::into)
+    }
 
-        let kept = read(&[("traceparent", &parent), ("tracestate", "a=1"), ("tracestate", "b=2")]);
-        let alone = read(&[("tracestate", "a=1")]);
-        let long = read(&[("traceparent", &parent), ("tracestate", &"a".repeat(513))]);
+    fn list(members: usize) -> String {
+        (0..members).map(|number| format!("m{number:02}={number}")).collect::<Vec<_>>().join(",")
+    }
 
-        assert_eq!(kept.state.as_deref(), Some("a=1,b=2"));
-        assert_eq!((alone.state, long.state), (None, None));
+    #[test]
+    fn a_tracestate_is_passed_on_with_a_valid_traceparent_only() {
+        assert_eq!(state(&["a=1", "b=2"]).as_deref(), Some("a=1,b=2"));
+        assert_eq!(read(&[("tracestate", "a=1")]).state, None);
+        assert_eq!(read(&[("traceparent", "00"), ("tracestate", "a=1")]).state, None);
+    }
+
+    #[test]
+    fn a_tracestate_is_one_list_of_at_most_32_members_without_its_empty_ones() {
+        assert_eq!(
+            state(&["a=1 \t , \t b=2,,", "", " ,\t", "c=3"]).as_deref(),
+            Some("a=1,b=2,c=3")
+        );
+        assert_eq!(state(&[&list(32)]), Some(list(32)));
+        assert_eq!(state(&[&list(31), "z=1"]).map(|text| text.matches('=').count()), Some(32));
+        for empty in [&[""][..], &[",", "\t"], &[&list(33)], &[&list(32), "z=1"]] {
+            assert_eq!(state(empty), None, "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_of_a_tracestate_has_a_key_and_a_value_of_the_specification() {
+        let long = "z".repeat(256);
+        let (tenant, value) = ("t".repeat(241), "v".repeat(256));
+        for good in [
+            "a=1".to_owned(),
+            "0a=1".into(),
+            "a_-*/0=!~#$%&'()*+-./:;<>?@[]^_`{|}".into(),
+            "a=1 2".into(),
+            "t@v=1".into(),
+            "0_-*/@v0_-*/=1".into(),
+            format!("{long}=1"),
+            format!("{tenant}@{}=1", "v".repeat(14)),
+            format!("a={value}"),
+        ] {
+            assert_eq!(state(&[&good]), Some(good));
+        }
+        for wrong in [
+            "a".to_owned(),
+            "=1".into(),
+            "a=".into(),
+            "a=b=c".into(),
+            "a =1".into(),
+            "A=1".into(),
+            "a.b=1".into(),
+            "_a=1".into(),
+            "a@=1".into(),
+            "@a=1".into(),
+            "a@0=1".into(),
+            "a@@b=1".into(),
+            "a@b@c=1".into(),
+            "a=1,a=1".into(),
+            "a=1,a=2".into(),
+            "a=\t1,b=2".into(),
+            format!("{long}z=1"),
+            format!("{tenant}t@v=1"),
+            format!("t@{}=1", "v".repeat(15)),
+            format!("a={value}v"),
+        ] {
+            assert_eq!(state(&[&format!("good=1,{wrong}")]), None, "{wrong}");
+            assert_eq!(state(&["good=1", &wrong]), None, "{wrong}");
+        }
+        // A key that begins like another is not the same.
+        assert_eq!(state(&["ab=1,a=2"]).as_deref(), Some("ab=1,a=2"));
+    }
+
+    #[test]
+    fn a_tracestate_that_is_too_long_loses_long_members_first_and_then_the_last() {
+        let (long, short) = (format!("long={}", "v".repeat(150)), "s".repeat(100));
+        let all: Vec<String> =
+            (0..6).map(|number| format!("k{number}={short}")).chain([long]).collect();
+
+        assert_eq!(state(&[&all.join(",")]), Some(all[..4].join(",")));
     }
 
     #[test]
