@@ -21,6 +21,9 @@ Slot: TypeAlias = (
 # code, status, message, details as JSON or None, further headers
 Refusal: TypeAlias = tuple[str, int, str, bytes | None, Sequence[tuple[str, str]]]
 
+def json_fault(text: bytes, /) -> str | None:
+    """Why a text is not one value of JSON as every entry point accepts it; None where it is."""
+
 def kinds() -> list[tuple[str, int, str]]:
     """Every kind of refusal the core knows: code, status, sentence."""
 

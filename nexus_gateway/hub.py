@@ -18,6 +18,7 @@ import msgspec
 
 from nexus_gateway import _core, plan
 from nexus_gateway.rate import parse
+from nexus_gateway.strict_json import encode
 from nexus_gateway.terminals.hub import (
     Channels,
     Disconnected,
@@ -158,7 +159,10 @@ class Hub:
             HubError: it was not published, or nobody knows whether it was (`deadline_exceeded`).
             RuntimeError: the server is not open.
         """
-        data = msgspec.json.encode(value)
+        try:
+            data = encode(value)
+        except (ValueError, RecursionError) as error:
+            raise HubError("validation_error", f"the data is not JSON: {error}") from error
         with _translated():
             epoch, offset = await self._opened().publish(channel, data, key, traceparent)
         return Position(epoch, offset)

@@ -17,6 +17,7 @@ from typing import Annotated, Literal, NewType, TypeGuard, Union, get_args, get_
 import msgspec
 
 from nexus_gateway.reject import Detail, Reject
+from nexus_gateway.strict_json import check
 
 MOST_DETAILS = 100
 # What reading JSON raises when it is not JSON: `{`, a byte that is not UTF-8, 10,000 times `[`.
@@ -33,6 +34,7 @@ def decoder(kinds: Sequence[object]) -> Callable[[bytes], object]:
 
     def decode(raw: bytes) -> object:
         try:
+            check(raw)
             return first(raw)
         except msgspec.ValidationError:
             return otherwise(raw)

@@ -184,11 +184,11 @@ def test_of_alternatives_the_nearest_is_explained() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"{", "the body is not JSON: input data was truncated"),
-        (b"", "the body is not JSON: input data was truncated"),
-        (b'{"id": "a", ', "the body is not JSON: input data was truncated"),
-        (b'"\xff"', "the body is not JSON: 'utf-8' codec can't decode byte 0xff"),
-        (b"[" * 100_000, "the body is nested too deeply"),
+        (b"{", "the body is not JSON: it ends too early (byte 1)"),
+        (b"", "the body is not JSON: it ends too early (byte 0)"),
+        (b'{"id": "a", ', "the body is not JSON: it ends too early (byte 12)"),
+        (b'"\xff"', "the body is not JSON: the text is not UTF-8 (byte 1)"),
+        (b"[" * 100_000, "the body is not JSON: it is nested more than 100 levels deep"),
     ],
 )
 def test_what_is_not_json_is_a_400_that_says_where(raw: bytes, message: str) -> None:

@@ -32,7 +32,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<call::Endpoint>()?;
     module.add_class::<stream::Stream>()?;
     module.add_class::<pattern::Pattern>()?;
+    module.add_function(wrap_pyfunction!(json_fault, module)?)?;
     module.add_function(wrap_pyfunction!(kinds, module)?)
+}
+
+/// Why a text is not one value of JSON as every entry point accepts it, if it is not.
+#[pyfunction]
+#[pyo3(signature = (text, /))]
+fn json_fault(text: &[u8]) -> Option<String> {
+    nexus_core::json::check(text).err().map(|fault| fault.to_string())
 }
 
 /// Every kind of refusal the core knows: code, status, sentence.

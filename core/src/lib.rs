@@ -10,6 +10,7 @@ pub mod connection;
 pub mod filters;
 pub mod handler;
 pub mod hub;
+pub mod json;
 pub mod layers;
 mod malformed;
 pub mod plan;

@@ -1,19 +1,36 @@
 """How frames are written: JSON in text frames, or MessagePack in binary ones.
 
-What comes is checked on the way: a frame of a kind that this client does not know, or that is not
-as the protocol says, is left out, the others of its batch are kept.
+What comes is checked on the way: a frame of a kind that this client does not know is left out, and
+so is one that cannot be read; the others of its batch are read all the same. A message whose data
+cannot be read becomes a `Dropped` in its place, an answer an `Error`.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexus_gateway.frames import ClientFrame, SentByServer
+from nexus_gateway.finite import check_finite
+from nexus_gateway.frames import ClientFrame, Dropped, Error, Id, Publish, SentByServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+_UNREADABLE = (ValueError, RecursionError)
+"""What decoding raises: msgspec's errors and `UnicodeDecodeError` are among the first."""
+_logger = logging.getLogger(__name__)
+
+
+class _Head(msgspec.Struct, frozen=True):
+    """What can still be read of a frame whose content is wrong."""
+
+    type: str
+    channel: str | None = None
+    epoch: str | None = None
+    offset: int | None = None
+    id: Id | None = None
 
 
 class Codec:
@@ -24,12 +41,14 @@ class Codec:
         protocol: str,
         encode: Callable[[object], bytes],
         decode: Callable[[bytes], list[SentByServer] | SentByServer],
-        loosely: Callable[[bytes], object],
+        split: Callable[[bytes], list[msgspec.Raw]],
+        head: Callable[[bytes], _Head],
     ) -> None:
         self.protocol = protocol
         self._encode = encode
         self._decode = decode
-        self._loosely = loosely
+        self._split = split
+        self._head = head
 
     @property
     def text(self) -> bool:
@@ -41,42 +60,63 @@ class Codec:
 
         Raises:
             TypeError: `data` cannot be written.
+            ValueError: `data` has a number that is not finite, or half of a surrogate pair.
         """
+        if isinstance(frame, Publish):
+            check_finite(frame.data)
         return self._encode(frame)
 
     def decode(self, data: bytes) -> Sequence[SentByServer]:
-        """Read one frame or a batch of them.
-
-        Raises:
-            ValueError: the bytes are not of this encoding.
-        """
+        """Read one frame or a batch of them; what cannot be read is logged and left out."""
         try:
             found = self._decode(data)
-        except msgspec.ValidationError:
-            return self._known(data)
+        except _UNREADABLE:
+            return self._readable(data)
         return found if isinstance(found, list) else [found]
 
-    def _known(self, data: bytes) -> Sequence[SentByServer]:
-        decoded = self._loosely(data)
-        batch = msgspec.convert(decoded if isinstance(decoded, list) else [decoded], list[object])
+    def _readable(self, data: bytes) -> Sequence[SentByServer]:
+        try:
+            parts: Sequence[bytes | msgspec.Raw] = self._split(data)
+        except _UNREADABLE:
+            parts = [data]
         frames: list[SentByServer] = []
-        for one in batch:
+        for part in parts:
             try:
-                frames.append(msgspec.convert(one, SentByServer))
-            except msgspec.ValidationError:
-                continue
+                found = self._decode(bytes(part))
+            except _UNREADABLE as error:
+                _logger.warning("a frame of the hub cannot be read: %s", error)
+                frames.extend(self._stand_in(bytes(part), str(error)))
+            else:
+                frames.extend(found if isinstance(found, list) else [found])
         return frames
+
+    def _stand_in(self, part: bytes, error: str) -> Sequence[SentByServer]:
+        """Make what is given in place of a frame: a hole for its subscriber, or an error."""
+        try:
+            head = self._head(part)
+        except _UNREADABLE:
+            return ()
+        if head.type in ("message", "metrics_update") and head.channel is not None:
+            if head.epoch is None or head.offset is None:
+                return ()
+            return [Dropped(head.channel, 1, head.epoch, head.offset)]
+        if head.id is not None:
+            message = f"the answer cannot be read: {error}"
+            return [Error("malformed_body", message, id=head.id, channel=head.channel)]
+        return ()
 
 
 JSON = Codec(
     "nexus.json",
     msgspec.json.Encoder().encode,
     msgspec.json.Decoder(list[SentByServer] | SentByServer).decode,
-    msgspec.json.Decoder(object).decode,
+    msgspec.json.Decoder(list[msgspec.Raw]).decode,
+    msgspec.json.Decoder(_Head).decode,
 )
 MSGPACK = Codec(
     "nexus.msgpack",
     msgspec.msgpack.Encoder().encode,
     msgspec.msgpack.Decoder(list[SentByServer] | SentByServer).decode,
-    msgspec.msgpack.Decoder(object).decode,
+    msgspec.msgpack.Decoder(list[msgspec.Raw]).decode,
+    msgspec.msgpack.Decoder(_Head).decode,
 )

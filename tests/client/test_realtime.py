@@ -7,6 +7,7 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from nexus_gateway.client import (
@@ -289,14 +290,75 @@ async def test_it_goes_and_comes_back_when_the_server_asks_for_it(hub: Hub) -> N
     assert waiting.retry_in <= 0.02
 
 
-async def test_a_server_that_breaks_the_encoding_is_left(hub: Hub) -> None:
+def raw_message(data: bytes, timestamp: bytes = b"2026-01-01T00:00:00Z") -> bytes:
+    """Write the first message of a channel, whatever its data is."""
+    head = b'{"type":"message","channel":"c","epoch":"e","offset":1,"timestamp":"'
+    return head + timestamp + b'","data":' + data + b"}"
+
+
+BAD = [
+    b"{not json",
+    b"",
+    raw_message(b"1e400"),
+    raw_message(b'"\\ud800"'),
+    raw_message(b'"\xff"'),
+    raw_message(b"1", timestamp=b"later"),
+    raw_message(b"[" * 3000),
+    b"[" * 100_000,
+    b'[7,null,{"type":"unheard"},{"type":"message"}]',
+]
+
+
+@pytest.mark.parametrize("content", BAD, ids=range(len(BAD)))
+async def test_a_frame_that_cannot_be_read_never_ends_an_iterator(hub: Hub, content: bytes) -> None:
     async with hub.client() as client:
         peer = await hub.peer()
-        await peer.socket.send("{not json")
-        closed = await until_closed(client)
-        await peer.socket.wait_closed()
+        subscription = client.subscribe("c")
+        await peer.hold("c")
+        await peer.socket.send(content, text=True)
+        await peer.send(message(2))
+        hole, then = await events(subscription, 2)
 
-    assert (closed.code, peer.socket.close_code) == (1007, 1007)
+    assert isinstance(hole, Gap)
+    assert (hole.channel, hole.count) == ("c", 1)
+    assert isinstance(then, Message)
+    assert then.offset == 2
+
+
+async def test_the_readable_frames_of_a_batch_are_taken(hub: Hub) -> None:
+    bad = msgspec.msgpack.encode({**message(2), "timestamp": 7.5})
+    good = [msgspec.msgpack.encode(message(offset)) for offset in (1, 3)]
+    async with hub.client(codec=MSGPACK) as client:
+        peer = await hub.peer()
+        subscription = client.subscribe("c")
+        await peer.hold("c")
+        await peer.socket.send(b"\x93" + good[0] + bad + good[1])
+        first, hole, last = await events(subscription, 3)
+
+    assert isinstance(first, Message)
+    assert isinstance(last, Message)
+    assert (first.offset, last.offset) == (1, 3)
+    assert hole == Gap("c", "dropped", 1)
+
+
+async def test_an_answer_that_cannot_be_read_is_an_error_of_its_request(hub: Hub) -> None:
+    async with hub.client() as client:
+        peer = await hub.peer()
+        asked = asyncio.create_task(client.history("c"))
+        frame = await peer.next("history")
+        bad = f'{{"type":"history","id":{frame["id"]},"channel":"c","items":[{{"data":1e400}}]}}'
+        await peer.socket.send(bad)
+        with pytest.raises(RealtimeError, match="cannot be read"):
+            await asked
+
+
+@pytest.mark.parametrize("codec", [None, MSGPACK], ids=["json", "msgpack"])
+async def test_data_that_json_has_no_form_for_is_not_sent(hub: Hub, codec: Codec | None) -> None:
+    async with hub.client(codec=codec) as client:
+        await hub.peer()
+        for data in (float("nan"), {"a": [float("inf")]}, "\ud800"):
+            with pytest.raises(ValueError):  # noqa: PT011  # msgspec's or ours
+                await client.publish("c", data)
 
 
 async def test_a_server_that_says_nothing_is_tried_again(hub: Hub) -> None:

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::broker::Position;
 use super::policy::Refused;
+use crate::json;
 use crate::reject::{MALFORMED_BODY, VALIDATION_ERROR};
 
 /// Characters of an id, as it is written.
@@ -150,7 +151,9 @@ impl ClientFrame<'_> {
 
 pub(super) fn is_id(id: &RawValue) -> bool {
     let text = id.get();
-    text.len() <= ID && (text.starts_with('"') || text.parse::<i128>().is_ok())
+    let is_text = || text.starts_with('"') && json::check(text.as_bytes()).is_ok();
+    let is_integer = || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
+    text.len() <= ID && (is_integer() || is_text())
 }
 
 pub(super) fn missing(field: &str) -> Refused {
@@ -209,6 +212,7 @@ mod tests {
         let is = |json: &str| is_id(serde_json::from_str(json).unwrap());
 
         assert!(is("\"a\"") && is("0") && is("-5") && is("18446744073709551615"));
+        assert!(!is(r#""\ud800""#) && !is("18446744073709551616") && !is("-9223372036854775809"));
         assert!(!is("1.5") && !is("null") && !is("[1]") && !is("true") && !is("{}"));
         assert!(!is(&format!("\"{}\"", "x".repeat(ID))));
     }

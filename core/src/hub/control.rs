@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -41,7 +41,7 @@ pub enum Asker<'a> {
 
 /// A caller's words that make up one of the controls, in one object.
 #[derive(Deserialize)]
-struct Asked<'a> {
+struct Asked {
     #[serde(default)]
     channel: Option<String>,
     #[serde(default)]
@@ -54,12 +54,12 @@ struct Asked<'a> {
     epoch: Option<Arc<str>>,
     #[serde(default)]
     offset: Option<u64>,
-    #[serde(borrow, default)]
-    subject: Option<&'a str>,
-    #[serde(borrow, default)]
-    connection: Option<&'a str>,
-    #[serde(borrow, default)]
-    reason: Option<&'a str>,
+    #[serde(default)]
+    subject: Option<Arc<str>>,
+    #[serde(default)]
+    connection: Option<Arc<str>>,
+    #[serde(default)]
+    reason: Option<Arc<str>>,
     #[serde(default)]
     jti: Option<Arc<str>>,
     #[serde(default)]
@@ -78,6 +78,16 @@ struct Body<'a> {
     data: &'a RawValue,
     #[serde(default)]
     key: Option<Arc<str>>,
+}
+
+/// A history. Written as it is: the data of its items is JSON already, and goes through no value.
+#[derive(Serialize)]
+struct Kept<'a> {
+    channel: &'a str,
+    epoch: &'a str,
+    items: Vec<Item<'a>>,
+    offset: u64,
+    recovered: bool,
 }
 
 /// What an operation answers, once it is done.
@@ -141,7 +151,7 @@ impl Hub {
         words: &[u8],
         asker: Asker<'_>,
     ) -> Outcome {
-        let asked: Asked<'_> = read(words)?;
+        let asked: Asked = read(words)?;
         match operation {
             HubOperation::Channels => self.tell_channels(&asked),
             HubOperation::Presence => {
@@ -154,10 +164,13 @@ impl Hub {
                 let limit = asked.limit.unwrap_or(100).min(MOST);
                 let history = self.history(namespace, channel, asked.position()?, limit).await?;
                 let items: Vec<Item<'_>> = history.items.iter().filter_map(Item::read).collect();
-                written(&json!({
-                    "channel": channel, "epoch": history.newest.epoch,
-                    "offset": history.newest.offset, "items": items, "recovered": history.complete,
-                }))
+                written(&Kept {
+                    channel,
+                    epoch: &history.newest.epoch,
+                    items,
+                    offset: history.newest.offset,
+                    recovered: history.complete,
+                })
             }
             HubOperation::Disconnect => self.tell_disconnect(&asked),
             HubOperation::Revoke => {
@@ -180,7 +193,7 @@ impl Hub {
 
     fn named<'h, 'a>(
         &'h self,
-        asked: &'a Asked<'_>,
+        asked: &'a Asked,
         asker: Asker<'_>,
     ) -> Result<(&'a str, &'h Arc<Namespace>), Refused> {
         let channel = asked.channel.as_deref().unwrap_or_default();
@@ -230,7 +243,7 @@ impl Hub {
         Ok(Box::pin(std::future::ready(Ok(members.unwrap_or_default()))))
     }
 
-    fn tell_channels(&self, asked: &Asked<'_>) -> Outcome {
+    fn tell_channels(&self, asked: &Asked) -> Outcome {
         let limit = (asked.limit.unwrap_or(100) as usize).clamp(1, CHANNELS);
         let mut channels = self.channels.list();
         channels.retain(|channel| {
@@ -252,15 +265,15 @@ impl Hub {
         written(&json!({"items": items, "next_cursor": next}))
     }
 
-    fn tell_disconnect(&self, asked: &Asked<'_>) -> Outcome {
+    fn tell_disconnect(&self, asked: &Asked) -> Outcome {
         if asked.subject.is_some() == asked.connection.is_some() {
             let sentence = "expected either a subject or a connection";
             return Err(Refused::new(&VALIDATION_ERROR, sentence));
         }
-        let reason = asked.reason.unwrap_or("disconnected by an operator");
+        let reason = asked.reason.as_deref().unwrap_or("disconnected by an operator");
         let sockets = self.disconnect(Disconnect {
-            subject: asked.subject.map(Into::into),
-            connection: asked.connection.map(Into::into),
+            subject: asked.subject.clone(),
+            connection: asked.connection.clone(),
             code: 4009,
             reason: reason.chars().take(REASON).collect::<String>().into(),
         });
@@ -268,7 +281,7 @@ impl Hub {
     }
 }
 
-impl Asked<'_> {
+impl Asked {
     fn position(&self) -> Result<Option<Position>, Refused> {
         match (&self.epoch, self.offset) {
             (Some(epoch), Some(offset)) => Ok(Some(Position { epoch: Arc::clone(epoch), offset })),
@@ -337,7 +350,7 @@ fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refused> {
     Ok(read)
 }
 
-fn written(answer: &Value) -> Outcome {
+fn written(answer: &impl Serialize) -> Outcome {
     serde_json::to_vec(answer)
         .map_err(|_| Refused::new(&SERVICE_UNAVAILABLE, "the answer cannot be written"))
 }

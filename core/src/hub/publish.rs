@@ -9,12 +9,10 @@ use super::Hub;
 use super::broker::{BoxFuture, BrokerError, Draft, Position};
 use super::channel::{Channel, Gone};
 use super::policy::{Namespace, Refused};
+use crate::json;
 use crate::reject::{
     DEADLINE_EXCEEDED, INTERNAL_ERROR, PAYLOAD_TOO_LARGE, SERVICE_UNAVAILABLE, VALIDATION_ERROR,
 };
-
-/// Levels that a message's data may be nested: every decoder of ours, and most of others, takes so many.
-const DEPTH: usize = 100;
 
 /// What becomes of a publication.
 pub(crate) enum Publishing {
@@ -124,32 +122,16 @@ impl Hub {
     }
 }
 
-/// Refuses data that is too large, or nested deeper than decoders follow.
+/// Refuses data that is too large, or that some decoder would not read: every way to publish comes here.
 fn check_data(namespace: &Namespace, data: &[u8]) -> Result<(), Refused> {
     if data.len() > namespace.max_bytes {
         let most = namespace.max_bytes;
         let sentence = format!("the data has {} bytes, {most} are accepted", data.len());
         return Err(Refused::new(&PAYLOAD_TOO_LARGE, sentence));
     }
-    let (mut depth, mut deepest, mut text, mut escaped) = (0_usize, 0, false, false);
-    for byte in data {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if text => escaped = true,
-            b'"' => text = !text,
-            b'[' | b'{' if !text => {
-                depth += 1;
-                deepest = depth.max(deepest);
-            }
-            b']' | b'}' if !text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    if deepest > DEPTH {
-        let sentence = format!("the data is nested {deepest} levels deep, {DEPTH} are accepted");
-        return Err(Refused::new(&VALIDATION_ERROR, sentence));
-    }
-    Ok(())
+    json::check(data).map_err(|fault| {
+        Refused::new(&VALIDATION_ERROR, format!("the data is not JSON that is accepted: {fault}"))
+    })
 }
 
 /// What a caller is told of a broker's failure.
@@ -187,6 +169,8 @@ mod tests {
             code(&format!("{}1{}", "[".repeat(101), "]".repeat(101))),
             Err("validation_error")
         );
+        assert_eq!(code(r#"{"a":1e400}"#), Err("validation_error"));
+        assert_eq!(code(r#""\ud800""#), Err("validation_error"));
         assert_eq!(code(&"1".repeat(1001)), Err("payload_too_large"));
     }
 }

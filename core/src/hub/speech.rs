@@ -16,10 +16,12 @@ use super::sitting::Sitting;
 use super::subscriptions::{Asked, MOST};
 use super::wire::{Format, ServerFrame};
 use crate::clock;
+use crate::json;
 use crate::layers::trace::Trace;
 use crate::plan::Level;
 use crate::reject::{
-    AUTHENTICATION_FAILED, PERMISSION_DENIED, SERVICE_UNAVAILABLE, TOKEN_INVALID, VALIDATION_ERROR,
+    AUTHENTICATION_FAILED, MALFORMED_BODY, PERMISSION_DENIED, SERVICE_UNAVAILABLE, TOKEN_INVALID,
+    VALIDATION_ERROR,
 };
 use crate::websocket::{Message, Socket};
 
@@ -44,10 +46,13 @@ impl Sitting {
             (Message::Text(text), _) => self.hear_all(socket, text),
             (Message::Binary(bytes), Format::Msgpack) => {
                 // Read as JSON from here on, so that there is one way for both.
-                let value = rmp_serde::from_slice::<serde_json::Value>(bytes).ok();
-                match value.and_then(|value| serde_json::to_vec(&value).ok()) {
-                    Some(json) => self.hear_all(socket, &json),
-                    None => self.hear_all(socket, b""),
+                let mut json = Vec::with_capacity(bytes.len() + bytes.len() / 2);
+                match json::from_messagepack(bytes, &mut json) {
+                    Ok(()) => self.hear_all(socket, &json),
+                    Err(fault) => {
+                        let sentence = format!("the frame is not MessagePack of JSON: {fault}");
+                        self.wrong(socket, None, &Refused::new(&MALFORMED_BODY, sentence))
+                    }
                 }
             }
             (Message::Binary(_), _) => order(1003, "expected text frames"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
+from nexus_gateway import strict_json
 from nexus_gateway.reject import Detail
 from nexus_gateway.studio.intelligence.edits import made
 from nexus_gateway.studio.intelligence.errors import AttributesRefused, EntityError
@@ -36,7 +37,7 @@ TOLD = 100
 
 # What reading JSON raises when it is not JSON: `{`, a byte that is not UTF-8, 10,000 times `[`.
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_read = msgspec.json.Decoder(Draft).decode
+_read = strict_json.decoder(Draft)
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redis::{FromRedisValue, Value};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::hub::broker::{
@@ -95,7 +94,7 @@ fn publication(position: Position, timestamp_ms: u64, body: &Bytes) -> Option<Pu
     let header: Header = serde_json::from_slice(&body[..end]).ok()?;
     let data = body.slice(end + 1..);
     // It is written into frames as it stands.
-    serde_json::from_slice::<IgnoredAny>(&data).ok()?;
+    crate::json::check(&data).ok()?;
     let Header { key, publisher, traceparent } = header;
     let draft = Draft { data, key, publisher, traceparent };
     Some(Publication { position, timestamp_ms, draft })

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
+from nexus_gateway import strict_json
 from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeDraft, edge_id
 from nexus_gateway.validation import explain
 
@@ -28,8 +29,8 @@ SHOWN = 64 << 10
 Item: TypeAlias = NodeDraft | EdgeDraft
 
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_node = msgspec.json.Decoder(NodeDraft).decode
-_edge = msgspec.json.Decoder(EdgeDraft).decode
+_node = strict_json.decoder(NodeDraft)
+_edge = strict_json.decoder(EdgeDraft)
 
 
 class Read(msgspec.Struct):
