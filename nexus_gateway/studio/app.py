@@ -38,7 +38,7 @@ from nexus_gateway.studio.engines import (
     search_store,
 )
 from nexus_gateway.studio.feed import routes as feed
-from nexus_gateway.studio.feed.graph import GraphSink
+from nexus_gateway.studio.feed.graph import GraphSink, refresh
 from nexus_gateway.studio.feed.hub import HubSink
 from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
@@ -116,7 +116,9 @@ def compose(settings: Settings) -> Application:
     entities = entity_store(engines.database, told=outbox.wake)
     nodes = GraphStore(engines.graph)
     live = _live_queries(engines, nodes)
-    knowledge = KnowledgeGraph(nodes, publisher=engines.hub, changed=live.changed)
+    knowledge = KnowledgeGraph(
+        nodes, publisher=engines.hub, changed=live.changed, released=refresh(outbox)
+    )
     to_graph = GraphSink(entities, knowledge, calm=outbox.calm)
     relay = Relay(outbox, {"hub": HubSink(entities, engines.hub), "graph": to_graph})
     jobs = Jobs(engines.database)

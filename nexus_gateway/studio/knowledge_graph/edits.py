@@ -25,6 +25,8 @@ from nexus_gateway.studio.knowledge_graph.models import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from nexus_gateway.studio.conditions import Condition
 
 Record = TypeVar("Record", Node, Edge)
@@ -39,11 +41,15 @@ class Past(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, Generic[Record], frozen=True):
-    """What becomes of one node or edge; `ended` says why nothing comes after."""
+    """What becomes of one node or edge; `ended` says why nothing comes after.
+
+    ended_with: the version of the node whose deletion ends an edge, and whose restore undoes that.
+    """
 
     before: Record | None
     after: Record | None
     ended: End = "deleted"
+    ended_with: str = ""
 
     @property
     def kept(self) -> Record:
@@ -93,10 +99,19 @@ def new_edge(draft: EdgeDraft, stamp: Stamp, past: Past | None = None) -> Edge:
 
 
 def put_node(
-    current: Node | None, draft: tuple[str, NodeContent], stamp: Stamp, past: Past | None
+    current: Node | None,
+    draft: tuple[str, NodeContent],
+    stamp: Stamp,
+    past: Past | None,
+    merged: Sequence[Node] = (),
 ) -> Change[Node]:
-    """Put a node in the place of whatever there is; its aliases stay."""
+    """Put a node in the place of whatever there is; its aliases stay.
+
+    `merged` are nodes that were merged into it: what the draft leaves open is filled from them.
+    """
     wanted = new_node(*draft, stamp, past)
+    for other in merged:
+        wanted = joined(wanted, other)
     if current is None:
         return Change(None, wanted)
     return changed(current, structs.replace(wanted, aliases=current.aliases), stamp)
@@ -115,6 +130,15 @@ def put_edge(
     """Put an edge in the place of whatever there is."""
     wanted = new_edge(draft, stamp, past)
     return Change(None, wanted) if current is None else changed(current, wanted, stamp)
+
+
+def restored(record: Record, stamp: Stamp) -> Change[Record]:
+    """Bring a deleted record back as it was, under its next revision."""
+    moment = max(stamp.at, record.updated_at)
+    after = structs.replace(
+        record, updated_at=moment, updated_by=stamp.by, revision=record.revision + 1
+    )
+    return Change(None, after)
 
 
 def changed(current: Record, wanted: Record, stamp: Stamp) -> Change[Record]:

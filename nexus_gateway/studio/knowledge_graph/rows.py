@@ -52,7 +52,10 @@ _KEPT = (
     *("label", "node_type", "connection_type", "start", "end"),
 )
 RESERVED = frozenset(
-    (*_NODE_VERSION, *_EDGE_VERSION, "tenant", "owner", "subject", "version", *_KEPT)
+    (
+        *(*_NODE_VERSION, *_EDGE_VERSION, *_KEPT),
+        *("tenant", "owner", "subject", "version", "ended_with"),
+    )
 )
 """Names that are not those of attributes: ours, and some that an engine keeps."""
 
@@ -138,9 +141,13 @@ def edge_properties(edge: Edge) -> Properties:
 
 
 def version_properties(
-    record: Node | Edge, tenant: str, until: datetime, ended: str | None, by: str
+    record: Node | Edge, tenant: str, until: datetime, ended: str | None, by: str, ended_with: str
 ) -> Properties:
-    """Write what was known of a node or an edge until now, and what ended it."""
+    """Write what was known of a node or an edge until now, and what ended it.
+
+    `ended_with` names the version of the node whose deletion ended an edge: restoring that node
+    restores the edge.
+    """
     subject = subject_of(tenant, record)
     # The embedded engine refuses to look for a property that no version has: where only nodes were
     # changed none would have those of edges, and the other way round.
@@ -152,11 +159,17 @@ def version_properties(
         **content,
         "owner": tenant,
         "subject": subject,
-        "version": f"{subject}#{record.revision}",
+        "version": version_name(subject, record.revision),
+        "ended_with": ended_with,
         "until": micros(until),
         "ended": ended,
         "ended_by": None if ended is None else by,
     }
+
+
+def version_name(subject: str, revision: int) -> str:
+    """Name a version, uniquely in the whole graph."""
+    return f"{subject}#{revision}"
 
 
 def subject_of(tenant: str, record: Node | Edge) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,6 +24,7 @@ from nexus_gateway.studio.knowledge_graph.edits import (
     put_edge,
     put_node,
     rerouted,
+    restored,
     tally,
 )
 from nexus_gateway.studio.knowledge_graph.errors import (
@@ -46,15 +47,17 @@ from nexus_gateway.studio.knowledge_graph.models import (
     NodeContent,
     NodeDraft,
     NodePatch,
+    NodeVersion,
     Stamp,
     Taken,
     edge_id,
 )
+from nexus_gateway.studio.knowledge_graph.store import version_of
 from nexus_gateway.studio.knowledge_graph.turns import Turns
 from nexus_gateway.studio.storage.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from nexus_gateway.studio.conditions import Condition
     from nexus_gateway.studio.knowledge_graph.live import Publisher
@@ -78,6 +81,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+async def _nobody(tenant: str, ids: Sequence[str]) -> None:
+    """Ignore ids that are free again."""
+
+
 class KnowledgeGraph:
     """The nodes and edges of every tenant; each call is one author's."""
 
@@ -88,6 +95,7 @@ class KnowledgeGraph:
         publisher: Publisher | None = None,
         clock: Clock = now,
         changed: Callable[[str], None] = lambda _: None,
+        released: Callable[[str, Sequence[str]], Awaitable[None]] = _nobody,
     ) -> None:
         """Rule over a store.
 
@@ -96,7 +104,9 @@ class KnowledgeGraph:
             publisher: where changes are told, event by event.
             clock: tells the time.
             changed: is called with the tenant after each change, and must not wait.
+            released: is called with the ids that had been merged into a node that was deleted.
         """
+        self._released = released
         self._store = store
         self._changed = changed
         around = None if publisher is None else partial(links, store)
@@ -177,6 +187,8 @@ class KnowledgeGraph:
             edges = await self._store.incident(author.tenant, [entity_id])
             ended = [Change(edge, None) for edge in edges]
             await self._keep(author, self._stamp(author), [Change(current, None)], ended)
+        if current.aliases:
+            await self._released(author.tenant, current.aliases)
 
     async def create_edge(self, author: Author, draft: EdgeDraft) -> Edge:
         """Keep a new edge.
@@ -296,25 +308,154 @@ class KnowledgeGraph:
     ) -> None:
         """Let nodes be what something else says of them; those that are gone end.
 
-        What only the graph knows of a node, as when it holds, stays. An id that was merged into
-        another node is the graph's own decision, and is left alone.
+        What only the graph knows of a node, as when it holds or what it was merged with, stays. An
+        id that was merged into another node is the graph's own decision, and is left alone, unless
+        that node ends: then it is a node of its own again. The edges at a node that ends are
+        restored with it (`restore`).
         """
         async with self._turns.of(author.tenant):
             ids = {draft.entity_id for draft in drafts} | set(gone)
-            led = await self._store.aliases(author.tenant, ids)
             there = await self._store.nodes(author.tenant, ids)
+            ended = [there[name] for name in dict.fromkeys(gone) if name in there]
+            ending = {node.entity_id for node in ended}
+            led = await self._store.aliases(author.tenant, ids)
+            released = {old for old, new in led.items() if new in ending}
+            before = await self._store.ended_nodes(author.tenant, released)
             named = {
-                draft.entity_id: held(there.get(draft.entity_id), draft)
+                draft.entity_id: held(_former(there, before, draft.entity_id), draft)
                 for draft in drafts
-                if draft.entity_id not in led
+                if draft.entity_id in released or draft.entity_id not in led
             }
             stamp = self._stamp(author)
-            ended = [there[name] for name in dict.fromkeys(gone) if name in there]
-            changes = await self._node_changes(author, named, stamp)
+            changes = await self._mirrored(author, named, there, stamp)
             changes += [Change(node, None) for node in ended]
-            names = [node.entity_id for node in ended]
-            edges = await self._store.incident(author.tenant, names) if names else []
-            await self._keep(author, stamp, changes, [Change(edge, None) for edge in edges])
+            await self._keep(author, stamp, changes, await self._taken(author, ended))
+
+    async def merged_into(self, tenant: str, ids: Sequence[str]) -> list[str]:
+        """List the ids that were merged into nodes."""
+        nodes = await self._store.nodes(tenant, ids)
+        return [alias for node in nodes.values() for alias in node.aliases]
+
+    async def restore(self, author: Author, drafts: Sequence[NodeDraft]) -> None:
+        """Undo that `mirror` ended nodes: with their edges, and what was merged into them.
+
+        An edge whose other node is deleted too waits for that one. Ids that were merged into a
+        node before it ended, and became nodes of their own, are merged into it again.
+        """
+        async with self._turns.of(author.tenant):
+            await self._revive(author, {draft.entity_id: draft for draft in drafts})
+            for draft in drafts:
+                await self._merge_again(author, draft.entity_id)
+
+    async def _revive(self, author: Author, drafts: dict[str, NodeDraft]) -> None:
+        tenant = author.tenant
+        there = await self._store.nodes(tenant, drafts)
+        ended = {
+            name: version
+            for name, version in (await self._store.ended_nodes(tenant, drafts)).items()
+            # Mirrored, and not deleted in the graph itself; a node that somebody has made in its
+            # place gets the edges all the same.
+            if version.ended == "deleted"
+            and version.ended_by == author.subject
+            and (name not in there or there[name].created_by != author.subject)
+        }
+        claimed = {
+            alias: name
+            for name, version in ended.items()
+            if name not in there
+            for alias in version.node.aliases
+        }
+        led = await self._store.aliases(tenant, {*drafts, *claimed})
+        alive = await self._store.nodes(tenant, claimed)
+        named = {
+            name: held(_former(there, ended, name), draft)
+            for name, draft in drafts.items()
+            if name not in led and name not in claimed
+        }
+        aliases = {
+            alias: name
+            for alias, name in claimed.items()
+            if name in named and alias not in alive and alias not in led
+        }
+        stamp = self._stamp(author)
+        changes = await self._mirrored(author, named, there, stamp)
+        changes = [_as_before(one, ended, led, stamp) for one in changes]
+        revived = [version for name, version in ended.items() if name in named]
+        edges, waiting = await self._restored_edges(author, revived, set(named), stamp)
+        await self._keep(author, stamp, changes, edges, aliases, waiting)
+
+    async def _restored_edges(
+        self, author: Author, versions: Sequence[NodeVersion], named: set[str], stamp: Stamp
+    ) -> tuple[list[Change[Edge]], dict[str, str]]:
+        """Find the edges that come back with nodes, and those that wait for their other end."""
+        tenant = author.tenant
+        taken = await self._store.taken_edges(tenant, versions)
+        found = {edge.edge_id: edge for edges in taken.values() for edge in edges}
+        ends = {end for edge in found.values() for end in (edge.source, edge.target)} - named
+        present = named | await self._store.present(tenant, ends)
+        led = await self._store.aliases(tenant, ends - present)
+        gone = await self._store.ended_nodes(tenant, ends - present - led.keys())
+        restoring: dict[str, Change[Edge]] = {}
+        moved: dict[str, EdgeDraft] = {}
+        waiting: dict[str, str] = {}
+        for edge in found.values():
+            source, target = (led.get(end, end) for end in (edge.source, edge.target))
+            away = [end for end in (edge.source, edge.target) if end in gone]
+            if away:
+                waiting[version_of(tenant, edge)] = version_of(tenant, gone[away[0]].node)
+            elif (source, target) == (edge.source, edge.target):
+                restoring[edge.edge_id] = restored(edge, stamp)
+            elif source != target:
+                # An end was merged into another node meanwhile: the edge would have moved with it.
+                draft = rerouted(msgspec.structs.replace(edge, source=source), edge.target, target)
+                moved[edge_id(source, target, draft.type, draft.key)] = draft
+        new = {name: draft for name, draft in moved.items() if name not in restoring}
+        live = await self._store.edges(tenant, new)
+        changes = await self._edge_changes(
+            author, {name: draft for name, draft in new.items() if name not in live}, stamp
+        )
+        return [*restoring.values(), *changes], waiting
+
+    async def _merge_again(self, author: Author, name: str) -> None:
+        """Merge what became a node of its own while the node that it was merged into was away."""
+        tenant = author.tenant
+        node = (await self._store.nodes(tenant, [name])).get(name)
+        alive = {} if node is None else await self._store.nodes(tenant, node.aliases)
+        for other in alive.values():
+            current = (await self._store.nodes(tenant, [name]))[name]
+            await self._merge(author, current, other)
+
+    async def _mirrored(
+        self,
+        author: Author,
+        drafts: Mapping[str, NodeDraft],
+        there: Mapping[str, Node],
+        stamp: Stamp,
+    ) -> list[Change[Node]]:
+        """Say what becomes of mirrored nodes; what was merged into one fills what is left open."""
+        aliases = {alias for name in drafts if name in there for alias in there[name].aliases}
+        merged = await self._store.ended_nodes(author.tenant, aliases)
+        pasts = await self._store.pasts(
+            author.tenant, "node", [name for name in drafts if name not in there]
+        )
+        changes: list[Change[Node]] = []
+        for name, draft in drafts.items():
+            current = there.get(name)
+            others = _merged(() if current is None else current.aliases, merged)
+            changes.append(put_node(current, (name, draft), stamp, pasts.get(name), others))
+        return changes
+
+    async def _taken(self, author: Author, ended: Sequence[Node]) -> list[Change[Edge]]:
+        """End the edges at nodes; each is restored with the node that took it along."""
+        if not ended:
+            return []
+        tenant = author.tenant
+        versions = {node.entity_id: version_of(tenant, node) for node in ended}
+        edges = await self._store.incident(tenant, versions)
+        return [
+            Change(edge, None, "deleted", versions.get(edge.source) or versions[edge.target])
+            for edge in edges
+        ]
 
     async def merge(
         self, author: Author, entity_id: str, duplicate: str, condition: Condition
@@ -343,13 +484,16 @@ class KnowledgeGraph:
                 raise BadQuery(
                     "duplicate", f"at most {ALIASES} ids lead to one node", location="body"
                 )
-            stamp = self._stamp(author)
-            moved, counts = await self._moved(author, other.entity_id, entity_id, stamp)
-            nodes = [
-                changed(target, joined(target, other), stamp),
-                Change(other, None, "merged"),
-            ]
-            await self._keep(author, stamp, nodes, moved, {duplicate: entity_id})
+            return await self._merge(author, target, other)
+
+    async def _merge(self, author: Author, target: Node, other: Node) -> Merged:
+        stamp = self._stamp(author)
+        moved, counts = await self._moved(author, other.entity_id, target.entity_id, stamp)
+        nodes = [
+            changed(target, joined(target, other), stamp),
+            Change(other, None, "merged"),
+        ]
+        await self._keep(author, stamp, nodes, moved, {other.entity_id: target.entity_id})
         return Merged(nodes[0].kept, *counts)
 
     async def _moved(
@@ -435,9 +579,12 @@ class KnowledgeGraph:
         nodes: Sequence[Change[Node]] = (),
         edges: Sequence[Change[Edge]] = (),
         aliases: Mapping[str, str] | None = None,
+        waiting: Mapping[str, str] | None = None,
     ) -> None:
         try:
-            await self._store.apply(author.tenant, stamp, nodes=nodes, edges=edges, aliases=aliases)
+            await self._store.apply(
+                author.tenant, stamp, nodes=nodes, edges=edges, aliases=aliases, waiting=waiting
+            )
         except Conflict as exc:
             raise RevisionMismatch("it was changed at the same moment: read it again") from exc
         self._changed(author.tenant)
@@ -445,6 +592,39 @@ class KnowledgeGraph:
 
     def _stamp(self, author: Author) -> Stamp:
         return Stamp(self._clock(), author.subject)
+
+
+def _former(there: Mapping[str, Node], ended: Mapping[str, NodeVersion], name: str) -> Node | None:
+    """Give the state that a mirrored node continues."""
+    if name in there:
+        return there[name]
+    return ended[name].node if name in ended else None
+
+
+def _as_before(
+    change: Change[Node],
+    ended: Mapping[str, NodeVersion],
+    led: Mapping[str, str],
+    stamp: Stamp,
+) -> Change[Node]:
+    """Give a restored node the aliases and the content that it had beside its entity's."""
+    after = change.after
+    if change.before is not None or after is None or after.entity_id not in ended:
+        return change
+    former = ended[after.entity_id].node
+    wanted = msgspec.structs.replace(
+        joined(after, former),
+        aliases=tuple(alias for alias in former.aliases if alias not in led),
+        created_by=former.created_by,
+        updated_at=max(stamp.at, former.updated_at),
+    )
+    return Change(None, wanted)
+
+
+def _merged(aliases: Sequence[str], versions: Mapping[str, NodeVersion]) -> list[Node]:
+    """List the nodes that were merged into one, as they were then."""
+    found = (versions[alias] for alias in aliases if alias in versions)
+    return [version.node for version in found if version.ended == "merged"]
 
 
 FAULTS = 100

@@ -198,6 +198,60 @@ class GraphStore:
             if isinstance(revision, int) and (created_at := rows.moment(created))
         }
 
+    async def ended_nodes(self, tenant: str, ids: Collection[str]) -> dict[str, NodeVersion]:
+        """Load the version with which each node ended last; those that never did are left out."""
+        if not ids:
+            return {}
+        names: dict[str, Value] = {"ids": [rows.subject(tenant, "node", one) for one in ids]}
+        text = (
+            "UNWIND $ids AS id MATCH (v:Version {subject: id}) WHERE v.ended IS NOT NULL"
+            f" RETURN {_NODE_VERSIONS}"
+        )
+        found: dict[str, NodeVersion] = {}
+        for row in await self._read(text, tenant, names):
+            version = rows.node_version_of(row)
+            other = found.get(version.node.entity_id)
+            if other is None or other.node.revision < version.node.revision:
+                found[version.node.entity_id] = version
+        return found
+
+    async def taken_edges(
+        self, tenant: str, versions: Collection[NodeVersion]
+    ) -> dict[str, list[Edge]]:
+        """Load the edges that the deletion of nodes ended, by the node; live ones are left out.
+
+        Versions of an earlier release do not name the node: they ended at the same moment.
+        """
+        names: list[Value] = [
+            {
+                "id": version.node.entity_id,
+                "ended_with": version_of(tenant, version.node),
+                "until": None if version.until is None else rows.micros(version.until),
+            }
+            for version in versions
+        ]
+        found: dict[str, list[Edge]] = {}
+        for end in ("source", "target") if names else ():
+            text = (
+                f"UNWIND $ids AS id MATCH (v:Version {{{end}: id.id}})"
+                " WHERE v.ended = 'deleted' AND (v.ended_with = id.ended_with"
+                " OR v.ended_with IS NULL AND v.until = id.until)"
+                f" RETURN id.id, {_EDGE_VERSIONS}"
+            )
+            for row in await self._read(text, tenant, {"ids": names}):
+                found.setdefault(str(row[0]), []).append(rows.edge_of(row[1:]))
+        ids = {edge.edge_id for edges in found.values() for edge in edges}
+        live = await self.edges(tenant, ids)
+        pasts = await self.pasts(tenant, "edge", ids)
+        return {
+            name: [
+                edge
+                for edge in {edge.edge_id: edge for edge in edges}.values()
+                if edge.edge_id not in live and pasts[edge.edge_id].revision == edge.revision
+            ]
+            for name, edges in found.items()
+        }
+
     async def node_versions(self, tenant: str, entity_id: str) -> list[NodeVersion]:
         """Load what was known of a node before, the newest first."""
         text = _VERSIONS.format(columns=_NODE_VERSIONS)
@@ -287,6 +341,7 @@ class GraphStore:
         nodes: Sequence[Change[Node]] = (),
         edges: Sequence[Change[Edge]] = (),
         aliases: Mapping[str, str] | None = None,
+        waiting: Mapping[str, str] | None = None,
     ) -> None:
         """Keep changes, all or none, with the versions that they end.
 
@@ -296,11 +351,12 @@ class GraphStore:
             nodes: of nodes.
             edges: of edges, whose nodes are there or among the changes.
             aliases: ids that lead to other ids from now on.
+            waiting: versions of ended edges, and the version of the node they are restored with.
 
         Raises:
             Conflict: somebody else was faster; nothing was changed.
         """
-        statements = writes.statements(tenant, stamp, nodes, edges, aliases or {})
+        statements = writes.statements(tenant, stamp, nodes, edges, aliases or {}, waiting or {})
         if not statements:
             return
         try:
@@ -352,6 +408,11 @@ class GraphStore:
 
 class TooMany(BadStatement):
     """Say that an answer is larger than one may be."""
+
+
+def version_of(tenant: str, record: Node | Edge) -> str:
+    """Name the version of a record as it is."""
+    return rows.version_name(rows.subject_of(tenant, record), record.revision)
 
 
 _VERSIONS = "MATCH (v:Version {{subject: $subject}}) RETURN {columns} ORDER BY v.revision DESC"

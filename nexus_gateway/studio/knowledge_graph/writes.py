@@ -22,6 +22,9 @@ _NEW_VERSIONS = "UNWIND $rows AS row CREATE (v:Version {version: row.version}) S
 # time that it takes to set the same properties afterwards. What may be null does not: opened anew,
 # that engine refuses a pattern with a property that no node has a value of.
 _FIXED = tuple(name for name in rows.NODE if name not in rows.OPTIONAL)
+_WAITING_VERSIONS = (
+    "UNWIND $rows AS row MATCH (v:Version {version: row.version}) SET v.ended_with = row.ended_with"
+)
 _NEW_NODES = (
     "UNWIND $rows AS row CREATE (n:Entity {"
     + ", ".join(f"{name}: row.{name}" for name in _FIXED)
@@ -58,6 +61,7 @@ def statements(
     nodes: Sequence[Change[Node]],
     edges: Sequence[Change[Edge]],
     aliases: Mapping[str, str],
+    waiting: Mapping[str, str],
 ) -> list[Statement]:
     """Write changes as statements, in an order that never meets a thing before it is there."""
     made: list[Statement] = []
@@ -68,6 +72,10 @@ def statements(
             made.append(owned(text, tenant, rows=listed))
 
     add(_NEW_VERSIONS, [*_versions(tenant, stamp, nodes), *_versions(tenant, stamp, edges)])
+    add(
+        _WAITING_VERSIONS,
+        [{"version": version, "ended_with": ended_with} for version, ended_with in waiting.items()],
+    )
     for kind, changes in _by_type(edges).items():
         add(_NO_EDGES.format(type=kind), [_edge(c.before) for c in changes if c.after is None])
     add(_NO_NODES, [c.kept.entity_id for c in nodes if c.after is None])
@@ -100,7 +108,7 @@ def _versions(
             continue
         ended = change.ended if change.after is None else None
         until = max(stamp.at, before.updated_at)
-        yield rows.version_properties(before, tenant, until, ended, stamp.by)
+        yield rows.version_properties(before, tenant, until, ended, stamp.by, change.ended_with)
 
 
 def _is_other(change: Change[Node] | Change[Edge]) -> bool:

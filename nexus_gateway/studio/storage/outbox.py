@@ -170,6 +170,11 @@ class Outbox:
         """Give a lease back, so that another process need not wait for its end."""
         await self._engine.command(_RELEASE, sink, self._holder)
 
+    async def add(self, topic: str, tenant: str, kind: str, key: str, payload: object) -> None:
+        """Store a record that belongs to no change of rows."""
+        await self._engine.command(ADD, *values(topic, tenant, kind, key, payload))
+        self.wake()
+
     async def trim(self) -> None:
         """Delete what every sink has taken."""
         await self._engine.command(_TRIM)
