@@ -42,6 +42,7 @@ Code: TypeAlias = Literal[
     "upgrade_required",
     "headers_too_large",
     "internal_error",
+    "not_implemented",
     "database_error",
     "service_unavailable",
     "deadline_exceeded",
@@ -270,6 +271,14 @@ KINDS: tuple[Kind, ...] = (
         "later",
         "This is a fault of the gateway or of a handler behind it, not of the request. Retry a"
         " safe request once; report the request_id, under which the operator finds the cause.",
+    ),
+    Kind(
+        "not_implemented",
+        501,
+        "the request needs something that the gateway does not implement",
+        "changed",
+        "The request uses a transfer coding other than `chunked`, or the method CONNECT. Send the"
+        " body with Content-Length or `chunked`, and codings in Content-Encoding.",
     ),
     Kind(
         "database_error",

@@ -17,11 +17,15 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::head::HEADER_FIELDS_PARSED_MAX;
 use crate::malformed;
 use crate::plan::Level;
 use crate::request::respond;
 use crate::server::{Registered, Worker};
 use crate::websocket::socket::Io;
+
+/// Bytes of a header list on HTTP/2 above the bounds of a request.
+const HEADER_LIST_SLACK_BYTES: usize = 16 << 10;
 
 /// What is known of a connection, for whoever sweeps them. Times are milliseconds of the worker's clock; 0 is never.
 #[derive(Default)]
@@ -205,14 +209,18 @@ pub async fn serve<T>(
     match protocol {
         Protocol::Http1 => {
             let mut http = hyper::server::conn::http1::Builder::new();
-            // Hyper's bound is the backstop; `check_head` has the exact ones.
-            http.max_buf_size((bounds.header_bytes + bounds.uri_bytes + 1024).max(8192));
+            // Hyper's bounds are the backstop; `head` has the exact ones.
+            http.max_buf_size((bounds.header_bytes + bounds.uri_bytes + 1024).max(8192))
+                .max_headers(HEADER_FIELDS_PARSED_MAX);
             let connection = http.serve_connection(TokioIo::new(guard), service).with_upgrades();
             Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
         }
         Protocol::Http2 => {
             let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            http.max_concurrent_streams(200).max_header_list_size(bounds.header_bytes as u32 * 2);
+            // Counts 32 bytes for each field besides its text (RFC 9113, section 6.5.2). Above it the refusal is a
+            // bare 431, so it leaves room above the exact bounds of `head`.
+            let list_bytes = 2 * (bounds.header_bytes + bounds.uri_bytes) + HEADER_LIST_SLACK_BYTES;
+            http.max_concurrent_streams(200).max_header_list_size(list_bytes as u32);
             let connection = http.serve_connection(TokioIo::new(guard), service);
             Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
         }

@@ -53,6 +53,7 @@ kinds! {
     UPGRADE_REQUIRED "upgrade_required" 426 "the path is answered over a WebSocket";
     HEADERS_TOO_LARGE "headers_too_large" 431 "the header fields are too large";
     INTERNAL_ERROR "internal_error" 500 "the gateway failed";
+    NOT_IMPLEMENTED "not_implemented" 501 "the request needs something that the gateway does not implement";
     DATABASE_ERROR "database_error" 503 "the database does not answer";
     SERVICE_UNAVAILABLE "service_unavailable" 503 "the gateway cannot take the request now";
     DEADLINE_EXCEEDED "deadline_exceeded" 504 "the answer did not come in time";

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
@@ -21,10 +21,12 @@ use crate::connection::Activity;
 use crate::filters::auth::Claims;
 use crate::filters::{Context, Filter, WantedBody, body as body_filter};
 use crate::handler::Calling;
+use crate::head;
 use crate::layers::compress::{self, Coding, Encoder};
 use crate::layers::log::{self, Access};
 use crate::layers::trace::Trace;
 use crate::layers::{errors, panics};
+use crate::path;
 use crate::plan;
 use crate::program::Program;
 use crate::reject::{self, Rejection};
@@ -128,6 +130,8 @@ struct Exchange {
     worker: Arc<Worker>,
     peer: IpAddr,
     parts: Parts,
+    /// The path that the router compares, where it differs from the path as it was sent.
+    path: Option<String>,
     trace: Trace,
     started: Instant,
     series: usize,
@@ -157,6 +161,7 @@ impl Exchange {
             status: 499, // what it is counted as when it is dropped before it is answered
             bytes: 0,
             refusal: None,
+            path: None,
             worker,
             peer,
             parts,
@@ -170,7 +175,7 @@ impl Exchange {
     {
         let worker = Arc::clone(&self.worker);
         let program = &worker.gateway.program;
-        self.check_head(program)?;
+        self.path = head::check(&self.parts, &program.bounds)?;
         if let Some(limit) = &program.address_limit {
             limit.check(self.peer)?;
         }
@@ -219,40 +224,15 @@ impl Exchange {
         }
     }
 
-    /// What holds of every request, before a route is looked for (RFC 9112, sections 3 and 3.2).
-    fn check_head(&self, program: &Program) -> Result<(), Box<Rejection>> {
-        let bounds = &program.bounds;
-        let uri = &self.parts.uri;
-        let target = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
-        if target > bounds.uri_bytes {
-            return Err(Rejection::because(
-                &reject::URI_TOO_LONG,
-                format!("the request target has {target} bytes, {} are accepted", bounds.uri_bytes),
-            ));
-        }
-        let lines = self.parts.headers.iter();
-        // `name: value` and its line end, as it stands on the wire.
-        let size: usize = lines.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        if size > bounds.header_bytes {
-            return Err(Rejection::because(
-                &reject::HEADERS_TOO_LARGE,
-                format!("the header has {size} bytes, {} are accepted", bounds.header_bytes),
-            ));
-        }
-        if self.parts.version == Version::HTTP_11
-            && self.parts.headers.get_all(header::HOST).iter().count() != 1
-        {
-            return Err(Rejection::because(
-                &reject::MALFORMED_REQUEST,
-                "a request must have one Host header",
-            ));
-        }
-        Ok(())
-    }
-
     /// A preflight, or what a path allows where no route answers `OPTIONS` itself.
     fn options(&mut self, program: &Program) -> Option<Answer> {
-        let place = match program.router.find(self.parts.uri.path(), &self.parts.method) {
+        let path = self.path.as_deref().unwrap_or(self.parts.uri.path());
+        if path == "*" {
+            let mut answer = Answer::empty(StatusCode::NO_CONTENT);
+            answer.headers.push((header::ALLOW, program.router.allow_any().clone()));
+            return Some(answer);
+        }
+        let place = match program.router.find(path, &self.parts.method) {
             Found::OtherMethod(place) => Some(place),
             Found::Route { .. } | Found::Nothing => None,
         };
@@ -279,7 +259,8 @@ impl Exchange {
 
     /// Finds the route and runs its filters.
     fn admit(&mut self, program: &Program) -> Result<Admitted, Box<Rejection>> {
-        let (route, params) = match program.router.find(self.parts.uri.path(), &self.parts.method) {
+        let path = self.path.as_deref().unwrap_or(self.parts.uri.path());
+        let (route, params) = match program.router.find(path, &self.parts.method) {
             Found::Route { endpoint, route, params } => {
                 self.endpoint = Some(endpoint);
                 (route, params)
@@ -293,6 +274,13 @@ impl Exchange {
             Found::Nothing => return Err(Rejection::new(&reject::NOT_FOUND)),
         };
         self.series = program.series(self.endpoint, &self.parts.method);
+        if self.path.is_some() && self.endpoint.is_some_and(|at| spans_slash(program, at, &params))
+        {
+            return Err(Rejection::because(
+                &reject::MALFORMED_REQUEST,
+                "the rest of the path has an encoded slash, which could be taken for a separator",
+            ));
+        }
         let mut context = Context {
             parts: &self.parts,
             params: &params,
@@ -458,6 +446,13 @@ impl Drop for Exchange {
             self.log(program, elapsed);
         }
     }
+}
+
+/// Whether the rest of a path has an encoded slash: decoded, it could not be told from a separator.
+#[cold]
+fn spans_slash(program: &Program, endpoint: usize, params: &matchit::Params<'_, '_>) -> bool {
+    program.router.endpoints()[endpoint].spans_segments
+        && params.iter().last().is_some_and(|(_, rest)| path::has_encoded_slash(rest))
 }
 
 /// Reads a body whole, as far as its bound.

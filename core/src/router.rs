@@ -16,6 +16,8 @@ pub struct Endpoint {
     any: Option<usize>,
     /// What `Allow` says.
     pub allow: HeaderValue,
+    /// Whether the template ends with the rest of the path, which spans segments.
+    pub spans_segments: bool,
 }
 
 /// Where a request goes.
@@ -39,18 +41,30 @@ pub enum Found<'r> {
 pub struct Router {
     tree: matchit::Router<usize>,
     endpoints: Vec<Endpoint>,
+    allow_any: HeaderValue,
 }
 
 impl Router {
     /// Compiles the routes' paths and methods.
     pub fn build(routes: &[plan::Route]) -> Result<Self, PlanError> {
-        let mut router = Self { tree: matchit::Router::new(), endpoints: Vec::new() };
+        let mut router = Self {
+            tree: matchit::Router::new(),
+            endpoints: Vec::new(),
+            allow_any: HeaderValue::from_static("OPTIONS"),
+        };
         for (index, route) in routes.iter().enumerate() {
             router.add(route, index)?;
         }
         for endpoint in &mut router.endpoints {
-            endpoint.allow = endpoint.allowed()?;
+            endpoint.allow = allowed(&endpoint.methods().collect::<Vec<_>>())?;
         }
+        let mut known: Vec<&Method> = Vec::new();
+        for method in router.endpoints.iter().flat_map(Endpoint::methods) {
+            if !known.contains(&method) {
+                known.push(method);
+            }
+        }
+        router.allow_any = allowed(&known)?;
         Ok(router)
     }
 
@@ -84,6 +98,12 @@ impl Router {
                 route.name, route.path
             )));
         }
+        if route.path.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(PlanError::new(format!(
+                "{}: the path {:?} has a segment `.` or `..`, which no request can have",
+                route.name, route.path
+            )));
+        }
         let place = self.endpoints.len();
         self.tree
             .insert(&*route.path, place)
@@ -93,6 +113,7 @@ impl Router {
             methods: Vec::new(),
             any: None,
             allow: HeaderValue::from_static(""),
+            spans_segments: route.path.contains("{*"),
         });
         Ok(place)
     }
@@ -100,6 +121,11 @@ impl Router {
     /// All endpoints, in the order of the plan.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// What `OPTIONS *` answers: the methods of all endpoints.
+    pub fn allow_any(&self) -> &HeaderValue {
+        &self.allow_any
     }
 
     /// Where a request goes. `HEAD` goes where `GET` does unless it has a route of its own.
@@ -127,18 +153,21 @@ impl Endpoint {
             .or_else(|| if *method == Method::HEAD { exact(&Method::GET) } else { None })
             .or(self.any)
     }
+}
 
-    fn allowed(&self) -> Result<HeaderValue, PlanError> {
-        let mut text = String::new();
-        for method in self.methods() {
-            let _ = write!(text, "{method}, ");
-            if *method == Method::GET && !self.methods().any(|known| *known == Method::HEAD) {
-                text.push_str("HEAD, ");
-            }
+fn allowed(methods: &[&Method]) -> Result<HeaderValue, PlanError> {
+    let mut text = String::new();
+    for method in methods {
+        let _ = write!(text, "{method}, ");
+        if **method == Method::GET && !methods.contains(&&Method::HEAD) {
+            text.push_str("HEAD, ");
         }
-        text.push_str("OPTIONS");
-        HeaderValue::try_from(text).map_err(|error| PlanError::new(error.to_string()))
     }
+    if !methods.contains(&&Method::OPTIONS) {
+        text.push_str("OPTIONS");
+    }
+    HeaderValue::try_from(text.trim_end_matches(", "))
+        .map_err(|error| PlanError::new(error.to_string()))
 }
 
 #[cfg(test)]
@@ -188,6 +217,19 @@ mod tests {
         let router = Router::build(&[route("/a", &["GET"])]).unwrap();
 
         assert_eq!(found(&router, &Method::HEAD, "/a"), Some(0));
+    }
+
+    #[test]
+    fn any_target_allows_the_methods_of_all_paths_once() {
+        let routes = [route("/a", &["GET"]), route("/b", &["POST", "GET"]), route("/c", &["HEAD"])];
+        let router = Router::build(&routes).unwrap();
+
+        assert_eq!(router.allow_any(), "GET, POST, HEAD, OPTIONS");
+    }
+
+    #[test]
+    fn a_template_with_a_dot_segment_is_an_error_of_the_plan() {
+        assert!(Router::build(&[route("/a/../b", &["GET"])]).is_err());
     }
 
     #[test]
