@@ -34,6 +34,7 @@ from nexus_gateway.studio.engines import (
     embedder_of,
     engines_of,
     entity_store,
+    owned,
     sealing_keys,
     search_store,
 )
@@ -77,7 +78,7 @@ from nexus_gateway.studio.secrets import routes as secrets
 from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.studio.storage.outbox import Outbox
 from nexus_gateway.studio.storage.relational import migrated
-from nexus_gateway.studio.storage.relay import Relay
+from nexus_gateway.studio.storage.relay import Relay, Sink
 from nexus_gateway.studio.storage.vault import Vault
 from nexus_gateway.studio.storage.worker import Worker
 
@@ -119,8 +120,11 @@ def compose(settings: Settings) -> Application:
     knowledge = KnowledgeGraph(
         nodes, publisher=engines.hub, changed=live.changed, released=refresh(outbox)
     )
-    to_graph = GraphSink(entities, knowledge, calm=outbox.calm)
-    relay = Relay(outbox, {"hub": HubSink(entities, engines.hub), "graph": to_graph})
+    to_graph = GraphSink(
+        entities, knowledge, calm=outbox.calm, refused=partial(outbox.refuse, "graph")
+    )
+    sinks: dict[str, Sink] = {"hub": HubSink(entities, engines.hub), "graph": to_graph}
+    relay = Relay(outbox, sinks, able={"graph": partial(owned, engines.graph)})
     jobs = Jobs(engines.database)
     parts = (
         _operations(settings, engines, outbox, limited),
@@ -176,7 +180,9 @@ def _graph(
     ingests = IngestStore(engines.database)
     bringing = Bringing(ingests, knowledge)
     # Apart from other jobs, which a long ingest would keep waiting; soon taken up after a crash.
-    worker = Worker(jobs, {INGEST_JOBS: bringing.run}, slots=2, lease=10.0)
+    worker = Worker(
+        jobs, {INGEST_JOBS: bringing.run}, slots=2, lease=10.0, able=partial(owned, engines.graph)
+    )
     routes = (
         knowledge_graph.routes(knowledge, nodes, limited)
         | ingest_routes.routes(Ingests(ingests, jobs), limited)

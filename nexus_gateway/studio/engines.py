@@ -18,6 +18,7 @@ from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
+from nexus_gateway.studio.storage.graph_owner import OwnedGraph
 from nexus_gateway.studio.storage.relational import location, relational
 from nexus_gateway.studio.storage.sqlite import Database
 from nexus_gateway.studio.storage.urls import check_neo4j_url, check_redis_url
@@ -62,7 +63,9 @@ def engines_of(settings: Settings) -> Engines:
         wait=settings.database_wait,
         timeout=settings.database_timeout,
     )
-    return Engines(where, database, graph_of(settings), cache_of(settings), hub_of(settings))
+    return Engines(
+        where, database, graph_of(settings, database), cache_of(settings), hub_of(settings)
+    )
 
 
 def database_path(settings: Settings) -> Path | str:
@@ -86,15 +89,24 @@ def _check_url(key: str, url: str | None, check: Callable[[str], None]) -> None:
         raise SettingsError(f"{key}: {exc}") from exc
 
 
-def graph_of(settings: Settings) -> Graph:
+def graph_of(settings: Settings, database: Database | Postgres | None = None) -> Graph:
     """Choose the graph: Neo4j where it is set, or a file in the data folder; not yet opened."""
     if settings.neo4j_url is None or settings.neo4j_password is None:
-        return EmbeddedGraph(settings.data_dir / "graph.kgl")
+        graph = EmbeddedGraph(settings.data_dir / "graph.kgl")
+        # Replicas share a PostgreSQL, and no file.
+        if database is None or isinstance(database, Database):
+            return graph
+        return OwnedGraph(graph, database)
     return Neo4jGraph(
         settings.neo4j_url,
         user=settings.neo4j_user,
         password=settings.neo4j_password.reveal(),
     )
+
+
+def owned(graph: Graph) -> bool:
+    """Tell whether this replica may use a graph now."""
+    return not isinstance(graph, OwnedGraph) or graph.owned
 
 
 def cache_of(settings: Settings) -> Cache:

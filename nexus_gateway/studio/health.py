@@ -16,6 +16,8 @@ import msgspec
 
 from nexus_gateway import Response, get, path, public
 from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.graph_owner import NotTheOwner
+from nexus_gateway.studio.storage.relay import OutboxBehind
 
 if TYPE_CHECKING:
     from nexus_gateway import Routes
@@ -85,6 +87,7 @@ async def _check(dependency: Dependency) -> Check:
         reason = f"no answer within {PATIENCE:g} s"
     except Exception as error:  # noqa: BLE001 - whatever it raises, it is not ready
         reason = reason_of(error)
+        said = error.detail if isinstance(error, OutboxBehind) else None
     latency = round((time.perf_counter() - started) * 1000, 3)
     detail = cast("Mapping[str, object]", said) if isinstance(said, Mapping) else None
     return Check("ok" if reason is None else "failed", latency, reason, detail)
@@ -95,6 +98,8 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, StorageUnavailable) and error.reason is not None:
         return error.reason
     # A timeout is told as one; its cause is the cancellation that made it.
+    if isinstance(error, NotTheOwner | OutboxBehind):
+        return error.reason
     while not isinstance(error, TimeoutError):
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         if cause is None:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nexus_gateway.studio.storage.engine import struct_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -61,6 +63,38 @@ _UNDER_WAY = f"""
         AND classid = {121382091715330 >> 32} AND objid = {121382091715330 & 0xFFFFFFFF}
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """  # noqa: S608 - numbers of ours
+
+
+_REFUSE = """
+    INSERT INTO outbox_refused
+        (sink, position, topic, tenant, kind, row_key, payload, at, reason, replay)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    ON CONFLICT (sink, position, tenant, row_key) DO UPDATE SET reason = $9, replay = $10
+"""
+_REFUSED = "SELECT sink, count(*) FROM outbox_refused GROUP BY sink"
+_REFUSALS = """
+    SELECT number, sink, tenant, row_key, reason, at FROM outbox_refused
+    WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3
+"""
+_REPLAY = "UPDATE outbox_refused SET replay = 1 WHERE replay = 0 AND tenant = $1 RETURNING number"
+_REPLAY_ALL = "UPDATE outbox_refused SET replay = 1 WHERE replay = 0 RETURNING number"
+_REPLAYS = """
+    SELECT number, position, topic, tenant, kind, row_key, payload, at FROM outbox_refused
+    WHERE sink = $1 AND replay = 1 ORDER BY number LIMIT $2
+"""
+# One that was refused again is not to be replayed any more.
+_FORGET = "DELETE FROM outbox_refused WHERE number = $1 AND replay = 1"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A record that a sink refused; `number` is its place in the list of them, `at` its time."""
+
+    number: int
+    sink: str
+    tenant: str
+    key: str
+    reason: str
+    at: int
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -174,6 +208,50 @@ class Outbox:
         """Store a record that belongs to no change of rows."""
         await self._engine.command(ADD, *values(topic, tenant, kind, key, payload))
         self.wake()
+
+    async def refuse(self, sink: str, record: Record, reason: str) -> None:
+        """Store that a sink refused a record, until it is replayed."""
+        await self._engine.command(
+            _REFUSE,
+            sink,
+            record.position,
+            record.topic,
+            record.tenant,
+            record.kind,
+            record.key,
+            bytes(record.payload).decode(),
+            record.at,
+            reason[:1000].replace("\0", ""),
+            0,
+        )
+
+    async def refused(self) -> dict[str, int]:
+        """Count the refused records of each sink that has some."""
+        rows = await self._engine.query(_REFUSED)
+        return {str(name): _number(count) for name, count in rows}
+
+    async def refusals(self, tenant: str, after: int, limit: int) -> list[Refusal]:
+        """List a tenant's refused records after one, in the order in which they were refused."""
+        rows = await self._engine.query(_REFUSALS, tenant, after, limit)
+        return [struct_of(Refusal, row) for row in rows]
+
+    async def replay(self, tenant: str | None = None) -> int:
+        """Have refused records of a tenant, or of all, given to their sinks again; how many."""
+        if tenant is None:
+            asked = await self._engine.command(_REPLAY_ALL)
+        else:
+            asked = await self._engine.command(_REPLAY, tenant)
+        self.wake()
+        return len(asked)
+
+    async def replays(self, sink: str, limit: int) -> list[tuple[int, Record]]:
+        """Load refused records that are to be given again, each with its number."""
+        rows = await self._engine.query(_REPLAYS, sink, limit)
+        return [(_number(row[0]), _record(row[1:])) for row in rows]
+
+    async def forget(self, number: int) -> None:
+        """Forget a record that was replayed, unless its sink refused it again."""
+        await self._engine.command(_FORGET, number)
 
     async def trim(self) -> None:
         """Delete what every sink has taken."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
     from types import TracebackType
 
     from nexus_gateway.studio.storage.outbox import Outbox, Record
@@ -54,7 +54,12 @@ class Sink(Protocol):
 
 
 class OutboxBehind(Exception):  # noqa: N818 - what is said, not what failed
-    """Say that a sink does not keep up, or is away."""
+    """Say that a sink does not keep up, is away, or refused records."""
+
+    def __init__(self, reason: str, detail: Mapping[str, object]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
 
 
 class Relay:
@@ -63,10 +68,18 @@ class Relay:
     Args:
         outbox: where they are.
         sinks: by name, which stands for the sink's position: never rename one.
+        able: for some sinks, whether this process can carry to it now; another one does otherwise.
     """
 
-    def __init__(self, outbox: Outbox, sinks: Mapping[str, Sink]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        sinks: Mapping[str, Sink],
+        *,
+        able: Mapping[str, Callable[[], bool]] | None = None,
+    ) -> None:
         self._outbox = outbox
+        self._able = dict(able or {})
         self._sinks = dict(sinks)
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
@@ -114,15 +127,24 @@ class Relay:
             OutboxBehind: one is further than it should be.
         """
         lags = {lag.sink: lag for lag in await self._outbox.lags() if lag.sink in self._sinks}
-        late = [lag for lag in lags.values() if lag.seconds > LATE]
-        if late:
-            raise OutboxBehind(
-                "; ".join(f"{one.sink}: {one.records} since {one.seconds:.0f} s" for one in late)
-            )
-        return {
-            name: {"records": float(lag.records), "seconds": lag.seconds}
+        refused = await self._outbox.refused()
+        detail = {
+            name: {
+                "records": float(lag.records),
+                "seconds": lag.seconds,
+                "refused": float(refused.get(name, 0)),
+            }
             for name, lag in lags.items()
         }
+        faults = [
+            f"{one.sink}: {one.records} since {one.seconds:.0f} s"
+            for one in lags.values()
+            if one.seconds > LATE
+        ]
+        faults += [f"{name}: {count} refused" for name, count in refused.items() if count]
+        if faults:
+            raise OutboxBehind("; ".join(faults), detail)
+        return detail
 
     async def _carry(self, name: str, sink: Sink) -> None:
         """Carry to one sink until the relay closes."""
@@ -156,9 +178,15 @@ class Relay:
         With `skip`, records of the batch that broke its sink are given one by one, and those that
         break it again are left out.
         """
+        able = self._able.get(name)
+        if able is not None and not able():
+            if self._held.pop(name, None) is not None:
+                await self._outbox.release(name)
+            return self._outbox.lease / 2
         position = await self._position(name)
         if position is None:
             return self._outbox.lease / 2
+        await self._replay(name, sink)
         while not self._closing.is_set():
             records = await self._outbox.read(name, position, BATCH)
             if records is None:
@@ -167,7 +195,7 @@ class Relay:
             if not records:
                 return POLL
             async with self._holding(name):
-                await (_each(name, sink, records) if skip else sink.take(records))
+                await (self._each(name, sink, records) if skip else sink.take(records))
             skip = False
             position = records[-1].position
             # Whatever becomes of it, the database is asked for the position until this is noted.
@@ -177,6 +205,24 @@ class Relay:
             self._held[name] = (position, time.monotonic())
             self._trimmable = True
         return 0
+
+    async def _each(self, name: str, sink: Sink, records: Sequence[Record]) -> None:
+        """Give records one by one; those that a sink breaks at are stored as refused."""
+        for record in records:
+            try:
+                await sink.take([record])
+            except StorageUnavailable:
+                raise
+            except Exception as error:
+                _logger.exception("change %d is not given to %s", record.position, name)
+                await self._outbox.refuse(name, record, type(error).__name__)
+
+    async def _replay(self, name: str, sink: Sink) -> None:
+        """Give refused records again that somebody asked for; those refused again are stored."""
+        for number, record in await self._outbox.replays(name, BATCH):
+            async with self._holding(name):
+                await self._each(name, sink, [record])
+            await self._outbox.forget(number)
 
     async def _position(self, name: str) -> int | None:
         """Tell how far a sink is, where it is ours; the lease is renewed at its half only."""
@@ -212,17 +258,6 @@ class Relay:
             self._trimmed = time.monotonic()
             self._trimmable = False
             await self._outbox.trim()
-
-
-async def _each(name: str, sink: Sink, records: Sequence[Record]) -> None:
-    """Give records one by one, and leave out those that a sink breaks at."""
-    for record in records:
-        try:
-            await sink.take([record])
-        except StorageUnavailable:
-            raise
-        except Exception:
-            _logger.exception("change %d is not given to %s", record.position, name)
 
 
 def _pause(tries: int) -> float:

@@ -74,6 +74,7 @@ class Worker:
         lease: seconds; see `LEASE`.
         poll: seconds between two looks for jobs of other processes; own ones are begun at once.
         first_delay: seconds before a second attempt; each further waits twice as long.
+        able: whether this process can do the jobs now; another one does otherwise.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class Worker:
         lease: float = LEASE,
         poll: float = 1.0,
         first_delay: float = 1.0,
+        able: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._able = able
         self._jobs = jobs
         self._handlers = dict(handlers)
         self._slots = slots
@@ -142,7 +145,7 @@ class Worker:
 
     async def _claim(self) -> int:
         free = self._slots - len(self._running)
-        if free == 0 or not self._handlers:
+        if free == 0 or not self._handlers or not self._able():
             return 0
         claims = await self._jobs.claim(list(self._handlers), limit=free, lease=self._lease)
         for claim in claims:

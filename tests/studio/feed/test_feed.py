@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +23,7 @@ from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.errors import BadStatement
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.outbox import Outbox
-from nexus_gateway.studio.storage.relay import Relay
+from nexus_gateway.studio.storage.relay import OutboxBehind, Relay
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
 
@@ -185,6 +186,62 @@ async def test_one_entity_that_the_graph_refuses_does_not_keep_others_from_it(
     await feed.carried()
 
     assert set(await feed.nodes.nodes("acme", ["a", "bad", "b"])) == {"a", "b"}
+
+
+async def test_a_refused_entity_shows_in_readiness_and_is_carried_when_it_is_replayed(
+    engine: Database | Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        feed = Feed(engine, graph)
+        sink = GraphSink(
+            entity_store(engine), feed.graph, refused=partial(feed.outbox.refuse, "graph")
+        )
+        relay = Relay(feed.outbox, {"graph": sink})
+
+        async def refusing(author: Author, drafts: list[NodeDraft], gone: list[str]) -> None:
+            if any(one.entity_id == "bad" for one in drafts):
+                raise BadStatement("not this one")
+            await mirror(author, drafts, gone)
+
+        mirror = feed.graph.mirror
+        async with relay:
+            with monkeypatch.context() as patched:
+                patched.setattr(feed.graph, "mirror", refusing)
+                drafts = (Draft(entity_id=name, entity_type="tool") for name in ("a", "bad"))
+                await feed.entities.put_all("acme", tuple(drafts))
+                await feed.carried()
+                with pytest.raises(OutboxBehind, match="graph: 1 refused") as behind:
+                    await relay.lag()
+                assert await feed.outbox.replay() == 1
+                async with asyncio.timeout(10):
+                    while await feed.outbox.replays("graph", 1):  # noqa: ASYNC110
+                        await asyncio.sleep(0.005)
+                (refused,) = await feed.outbox.refusals("acme", 0, 10)
+            assert await feed.outbox.replay("other") == 0
+            assert await feed.outbox.replay("acme") == 1
+            async with asyncio.timeout(10):
+                while await feed.outbox.refused():  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
+            lag = await relay.lag()
+
+        graph_lag = msgspec.convert(behind.value.detail["graph"], dict[str, float])
+        assert (graph_lag["refused"], lag["graph"]["refused"]) == (1, 0)
+        assert (refused.key, refused.reason, refused.sink) == ("bad", "not this one", "graph")
+        assert set(await feed.nodes.nodes("acme", ["a", "bad"])) == {"a", "bad"}
+
+
+def test_refused_changes_of_a_tenant_are_listed_and_replayed(
+    client: Client, settings: Settings
+) -> None:
+    token = mint(
+        settings.secret() or b"", "alice", ["admin:read", "admin:write"], 60, tenant="acme"
+    )
+    listed = request("GET /api/admin/outbox/refused").bearer(token).reply(client)
+    replayed = request("POST /api/admin/outbox/refused/replay").bearer(token).reply(client)
+
+    assert msgspec.json.decode(listed.body) == {"items": [], "next_after": None}
+    assert msgspec.json.decode(replayed.body) == {"replayed": 0}
+    assert request("GET /api/admin/outbox/refused").reply(client).status == 401
 
 
 def edge(source: str, target: str) -> EdgeDraft:

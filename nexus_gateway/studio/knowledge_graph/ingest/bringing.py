@@ -53,7 +53,7 @@ class Bringing:
         """Bring an ingest in, as far as it is not there yet.
 
         Raises:
-            JobRefused: its lines are gone.
+            JobRefused: its lines are gone, or all of them were refused.
             StorageUnavailable: the graph was away for too long, or the database is.
         """
         draft = await self._store.get(attempt.job.tenant, attempt.job.id)
@@ -84,9 +84,13 @@ class _Run:
         for number in await self._store.parts(self._id, 1):
             await self._part(number, self._edges)
             await self._store.whole(self._id, number)
-        return msgspec.structs.replace(
+        ended = msgspec.structs.replace(
             self._progress, done=self._progress.lines, refused=await self._store.refused(self._id)
         )
+        if ended.refused >= ended.lines:
+            await self._attempt.progress(ended)
+            raise JobRefused(f"all {ended.lines} lines were refused")
+        return ended
 
     async def _part(self, number: int, bring: Callable[[Part, Read], Awaitable[None]]) -> None:
         part = await self._store.part(self._id, number)

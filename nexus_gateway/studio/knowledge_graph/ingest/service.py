@@ -154,7 +154,7 @@ class Ingests:
             BadQuery: there is nothing to give again.
         """
         job = await self._job(author, job_id)
-        if job.state in {"failed", "dead", "cancelled"}:
+        if job.state in {"failed", "dead", "cancelled"} and await self._store.unfinished(job_id):
             return await self._told(await self._jobs.retry(author.tenant, job_id) or job)
         if not job.finished:
             raise BadQuery("job_id", "the ingest is not finished yet", location="path")

@@ -89,6 +89,10 @@ class IngestStore:
         """List the parts in a phase."""
         return [_number(row) for row in await self._engine.query(_PARTS, ingest, phase)]
 
+    async def unfinished(self, ingest: str) -> bool:
+        """Tell whether some parts are not in the graph yet."""
+        return bool(await self.parts(ingest, 0) or await self.parts(ingest, 1))
+
     async def part(self, ingest: str, number: int) -> Part | None:
         """Load a part, still packed; None where it is in the graph."""
         rows = await self._engine.query(_PART, ingest, number)

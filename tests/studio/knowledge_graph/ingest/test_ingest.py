@@ -125,6 +125,18 @@ def test_each_bad_line_is_refused_for_itself_with_its_reason(alice: Caller) -> N
     assert rest.next_after is None
 
 
+def test_an_ingest_whose_lines_are_all_refused_has_failed_and_is_retried(alice: Caller) -> None:
+    told = alice.done(alice.accept(text(edge("a", "b"))))
+    alice.done(alice.accept(text(node("a"), node("b"))))
+
+    again = alice.call(f"POST /ingest/{told.job_id}/retry")
+    done = alice.done(msgspec.json.decode(again.body, type=Ingest))
+
+    assert (told.state, told.progress.lines, told.progress.refused) == ("failed", 1, 1)
+    assert told.error == "all 1 lines were refused"
+    assert (done.state, done.progress.edges.created) == ("done", 1)
+
+
 def test_refused_lines_are_given_again_once_what_they_lacked_is_there(alice: Caller) -> None:
     told = alice.done(alice.accept(text(node("a"), edge("a", "late"))))
     alice.done(alice.accept(text(node("late"))))

@@ -1,0 +1,87 @@
+"""Replicas that share a PostgreSQL and have an embedded graph each: one of them is used."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nexus_gateway.studio.storage.graph import Statement
+from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+from nexus_gateway.studio.storage.graph_owner import NotTheOwner, OwnedGraph
+from nexus_gateway.studio.storage.relational import relational
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from nexus_gateway.studio.storage.engine import Engine
+
+ONE = Statement("RETURN 1 AS one")
+LEASE_S = 0.6
+
+
+@pytest.fixture
+async def engine(postgres_url: str) -> AsyncIterator[Engine]:
+    async with relational(postgres_url, pool=4, wait=2, timeout=5) as opened:
+        yield opened
+
+
+def replica(engine: Engine, folder: Path) -> OwnedGraph:
+    graph = EmbeddedGraph(folder / "graph.kgl", patience=0)
+    return OwnedGraph(graph, engine, lease=LEASE_S)
+
+
+async def until_owned(graph: OwnedGraph) -> None:
+    async with asyncio.timeout(10):
+        while not graph.owned:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_second_replica_is_refused_until_the_first_ends(
+    engine: Engine, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        first = AsyncExitStack()
+        await stack.enter_async_context(first)
+        one = await first.enter_async_context(replica(engine, tmp_path / "one"))
+        two = await stack.enter_async_context(replica(engine, tmp_path / "two"))
+
+        # Longer than a lease: the owner renews it.
+        await asyncio.sleep(2 * LEASE_S)
+        assert (await one.read(ONE, rows=1, seconds=5)).rows == [(1,)]
+        for refused in (
+            two.ping(),
+            two.read(ONE, rows=1, seconds=5),
+            two.write([Statement("CREATE (:Entity {entity_id: 'a'})")], seconds=5),
+        ):
+            with pytest.raises(NotTheOwner, match=r"one/graph\.kgl"):
+                await refused
+        await first.aclose()
+        await until_owned(two)
+        assert (await two.read(ONE, rows=1, seconds=5)).rows == [(1,)]
+
+
+async def test_a_replica_that_died_is_followed_after_its_lease_or_by_itself_at_once(
+    engine: Engine, tmp_path: Path
+) -> None:
+    dead = replica(engine, tmp_path / "one")
+    await dead._graph.__aenter__()
+    dead._folder = "".join(await asyncio.to_thread(identity, tmp_path / "one"))
+    await dead._take()
+    await dead._graph.__aexit__(None, None, None)
+
+    async with replica(engine, tmp_path / "one") as again:
+        assert again.owned
+    await dead._take()
+    async with replica(engine, tmp_path / "two") as other:
+        assert not other.owned
+        await until_owned(other)
+
+
+def identity(folder: Path) -> str:
+    from nexus_gateway.studio.storage.graph_owner import _identity
+
+    return _identity(folder / "graph.kgl")
