@@ -39,7 +39,7 @@ from nexus_gateway.terminals.hub import BODIES, hub
 from nexus_gateway.terminals.metrics import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path as Folder
 
     from nexus_gateway.reject import Code
@@ -205,6 +205,7 @@ class Filter(Generic[*Ts]):
         fallback: bool = ...,
         immutable: Sequence[str] = ...,
         headers: Sequence[tuple[str, str]] = ...,
+        types: Mapping[str, str] | None = ...,
         name: str | None = ...,
     ) -> Route: ...
     @overload
@@ -216,6 +217,7 @@ class Filter(Generic[*Ts]):
         fallback: bool = ...,
         immutable: Sequence[str] = ...,
         headers: Sequence[tuple[str, str]] = ...,
+        types: Mapping[str, str] | None = ...,
         name: str | None = ...,
     ) -> Route: ...
     def files(
@@ -226,11 +228,14 @@ class Filter(Generic[*Ts]):
         fallback: bool = False,
         immutable: Sequence[str] = (),
         headers: Sequence[tuple[str, str]] = (),
+        types: Mapping[str, str] | None = None,
         name: str | None = None,
     ) -> Route:
         """End the chain in the core: a file below `folder`, by the chain's one text (`tail`).
 
-        Without a text it is the index. The folder is read at start and served from memory.
+        Without a text it is the index. The folder is read at start and served from memory. With
+        `path("p") / tail("file")` also `/p/` and `/p` are answered, unless they have routes of
+        their own: a folder without its slash redirects to its index.
 
         Args:
             folder: only what is below it at start is served, and no hidden files.
@@ -238,6 +243,7 @@ class Filter(Generic[*Ts]):
             fallback: whether the index answers for names without an extension that are not there.
             immutable: beginnings of names whose files clients may keep for a year.
             headers: sent with each file.
+            types: content types by extension, before those that the core knows.
             name: of the route.
 
         Raises:
@@ -246,7 +252,12 @@ class Filter(Generic[*Ts]):
         if len(self.slots) > 1:
             raise TypeError(f"files takes one text, the chain extracts {len(self.slots)} values")
         terminal = files(
-            folder, index=index, fallback=fallback, immutable=immutable, headers=headers
+            folder,
+            index=index,
+            fallback=fallback,
+            immutable=immutable,
+            headers=headers,
+            types=types,
         )
         return Route(self.node, self.slots, None, terminal=terminal, name=name)
 

@@ -201,7 +201,8 @@ class Files(_Part, frozen=True, tag_field="op", tag="files"):
     """A file of a folder that the core reads at start, by the text that the chain extracts.
 
     `index` stands for a folder, with `fallback` also for names without an extension that are not
-    there; names that begin with one of `immutable` may be kept for a year.
+    there; names that begin with one of `immutable` may be kept for a year. `types` are content
+    types by extension.
     """
 
     folder: str
@@ -209,6 +210,7 @@ class Files(_Part, frozen=True, tag_field="op", tag="files"):
     fallback: bool = False
     immutable: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    types: tuple[tuple[str, str], ...] = ()
 
 
 class Echo(_Part, frozen=True, tag_field="op", tag="echo"):

@@ -3,6 +3,11 @@
 The core writes the answer: `None` is an empty 204, `str` is text, `bytes` is a byte stream, and
 anything else is JSON. A `Response` says the status, headers or content type as well; where its
 content is an async generator, its chunks are sent as they are made, the head with the first.
+
+How a message is framed is the core's affair: headers such as `content-length`, `connection` and
+`date` are not sent, a header that an answer has once replaces the one before, and an answer of
+status 204, 205 or 304 has no content. A status below 200 or above 599, or a header that cannot be
+sent, is answered with 500, and the log names the handler.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from nexus_gateway import plan, rate
-from nexus_gateway.layers.cors import check_origins
+from nexus_gateway.layers.cors import SENDABLE, check_headers, check_origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         jwt_leeway: seconds of clock difference allowed.
         token_cache: verified tokens remembered; 0 verifies each time.
         cors_origins: the pages that may call from a browser; separated by commas.
+        cors_headers: the request headers that those pages may send; `*` is every header.
         tls_cert: a PEM file, the certificate chain.
         tls_key: a PEM file, the certificate's private key.
         workers: threads of the core.
@@ -126,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_leeway: Annotated[int, Meta(ge=0, le=300)] = 0
     token_cache: Annotated[int, Meta(ge=0, le=10_000_000)] = 10_000
     cors_origins: tuple[str, ...] = ()
+    cors_headers: tuple[str, ...] = SENDABLE
     tls_cert: Path | None = None
     tls_key: Path | None = None
     workers: Annotated[int, Meta(ge=1, le=256)] = 1
@@ -302,6 +304,8 @@ def _check_value(key: str, value: object) -> None:
             raise ValueError(f"expected http://host/v1 or https://..., found {text!r}")
         case "cors_origins", _:
             check_origins(_texts(value))
+        case "cors_headers", _:
+            check_headers(_texts(value))
         case "secrets_key" | "secrets_old_key", Secret():
             from nexus_gateway.keys import sealing_key
 

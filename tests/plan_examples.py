@@ -166,6 +166,7 @@ TERMINALS: dict[str, plan.Plan] = {
                 fallback=True,
                 immutable=("scalar-",),
                 headers=(("referrer-policy", "no-referrer"),),
+                types=(("json", "application/vnd.example+json"),),
             ),
         )
     ),

@@ -1,13 +1,15 @@
 //! From what a handler returns, or raises, to the answer that leaves.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_LOCATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use nexus_core::answer::Answer;
 use nexus_core::handler::Outcome;
 use nexus_core::reject::{INTERNAL_ERROR, KINDS, Rejection};
+use nexus_core::response_head;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
@@ -73,7 +75,11 @@ impl Replies {
         if !chunks.get_type().is(self.chunks.bind(py)) {
             return Ok(None);
         }
-        let mut answer = Answer::empty(status_of(py, value)?);
+        let status = status_of(py, value)?;
+        if response_head::has_no_content(status) {
+            return Ok(None);
+        }
+        let mut answer = Answer::empty(status);
         answer.content_type = Some(BINARY);
         dress(py, value, answer).map(|answer| Some((answer, chunks)))
     }
@@ -81,7 +87,13 @@ impl Replies {
     /// An answer with a status and headers of its own.
     fn reply(&self, py: Python<'_>, reply: &Bound<'_, PyAny>) -> PyResult<Answer> {
         let content = reply.getattr(intern!(py, "content"))?;
-        let answer = self.content(py, &content, status_of(py, reply)?)?;
+        let status = status_of(py, reply)?;
+        // What has no place in the answer is not written; a generator is never begun.
+        let answer = if response_head::has_no_content(status) {
+            Answer::empty(status)
+        } else {
+            self.content(py, &content, status)?
+        };
         dress(py, reply, answer)
     }
 
@@ -120,8 +132,12 @@ impl Replies {
 
     /// What an exception is answered with. An exception in saying so is a 500 too.
     pub(crate) fn refusal(&self, py: Python<'_>, error: &PyErr, request_id: &str) -> Outcome {
-        Err(self.read_refusal(py, error, request_id).unwrap_or_else(|second| {
-            second.write_unraisable(py, None);
+        // A refusal that cannot be sent, by a header of its own say, is a fault like any other.
+        let refusal = self
+            .read_refusal(py, error, request_id)
+            .or_else(|second| self.read_refusal(py, &second, request_id));
+        Err(refusal.unwrap_or_else(|third| {
+            third.write_unraisable(py, None);
             Rejection::new(&INTERNAL_ERROR)
         }))
     }
@@ -149,37 +165,64 @@ impl Replies {
                 .map_err(|error| PyValueError::new_err(format!("details: {error}")))?;
         }
         for (name, value) in &headers {
-            rejection.headers.push((header_name(name)?, header_value(value)?));
+            let header = (header_name(name)?, header_value(value)?);
+            if !response_head::is_framing(&header.0) {
+                rejection.headers.push(header);
+            }
         }
         Ok(rejection)
     }
 }
 
-/// Gives an answer the content type and headers of a reply.
+/// Gives an answer the content type and headers of a reply, but those that are the core's.
 fn dress(py: Python<'_>, reply: &Bound<'_, PyAny>, mut answer: Answer) -> PyResult<Answer> {
-    let content_type = reply.getattr(intern!(py, "content_type"))?;
-    if let Some(content_type) = content_type.extract::<Option<String>>()? {
-        answer.content_type = Some(header_value(&content_type)?);
-    }
     for pair in reply.getattr(intern!(py, "headers"))?.try_iter()? {
         let (name, value): (String, String) = pair?.extract()?;
-        answer.headers.push((header_name(&name)?, header_value(&value)?));
+        let name = header_name(&name)?;
+        let is_uri = name == LOCATION || name == CONTENT_LOCATION;
+        let value = if is_uri && !value.is_ascii() { encoded_uri(&value) } else { value };
+        let value = header_value(&value)?;
+        if !response_head::is_framing(&name) {
+            answer.headers.push((name, value));
+        }
+    }
+    let content_type = reply.getattr(intern!(py, "content_type"))?;
+    if let Some(content_type) = content_type.extract::<Option<String>>()? {
+        // The field that is meant for it counts, whatever the headers say.
+        answer.headers.retain(|(name, _)| name != CONTENT_TYPE);
+        answer.content_type = Some(header_value(&content_type)?);
     }
     Ok(answer)
 }
 
 fn status_of(py: Python<'_>, reply: &Bound<'_, PyAny>) -> PyResult<StatusCode> {
-    let status: u16 = reply.getattr(intern!(py, "status"))?.extract()?;
-    StatusCode::from_u16(status)
-        .map_err(|_| PyValueError::new_err(format!("{status} is not an HTTP status")))
+    let status: i64 = reply.getattr(intern!(py, "status"))?.extract()?;
+    response_head::final_status(u16::try_from(status).unwrap_or_default())
+        .map_err(|_| PyValueError::new_err(format!("{status} is not the status of an answer")))
 }
 
 fn header_name(name: &str) -> PyResult<HeaderName> {
     name.parse().map_err(|_| PyValueError::new_err(format!("{name:?} is not a header name")))
 }
 
-/// A header value; one with a line end in it, say, is refused rather than sent.
+/// A URI reference in ASCII (RFC 3987, section 3.1): characters beyond it percent-encoded.
+fn encoded_uri(text: &str) -> String {
+    let mut uri = String::with_capacity(text.len() * 2);
+    for character in text.chars() {
+        if character.is_ascii() {
+            uri.push(character);
+        } else {
+            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(uri, "%{byte:02X}");
+            }
+        }
+    }
+    uri
+}
+
+/// A header value; one with a line end in it, say, is refused rather than sent. White space around it
+/// is no part of it, and HTTP/2 forbids it.
 fn header_value(value: &str) -> PyResult<HeaderValue> {
-    HeaderValue::from_str(value)
+    HeaderValue::from_str(value.trim_matches([' ', '\t']))
         .map_err(|_| PyValueError::new_err(format!("{value:?} is not a header value")))
 }

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod program;
 pub mod reject;
 pub mod request;
+pub mod response_head;
 pub mod router;
 pub mod server;
 pub mod terminals;

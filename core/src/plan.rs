@@ -269,6 +269,9 @@ pub enum Terminal {
         /// Further headers.
         #[serde(default)]
         headers: Vec<(String, String)>,
+        /// Content types by extension, before those that are known.
+        #[serde(default)]
+        types: Vec<(String, String)>,
     },
     /// A WebSocket that sends back what it gets.
     Echo {
@@ -368,7 +371,7 @@ pub enum Level {
 pub struct Cors {
     /// Exact origins (`https://app.example.com`), or the one entry `*`.
     pub origins: Vec<String>,
-    /// Allowed request headers; empty: those that the preflight asks for.
+    /// Allowed request headers; the one entry `*` is every header.
     #[serde(default)]
     pub headers: Vec<String>,
     /// Response headers that scripts may read.

@@ -30,6 +30,7 @@ use crate::path;
 use crate::plan;
 use crate::program::Program;
 use crate::reject::{self, Rejection};
+use crate::response_head;
 use crate::router::Found;
 use crate::server::Worker;
 use crate::terminals::hub::Passed;
@@ -138,6 +139,8 @@ struct Exchange {
     endpoint: Option<usize>,
     headers: Vec<(HeaderName, HeaderValue)>,
     claims: Option<Arc<Claims>>,
+    /// Whether `cors` has answered: its headers stand.
+    preflight: bool,
     /// Whether a handler was called: queueing the call has looked after those that wait.
     called: bool,
     status: u16,
@@ -157,6 +160,7 @@ impl Exchange {
             endpoint: None,
             headers: Vec::new(),
             claims: None,
+            preflight: false,
             called: false,
             status: 499, // what it is counted as when it is dropped before it is answered
             bytes: 0,
@@ -188,14 +192,23 @@ impl Exchange {
         let route = &program.routes[route];
         let deadline = self.started + route.timeout;
         if let Some(wanted) = wanted {
-            let bytes = timeout_at(deadline.into(), read_body(body, wanted))
+            let mut bytes = timeout_at(deadline.into(), read_body(body, wanted))
                 .await
                 .map_err(|_| Rejection::new(&reject::REQUEST_TIMEOUT))??;
+            if !wanted.codings.is_identity() {
+                // Boxed, for it is rare and every request's future would be larger for it.
+                bytes = Box::pin(timeout_at(deadline.into(), decoded(&worker, wanted, bytes)))
+                    .await
+                    .map_err(|_| Rejection::new(&reject::DEADLINE_EXCEEDED))??;
+            }
+            if wanted.content == plan::Content::Text {
+                body_filter::check_text(&bytes)?;
+            }
             fill_body(&mut values, &bytes);
         }
         match &route.terminal {
             Terminal::Constant(constant) => Ok(constant.answer()),
-            Terminal::Files(files) => files.answer(&values, &self.parts.headers),
+            Terminal::Files(files) => files.answer(&values, &self.parts),
             Terminal::Metrics(format) => {
                 let metrics = &program.metrics;
                 metrics.log_lost.store(program.log.lost(), Ordering::Relaxed);
@@ -247,6 +260,7 @@ impl Exchange {
         let mut answer = Answer::empty(StatusCode::NO_CONTENT);
         match (preflight, endpoint) {
             (Some(headers), _) => {
+                self.preflight = true;
                 answer
                     .headers
                     .extend(headers.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -303,11 +317,16 @@ impl Exchange {
     fn dress(&mut self, outcome: Result<Answer, Box<Rejection>>) -> Dressed {
         let worker = Arc::clone(&self.worker);
         let program = &worker.gateway.program;
-        let answer = outcome.unwrap_or_else(|rejection| self.refuse(program, *rejection));
+        let mut answer = outcome.unwrap_or_else(|rejection| self.refuse(program, *rejection));
         let mut headers = HeaderMap::with_capacity(12);
         headers.extend(answer.content_type.map(|value| (header::CONTENT_TYPE, value)));
         for (name, value) in answer.headers.into_iter().chain(std::mem::take(&mut self.headers)) {
-            headers.append(name, value);
+            response_head::add(&mut headers, name, value);
+        }
+        if response_head::has_no_content(answer.status) {
+            // A stream that is dropped here ends its generator.
+            answer.content = Content::Full(Bytes::new());
+            response_head::describe_no_content(&mut headers);
         }
         self.mark(program, &mut headers);
         let coding = self.coding(program, answer.status, &mut headers, &answer.content);
@@ -369,8 +388,8 @@ impl Exchange {
         if let Some(Ok(state)) = self.trace.state.as_deref().map(HeaderValue::from_str) {
             headers.insert(TRACESTATE, state);
         }
-        if let Some(cors) = &program.cors {
-            cors.apply(self.parts.headers.get(header::ORIGIN), headers);
+        if let Some(cors) = program.cors.as_ref().filter(|_| !self.preflight) {
+            cors.apply(&self.parts.headers, headers);
         }
     }
 
@@ -481,11 +500,26 @@ where
             rest.extend_from_slice(&data);
         }
     }
-    let bytes = if rest.is_empty() { first } else { rest.freeze() };
-    if wanted.content == plan::Content::Text {
-        body_filter::check_text(&bytes)?;
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Decodes a body beside the worker, so that nobody else waits for it.
+async fn decoded(
+    worker: &Worker,
+    wanted: WantedBody,
+    body: Bytes,
+) -> Result<Bytes, Box<Rejection>> {
+    let unavailable = || Rejection::new(&reject::SERVICE_UNAVAILABLE);
+    let permit = Arc::clone(&worker.decoding).acquire_owned().await.map_err(|_| unavailable())?;
+    let decoding = tokio::task::spawn_blocking(move || {
+        let _permit = permit; // also where the request is given up meanwhile
+        wanted.codings.decode(body, wanted.max_bytes)
+    });
+    match decoding.await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(unavailable()), // the runtime ends
     }
-    Ok(bytes)
 }
 
 /// Gives the body to each place that a filter kept for it.

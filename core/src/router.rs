@@ -55,6 +55,9 @@ impl Router {
         for (index, route) in routes.iter().enumerate() {
             router.add(route, index)?;
         }
+        for route in routes {
+            router.add_folder(route);
+        }
         for endpoint in &mut router.endpoints {
             endpoint.allow = allowed(&endpoint.methods().collect::<Vec<_>>())?;
         }
@@ -116,6 +119,21 @@ impl Router {
             spans_segments: route.path.contains("{*"),
         });
         Ok(place)
+    }
+
+    /// Routes the folder itself to its files: `/p/` and `/p` beside `/p/{*rest}`, which is never empty. A
+    /// route that has one of these paths of its own keeps it.
+    fn add_folder(&mut self, route: &plan::Route) {
+        let Some((folder, _)) = route.path.split_once("{*") else { return };
+        if !matches!(route.terminal, plan::Terminal::Files { .. }) {
+            return;
+        }
+        let place = self.endpoints.iter().position(|known| *known.template == *route.path);
+        for path in [folder, folder.trim_end_matches('/')] {
+            if let (false, Some(place)) = (path.is_empty(), place) {
+                let _ = self.tree.insert(path, place);
+            }
+        }
     }
 
     /// All endpoints, in the order of the plan.

@@ -21,7 +21,7 @@ use slab::Slab;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{Overdue, Protocol, State, serve};
@@ -40,6 +40,8 @@ const DEADLINES: Duration = Duration::from_millis(10);
 /// How long to wait before accepting again when the process has no file descriptors left.
 const BACK_OFF: Duration = Duration::from_millis(50);
 const BACKLOG: i32 = 4096;
+/// Request bodies that a worker has decoded at a time; each takes what its route's bound allows.
+const BODIES_DECODED_AT_ONCE: usize = 2;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A plan compiled, with the way to its handlers.
@@ -111,6 +113,8 @@ pub struct Worker {
     draining: AtomicBool,
     stop_accepting: Notify,
     finished: Notify,
+    /// Permits to decode request bodies, beside the worker's own thread.
+    pub(crate) decoding: Arc<Semaphore>,
 }
 
 impl Worker {
@@ -124,6 +128,7 @@ impl Worker {
             draining: AtomicBool::new(false),
             stop_accepting: Notify::new(),
             finished: Notify::new(),
+            decoding: Arc::new(Semaphore::new(BODIES_DECODED_AT_ONCE)),
         }
     }
 

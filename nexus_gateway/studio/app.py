@@ -292,7 +292,9 @@ def _limited(settings: Settings) -> Filter[()]:
 def _layers(settings: Settings) -> plan.Layers:
     return plan.Layers(
         log=log(settings.log_level),
-        cors=cors(settings.cors_origins) if settings.cors_origins else None,
+        cors=cors(settings.cors_origins, headers=settings.cors_headers)
+        if settings.cors_origins
+        else None,
         compress=compress(),
         limit=settings.limit(),
     )

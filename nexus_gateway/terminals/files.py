@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from nexus_gateway import plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -18,6 +18,7 @@ def files(
     fallback: bool = False,
     immutable: Sequence[str] = (),
     headers: Sequence[tuple[str, str]] = (),
+    types: Mapping[str, str] | None = None,
 ) -> plan.Files:
     """Serve what is below a folder when the gateway starts; hidden files are left out.
 
@@ -29,16 +30,23 @@ def files(
         immutable: beginnings of names, `"assets/"`, whose files never change under their name:
             clients keep them for a year. All others are asked for again, by their `ETag`.
         headers: sent with each file.
+        types: content types by extension, `{"glb": "model/gltf-binary"}`, before those that the
+            core knows.
 
     Raises:
-        ValueError: `fallback` without an index.
+        ValueError: `fallback` without an index, or an extension that no name can end with.
     """
     if fallback and index is None:
         raise ValueError("files falls back to its index, and there is none")
+    chosen = {name.removeprefix(".").lower(): kind for name, kind in (types or {}).items()}
+    for extension in chosen:
+        if not extension or "." in extension or "/" in extension:
+            raise ValueError(f"types names extensions, such as 'mp4', found {extension!r}")
     return plan.Files(
         folder=str(folder),
         index=index,
         fallback=fallback,
         immutable=tuple(immutable),
         headers=tuple(headers),
+        types=tuple(chosen.items()),
     )

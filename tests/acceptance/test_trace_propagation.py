@@ -51,7 +51,8 @@ class _Answering(BaseHTTPRequestHandler):
         fields = re.fullmatch("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", parent)
         assert fields is not None
         states = self.headers.get_all("tracestate")
-        self.server.calls.append(Received(*fields.groups(), states and ",".join(states)))
+        received = Received(fields[1], fields[2], fields[3], ",".join(states) if states else None)
+        self.server.calls.append(received)
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()

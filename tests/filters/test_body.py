@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 
 from nexus_gateway import body, body_bytes, body_text, path, post
 from nexus_gateway.testing import request
 from tests.gateway import refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Entity(msgspec.Struct):
@@ -76,3 +83,87 @@ def test_a_body_that_is_not_json_is_a_400() -> None:
 def test_a_limit_is_not_negative() -> None:
     with pytest.raises(ValueError, match="found -1"):
         body(Entity, max_bytes=-1)
+
+
+def deflated(text: bytes) -> bytes:
+    """Compress without zlib's head and checksum, as some clients do for `deflate`."""
+    encoder = zlib.compressobj(wbits=-15)
+    return encoder.compress(text) + encoder.flush()
+
+
+def zipped(text: bytes) -> bytes:
+    """Compress with zlib's head and checksum."""
+    return zlib.compress(text)
+
+
+CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("x-gzip", gzip.compress),
+    ("DEFLATE", zipped),
+    ("deflate", deflated),
+]
+
+
+@pytest.mark.parametrize(("coding", "encode"), CODINGS)
+def test_a_coded_body_is_decoded_for_every_filter(
+    coding: str, encode: Callable[[bytes], bytes]
+) -> None:
+    sent = request("POST /x").header("content-encoding", coding)
+    coded = encode(b'{"id":1}')
+
+    assert sent.body(coded, "application/json").extract(body(Entity)) == (Entity(1),)
+    assert sent.body(coded, "text/plain").extract(body_text()) == ('{"id":1}',)
+    assert sent.body(coded, "image/png").extract(body_bytes()) == (b'{"id":1}',)
+
+
+def test_codings_on_top_of_each_other_are_taken_off_from_the_last() -> None:
+    coded = zlib.compress(gzip.compress(b"both"))
+    sent = request("POST /x").header("content-encoding", "identity, gzip, deflate")
+
+    assert sent.body(coded).extract(body_bytes()) == (b"both",)
+
+
+def test_the_limit_is_that_of_the_decoded_body_and_text_is_checked_after_it() -> None:
+    route = (chain & body_bytes(max_bytes=1000)).then(show, name="show")
+    text = (chain & body_text()).then(show, name="show")
+    sent = request("POST /x").header("content-encoding", "gzip")
+    bomb = gzip.compress(b"\0" * 500_000)
+    assert len(bomb) <= 1000
+
+    assert sent.body(gzip.compress(b"x" * 1000)).reply(route).status == 204
+    for large in (gzip.compress(b"x" * 1001), bomb):
+        assert refused(sent.body(large).reply(route))[1].code == "payload_too_large"
+    status, said = refused(sent.body(gzip.compress(b"\xff"), "text/plain").reply(text))
+    assert (status, said.code) == (400, "malformed_body")
+
+
+@pytest.mark.parametrize(
+    "coded",
+    [
+        b"",
+        b"plain",
+        gzip.compress(b"x" * 100)[:-1],
+        gzip.compress(b"x" * 100)[:12],
+        gzip.compress(b"x" * 100) + b"more",
+    ],
+)
+def test_a_body_that_is_not_what_it_says_is_malformed(coded: bytes) -> None:
+    route = (chain & body_bytes()).then(show, name="show")
+
+    sent = request("POST /x").header("content-encoding", "gzip").body(coded)
+    status, said = refused(sent.reply(route))
+
+    assert (status, said.code) == (400, "malformed_body")
+    assert "not valid gzip" in said.error
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, zstd", "gzip;q=1"])
+def test_a_coding_that_is_not_supported_names_those_that_are(coding: str) -> None:
+    route = (chain & body(Entity)).then(show, name="show")
+
+    found = request("POST /x").json({"id": 1}).header("content-encoding", coding).reply(route)
+    status, said = refused(found)
+
+    assert (status, said.code) == (415, "unsupported_media_type")
+    assert found.header("accept-encoding") == "gzip, deflate"
+    assert "gzip and deflate" in said.error

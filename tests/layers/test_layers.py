@@ -48,6 +48,19 @@ def test_a_star_stands_alone_and_without_credentials() -> None:
         cors(["*"], credentials=True)
 
 
+def test_the_request_headers_that_pages_may_send_are_a_list() -> None:
+    assert {"authorization", "content-type", "if-match"} <= set(cors(["*"]).headers)
+    assert cors(["*"], headers=["*"]).headers == ("*",)
+    assert cors(["*"], headers=[]).headers == ()
+    with pytest.raises(ValueError, match="so it stands alone"):
+        cors(["*"], headers=["*", "x-a"])
+    with pytest.raises(ValueError, match="does not go with credentials"):
+        cors(["https://a.example"], headers=["*"], credentials=True)
+    for wrong in ("", "a b", "a,b", "ü"):
+        with pytest.raises(ValueError, match="a header's name"):
+            cors(["*"], headers=[wrong])
+
+
 def test_compression_knows_its_encodings() -> None:
     assert compress(min_bytes=1).min_bytes == 1
     with pytest.raises(ValueError, match="the encodings are br, gzip; found 'zstd'"):

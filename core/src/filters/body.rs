@@ -1,15 +1,18 @@
 //! `body`: what body a route wants. The head is checked here; the body is read after all filters
 //! have passed.
 
+pub mod decode;
+
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
 use crate::filters::{Context, WantedBody};
 use crate::plan::Content;
 use crate::program::Build;
 use crate::reject::{MALFORMED_BODY, PAYLOAD_TOO_LARGE, Rejection, UNSUPPORTED_MEDIA_TYPE};
 use crate::value::Value;
+use decode::Codings;
 
 /// A wanted body, compiled.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ impl Body {
     /// Compiles a body; without a limit of its own it takes the gateway's.
     pub fn build(content: Content, max_bytes: Option<u64>, build: &Build<'_>) -> Self {
         let max_bytes = max_bytes.unwrap_or(build.bounds.body_bytes);
-        Self { wanted: WantedBody { max_bytes, content } }
+        Self { wanted: WantedBody { max_bytes, content, codings: Codings::default() } }
     }
 
     /// Checks the head, asks for the body and leaves its place among the values.
@@ -35,7 +38,11 @@ impl Body {
         if declared_length(headers).is_some_and(|length| length > self.wanted.max_bytes) {
             return Err(too_large(self.wanted.max_bytes));
         }
-        context.body = Some(self.wanted);
+        let mut wanted = self.wanted;
+        if headers.contains_key(CONTENT_ENCODING) {
+            wanted.codings = Codings::read(headers)?;
+        }
+        context.body = Some(wanted);
         context.values.push(Value::Body(Bytes::new()));
         Ok(())
     }
@@ -104,7 +111,10 @@ mod tests {
         );
         request.run(|context| {
             body.apply(context)?;
-            assert_eq!(context.body, Some(WantedBody { max_bytes: 100, content }));
+            assert_eq!(
+                context.body,
+                Some(WantedBody { max_bytes: 100, content, codings: Codings::default() })
+            );
             Ok(())
         })
     }

@@ -27,6 +27,7 @@ use crate::reject::Rejection;
 use crate::value::Value;
 use auth::{Auth, Claims};
 use body::Body;
+use body::decode::Codings;
 use header::Header;
 use limit::Limit;
 use param::Param;
@@ -59,6 +60,8 @@ pub struct WantedBody {
     pub max_bytes: u64,
     /// What it is checked for once it is read.
     pub content: Content,
+    /// How it is coded.
+    pub codings: Codings,
 }
 
 /// A filter, compiled.

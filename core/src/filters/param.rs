@@ -8,7 +8,7 @@ use crate::filters::Context;
 use crate::filters::scalar::Reader;
 use crate::plan::Scalar;
 use crate::program::PlanError;
-use crate::reject::{INTERNAL_ERROR, Rejection};
+use crate::reject::Rejection;
 
 /// A path parameter, compiled.
 #[derive(Debug)]
@@ -27,10 +27,9 @@ impl Param {
 
     /// Reads the segment and extracts its value.
     pub fn apply(&self, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
-        let Some(text) = context.params.get(&self.name) else {
-            // The plan is checked at start, so this is the core's fault and no caller's.
-            return Err(Rejection::new(&INTERNAL_ERROR));
-        };
+        // The plan is checked at start: it is missing only where the rest of a path is empty, in the
+        // path of a folder of files.
+        let text = context.params.get(&self.name).unwrap_or_default();
         let value = decode(text, Plus::Itself)
             .map_err(|fault| self.reader.undecodable(fault))
             .and_then(|text| self.reader.read(&text))

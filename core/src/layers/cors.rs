@@ -7,7 +7,7 @@
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN,
 };
 use http::{HeaderMap, Method};
 
@@ -15,8 +15,8 @@ use crate::layers::compress::vary;
 use crate::plan;
 use crate::program::PlanError;
 
-/// Bytes of `Access-Control-Request-Headers` that are repeated to a browser.
-const ASKED_BYTES: usize = 1024;
+/// Bytes of a method that a route of every method allows by its name.
+const METHOD_BYTES_MAX: usize = 32;
 
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 static REQUEST_PRIVATE_NETWORK: HeaderName =
@@ -28,7 +28,7 @@ static ALLOW_PRIVATE_NETWORK: HeaderName =
 #[derive(Debug)]
 pub struct Cors {
     origins: Origins,
-    /// `None`: those that the preflight asks for.
+    /// Never what a preflight asks for: a list of the plan's.
     headers: Option<HeaderValue>,
     expose: Option<HeaderValue>,
     credentials: bool,
@@ -49,7 +49,7 @@ impl Cors {
     pub fn build(cors: &plan::Cors) -> Result<Self, PlanError> {
         Ok(Self {
             origins: Origins::build(&cors.origins, cors.credentials)?,
-            headers: list(&cors.headers, "headers")?,
+            headers: allowed_headers(cors)?,
             expose: list(&cors.expose, "expose")?,
             credentials: cors.credentials,
             max_age: HeaderValue::from(cors.max_age),
@@ -69,13 +69,11 @@ impl Cors {
         }
     }
 
-    /// Marks an answer. What a handler itself has set is replaced: only the plan allows origins.
-    pub fn apply(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    /// Marks an answer to a request. What a handler itself has set is removed: only the plan decides.
+    pub fn apply(&self, request: &HeaderMap, headers: &mut HeaderMap) {
+        remove_own(headers);
         self.vary_by_origin(headers);
-        let Some(allowed) = self.decide(origin) else {
-            headers.remove(ACCESS_CONTROL_ALLOW_ORIGIN);
-            return;
-        };
+        let Some(allowed) = self.decide(only(request, &ORIGIN)) else { return };
         self.allow(allowed, headers);
         if let Some(expose) = &self.expose {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
@@ -101,12 +99,17 @@ impl Cors {
         self.vary_by_origin(&mut headers);
         vary(&mut headers, "Access-Control-Request-Method");
         vary(&mut headers, "Access-Control-Request-Headers");
-        if let Some(permitted) = self.decide(Some(origin)) {
+        let unambiguous = only(request, &ORIGIN).zip(only(request, &ACCESS_CONTROL_REQUEST_METHOD));
+        if unambiguous.is_some()
+            && let Some(permitted) = self.decide(Some(origin))
+        {
             self.allow(permitted, &mut headers);
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods(allowed, asked));
+            if let Some(names) = methods(allowed, asked) {
+                headers.insert(ACCESS_CONTROL_ALLOW_METHODS, names);
+            }
             headers.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
-            if let Some(names) = self.allowed_headers(request) {
-                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names);
+            if let Some(names) = &self.headers {
+                headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
             }
             self.allow_private_network(request, &mut headers);
         }
@@ -128,21 +131,12 @@ impl Cors {
         }
     }
 
-    fn allowed_headers(&self, request: &HeaderMap) -> Option<HeaderValue> {
-        match &self.headers {
-            Some(names) => Some(names.clone()),
-            None => {
-                request.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|names| is_list(names)).cloned()
-            }
-        }
-    }
-
     fn allow_private_network(&self, request: &HeaderMap, headers: &mut HeaderMap) {
         if !self.private_network {
             return;
         }
         vary(headers, "Access-Control-Request-Private-Network");
-        if request.get(&REQUEST_PRIVATE_NETWORK) == Some(&TRUE) {
+        if only(request, &REQUEST_PRIVATE_NETWORK) == Some(&TRUE) {
             headers.insert(ALLOW_PRIVATE_NETWORK.clone(), TRUE);
         }
     }
@@ -225,27 +219,52 @@ fn list(names: &[String], what: &str) -> Result<Option<HeaderValue>, PlanError> 
         .map_err(|_| PlanError::new(format!("cors: {what} cannot be a header's value")))
 }
 
-fn methods(allowed: &[Method], asked: &HeaderValue) -> HeaderValue {
-    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    match HeaderValue::from_str(&names.join(", ")) {
-        Ok(list) if !names.is_empty() => list,
-        _ if Method::from_bytes(asked.as_bytes()).is_ok() => asked.clone(),
-        _ => HeaderValue::from_static(""),
+/// The list of request headers; `*` leaves `Authorization` out, so that it is named (Fetch, section
+/// 3.3.4), and is the name of a header where credentials are sent.
+fn allowed_headers(cors: &plan::Cors) -> Result<Option<HeaderValue>, PlanError> {
+    if !cors.headers.iter().any(|name| name == "*") {
+        return list(&cors.headers, "headers");
     }
+    if cors.headers.len() > 1 || cors.credentials {
+        return Err(PlanError::new(
+            "cors: the header `*` stands alone, and not with credentials; list the headers",
+        ));
+    }
+    Ok(Some(HeaderValue::from_static("*, authorization")))
 }
 
-/// Whether a value is a list of header names, and so may be repeated to its sender.
-fn is_list(value: &HeaderValue) -> bool {
-    value.len() <= ASKED_BYTES
-        && value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .all(|name| HeaderName::from_bytes(name.trim_ascii()).is_ok())
+/// The methods of a path; a route of every method allows the one that is asked for, unless no browser
+/// may send it (Fetch, section 2.2.1).
+fn methods(allowed: &[Method], asked: &HeaderValue) -> Option<HeaderValue> {
+    if allowed.is_empty() {
+        let method = Method::from_bytes(asked.as_bytes()).ok()?;
+        let forbidden =
+            matches!(method.as_str().to_ascii_uppercase().as_str(), "CONNECT" | "TRACE" | "TRACK");
+        return (!forbidden && asked.len() <= METHOD_BYTES_MAX).then(|| asked.clone());
+    }
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    HeaderValue::from_str(&names.join(", ")).ok()
+}
+
+/// The value of a field that is sent once; several lines of it mean nothing.
+fn only<'r>(request: &'r HeaderMap, name: &HeaderName) -> Option<&'r HeaderValue> {
+    let mut lines = request.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
+
+fn remove_own(headers: &mut HeaderMap) {
+    let is_ours = |name: &HeaderName| name.as_str().starts_with("access-control-");
+    if headers.keys().any(is_ours) {
+        let names: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::header::VARY;
+    use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, VARY};
 
     use super::*;
 
@@ -254,7 +273,7 @@ mod tests {
     fn plan(origins: &[&str]) -> plan::Cors {
         plan::Cors {
             origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
-            headers: vec![],
+            headers: vec!["authorization".into(), "content-type".into()],
             expose: vec!["x-request-id".into(), "etag".into()],
             credentials: false,
             max_age: 600,
@@ -267,9 +286,11 @@ mod tests {
     }
 
     fn answer(cors: &Cors, origin: Option<&str>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        let origin = origin.map(|origin| HeaderValue::from_str(origin).expect("an origin"));
-        cors.apply(origin.as_ref(), &mut headers);
+        let (mut request, mut headers) = (HeaderMap::new(), HeaderMap::new());
+        if let Some(origin) = origin {
+            request.insert(ORIGIN, HeaderValue::from_str(origin).expect("an origin"));
+        }
+        cors.apply(&request, &mut headers);
         headers
     }
 
@@ -326,14 +347,47 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_cannot_allow_an_origin_of_its_own() {
+    fn a_handler_cannot_allow_anything_of_its_own() {
+        for origin in ["https://evil.example.com", APP] {
+            let mut headers = HeaderMap::new();
+            for name in ["origin", "credentials", "methods", "headers"] {
+                let name = format!("access-control-allow-{name}").parse::<HeaderName>().unwrap();
+                headers.append(name, HeaderValue::from_static("*"));
+            }
+
+            cors(&[APP]).apply(&asking(origin), &mut headers);
+
+            let left = headers.get(ACCESS_CONTROL_ALLOW_ORIGIN);
+            assert_eq!(left.is_some_and(|left| left == APP), origin == APP);
+            assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS));
+            assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS));
+        }
+    }
+
+    #[test]
+    fn several_origins_or_methods_are_allowed_nothing() {
+        let mut twice = asking(APP);
+        twice.append(ORIGIN, HeaderValue::from_static(APP));
+        let mut methods = asking(APP);
+        methods.append(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_static("GET"));
+
+        for request in [twice.clone(), methods] {
+            let headers = cors(&[APP]).preflight(&Method::OPTIONS, &request, &[]).unwrap();
+            assert_eq!(headers.keys().collect::<Vec<_>>(), [VARY]);
+        }
         let mut headers = HeaderMap::new();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        cors(&[APP]).apply(&twice, &mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), [VARY]);
+    }
 
-        cors(&[APP])
-            .apply(Some(&HeaderValue::from_static("https://evil.example.com")), &mut headers);
-
-        assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN));
+    #[test]
+    fn a_method_that_browsers_may_not_send_is_not_allowed() {
+        for method in ["CONNECT", "TRACE", "track", "a b", ""] {
+            let mut asked = asking(APP);
+            asked.insert(ACCESS_CONTROL_REQUEST_METHOD, HeaderValue::from_str(method).unwrap());
+            let headers = cors(&[APP]).preflight(&Method::OPTIONS, &asked, &[]).unwrap();
+            assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_METHODS), "{method}");
+        }
     }
 
     #[test]
@@ -389,22 +443,29 @@ mod tests {
     }
 
     #[test]
-    fn configured_headers_are_allowed_instead_of_those_asked_for() {
-        let rules = plan::Cors { headers: vec!["x-key".into()], ..plan(&[APP]) };
-
-        let headers = Cors::build(&rules).unwrap().preflight(&Method::OPTIONS, &asking(APP), &[]);
-
-        assert_eq!(headers.unwrap()[ACCESS_CONTROL_ALLOW_HEADERS], "x-key");
+    fn the_headers_that_are_asked_for_are_never_repeated() {
+        for (listed, allowed) in [
+            (&["x-key"][..], Some("x-key")),
+            (&["x-key", "x-id"], Some("x-key, x-id")),
+            (&["*"], Some("*, authorization")),
+            (&[], None),
+        ] {
+            let headers = listed.iter().map(|name| (*name).to_owned()).collect();
+            let cors = Cors::build(&plan::Cors { headers, ..plan(&[APP]) }).unwrap();
+            let mut asked = asking(APP);
+            asked.insert(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("x-evil"));
+            let answer = cors.preflight(&Method::OPTIONS, &asked, &[]).unwrap();
+            let found = answer.get(ACCESS_CONTROL_ALLOW_HEADERS);
+            assert_eq!(found.map(|value| value.to_str().unwrap()), allowed);
+        }
     }
 
     #[test]
-    fn what_is_asked_for_is_repeated_only_where_it_is_a_list_of_names() {
-        let mut asked = asking(APP);
-        asked.insert(ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue::from_static("a b, <script>"));
-
-        let headers = cors(&[APP]).preflight(&Method::OPTIONS, &asked, &[]).unwrap();
-
-        assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS));
+    fn the_header_star_goes_neither_with_credentials_nor_with_others() {
+        for (headers, credentials) in [(&["*"][..], true), (&["*", "x-key"], false)] {
+            let headers = headers.iter().map(|name| (*name).to_owned()).collect();
+            assert!(Cors::build(&plan::Cors { headers, credentials, ..plan(&[APP]) }).is_err());
+        }
     }
 
     #[test]

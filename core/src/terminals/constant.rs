@@ -6,6 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::answer::{Answer, Content};
 use crate::program::PlanError;
+use crate::response_head;
 
 /// An answer that does not change.
 pub struct Constant {
@@ -23,14 +24,13 @@ impl Constant {
         body: &str,
         headers: &[(String, String)],
     ) -> Result<Self, PlanError> {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| Ok((name.parse()?, value.parse()?)))
-            .collect::<Result<_, http::Error>>()
-            .map_err(|error| PlanError::new(format!("a header of the answer: {error}")))?;
+        let headers = response_head::headers_of(headers).map_err(PlanError::new)?;
+        let status = response_head::final_status(status).map_err(PlanError::new)?;
+        if response_head::has_no_content(status) && !body.is_empty() {
+            return Err(PlanError::new(format!("an answer of status {status} has no content")));
+        }
         Ok(Self {
-            status: StatusCode::from_u16(status)
-                .map_err(|_| PlanError::new(format!("{status} is not an HTTP status")))?,
+            status,
             content_type: HeaderValue::from_str(content_type)
                 .map_err(|_| PlanError::new(format!("{content_type:?} is not a content type")))?,
             headers,

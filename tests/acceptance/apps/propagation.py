@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
-from nexus_gateway import Trace, body, path, post, public, trace
+from nexus_gateway import Routes, Trace, body, path, post, public, trace
 from nexus_gateway.server import Application
 from tests.acceptance.support import PATIENCE
 
@@ -45,6 +45,6 @@ class Caller:
 
 caller = Caller()
 gateway = Application(
-    (path("test") & post() & public() & trace() & body(list[Call])).then(caller.call),
+    Routes((path("test") & post() & public() & trace() & body(list[Call])).then(caller.call)),
     lifespan=caller.opened,
 )
