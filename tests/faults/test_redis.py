@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.acceptance.support import command_line, environment_of
 from tests.faults.gateway import (
     ENTITIES,
+    QUIET,
     REPORT,
     Writers,
     check_kept,
@@ -17,6 +20,7 @@ from tests.faults.gateway import (
     serve,
     wait_until,
 )
+from tests.servers import free_port, running_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,3 +101,49 @@ def test_one_that_hangs_delays_a_call_a_second_at_most(
     assert missing.failed() == {"cache": "no answer in time"}
     assert writers.refused == {}
     assert writers.longest < 1.5
+
+
+def command(redis: RedisServer, *words: str) -> None:
+    """Tell the server something, as an operator does."""
+    asked = ["redis-cli", "-p", str(redis.port), *words]
+    assert subprocess.run(asked, capture_output=True, text=True, check=True).stdout == "OK\n"
+
+
+def test_one_that_refuses_writes_shows_in_health_and_nobody_else_notices(
+    replicas: tuple[Gateway, Gateway], redis: RedisServer
+) -> None:
+    with client_of(replicas[0]) as client:
+        command(redis, "CONFIG", "SET", "maxmemory", "1")
+        try:
+            missing = ready(client)
+            with Writers(replicas[0], ENTITIES, entity) as writers:
+                writers.wait(30)
+            told = client.post("/api/realtime/channels/entities:acme/publish", json={"data": 1})
+        finally:
+            command(redis, "CONFIG", "SET", "maxmemory", "0")
+        wait_until(lambda: ready(client).status == "ok", "the cache")
+
+    assert (missing.code, missing.status) == (200, "degraded")
+    assert missing.failed() == {"cache": "the server refuses: OOM"}
+    assert writers.refused == {}
+    assert told.status_code < 500, told.text
+
+
+def test_a_node_of_a_cluster_is_refused_at_start(tmp_path: Path, url: str) -> None:
+    bus = str(free_port())
+    with running_redis("--cluster-enabled", "yes", "--cluster-port", bus) as node:
+        started = subprocess.run(
+            command_line("serve", "--port", "0"),
+            env=environment_of(
+                tmp_path, {**QUIET, "NEXUS_DATABASE_URL": url, "NEXUS_REDIS_URL": node.url}
+            ),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert started.returncode == 1
+    assert "NEXUS_REDIS_URL is a node of a Redis Cluster" in started.stderr
+    assert "Traceback" not in started.stderr

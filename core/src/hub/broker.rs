@@ -214,6 +214,10 @@ pub trait Broker: Send + Sync + 'static {
     /// This replica no longer wants them.
     fn unsubscribe(&self, channel: &Arc<str>);
 
+    /// A message was delivered here alone, because the shared side did not take it: subscribers of other replicas are
+    /// to learn of it once that is reachable, as a hole in the numbering.
+    fn published_alone(&self, channel: &Arc<str>);
+
     /// Up to `limit` messages after a position, or of all that is kept; with 0 only the newest place.
     fn history(
         &self,

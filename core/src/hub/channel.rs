@@ -33,6 +33,8 @@ pub struct Channel {
 
 struct State {
     newest: Position,
+    /// Whether the numbering is this replica's own.
+    alone: bool,
     history: VecDeque<Publication>,
     history_bytes: usize,
     feeds: Vec<Feed>,
@@ -90,6 +92,7 @@ impl Channel {
             rounds,
             state: Mutex::new(State {
                 newest: Position { epoch: new_epoch(), offset: 0 },
+                alone: true,
                 history: VecDeque::new(),
                 history_bytes: 0,
                 feeds: Vec::new(),
@@ -110,6 +113,10 @@ impl Channel {
         if state.gone {
             return Err(Gone);
         }
+        if !state.alone {
+            // A place that the shared side has not given out must not look like one that it has.
+            self.number_alone(&mut state, total);
+        }
         state.newest.offset += 1;
         let position = state.newest.clone();
         let publication =
@@ -125,6 +132,7 @@ impl Channel {
     /// Writes what came from the shared side.
     pub(crate) fn deliver(&self, publication: &Publication) {
         let mut state = self.state.lock();
+        state.alone = false;
         state.newest = publication.position.clone();
         state.write(&self.name, publication);
     }
@@ -132,12 +140,16 @@ impl Channel {
     /// Begins a numbering of its own, as while the shared side is away; what was kept is of another, and what others
     /// publish meanwhile is lost here, which subscribers are told.
     pub(crate) fn begin_anew(&self, total: &Kept) {
-        let mut state = self.state.lock();
+        self.number_alone(&mut self.state.lock(), total);
+    }
+
+    fn number_alone(&self, state: &mut State, total: &Kept) {
+        state.alone = true;
         state.newest = Position { epoch: new_epoch(), offset: 0 };
         total.give_back(state.history_bytes);
         state.history_bytes = 0;
         state.history.clear();
-        let State { feeds, newest, .. } = &mut *state;
+        let State { feeds, newest, .. } = state;
         for feed in feeds {
             feed.miss(&self.name, 0, newest);
         }
@@ -262,6 +274,7 @@ impl Channel {
     /// Tells all subscribers that messages are lost which never reached this replica.
     pub(crate) fn miss(&self, count: u64, position: &Position) {
         let mut state = self.state.lock();
+        state.alone = false;
         state.newest = position.clone();
         self.namespace.counters.dropped.fetch_add(count, Ordering::Relaxed);
         for feed in &mut state.feeds {

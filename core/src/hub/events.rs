@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{self, Sender};
 use super::Hub;
 use super::broker::{History, Position, Publication};
 use super::channel::{Channel, Entered, Key, Subscribing};
+use super::consumers::is_whole;
 use super::feed::Given;
 use super::policy::{Namespace, Refused, Want};
 use super::registry::Place;
@@ -112,12 +113,15 @@ impl Stream {
                 }
                 None => None,
             };
-            let History { newest, items, complete } = told.unwrap_or_else(|| History {
+            let history = told.unwrap_or_else(|| History {
                 newest: stream.channel.figures().0,
                 items: Vec::new(),
                 complete: false,
             });
-            stream.recover(&mut first, since.as_ref(), complete.then_some(items), &newest);
+            // What the answer is cut off before would be neither here nor after it.
+            let whole = is_whole(&history);
+            let History { newest, items, .. } = history;
+            stream.recover(&mut first, since.as_ref(), whole.then_some(items), &newest);
             stream.channel.release(key, newest);
         } else {
             stream.recover(&mut first, since.as_ref(), missed, &newest);

@@ -114,6 +114,9 @@ impl Hub {
             match channel.publish(draft.clone(), &self.kept) {
                 Ok(position) => {
                     touched.add(&channel);
+                    if let Some(broker) = self.broker.get().filter(|_| namespace.shared) {
+                        broker.published_alone(&channel.name);
+                    }
                     return Ok(position);
                 }
                 Err(Gone) => self.channels.forget(&channel),

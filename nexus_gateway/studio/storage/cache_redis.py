@@ -1,9 +1,9 @@
 """The cache in a Redis that replicas share. Imported only where one is set.
 
 Whatever takes more than one step is a script, so that it happens at once. All keys of a group have
-one hash tag, so they are in one slot of a cluster: `{nexus:group:acme}` holds the group's state,
-and `{nexus:group:acme}:<state>:<name>` its values. To forget a group is to give it another state:
-its values are found no more, and their own ends remove them.
+one hash tag: `{nexus:group:acme}` holds the group's state, and `{nexus:group:acme}:<state>:<name>`
+its values. To forget a group is to give it another state: its values are found no more, and their
+own ends remove them. A node of a Redis Cluster or a Sentinel is refused, as the hub refuses it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from urllib.parse import quote
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from nexus_gateway.studio.storage.cache import LONGEST, Found
-from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.errors import StorageUnavailable, UnsuitableServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -28,6 +28,23 @@ if TYPE_CHECKING:
 
 POOL = 16
 """Connections at most; a call waits for one within its time."""
+
+_OLDEST_VERSION = 6
+_UNSUITABLE = {
+    "cluster": "a node of a Redis Cluster, which is not supported: use one Redis server",
+    "sentinel": "a Sentinel: name the Redis that it watches",
+}
+_CODES = {
+    "OutOfMemoryError": "OOM",
+    "ReadOnlyError": "READONLY",
+    "NoPermissionError": "NOPERM",
+    "AuthenticationError": "WRONGPASS",
+    "BusyLoadingError": "LOADING",
+    "MasterDownError": "MASTERDOWN",
+    "MovedError": "MOVED",
+    "ClusterDownError": "CLUSTERDOWN",
+}
+"""What the library takes off the beginning of the server's sentence."""
 
 _Argument: TypeAlias = str | bytes | int
 
@@ -88,6 +105,7 @@ class RedisCache:
             retry=Retry(NoBackoff(), 0),
         )
         self._client = redis.asyncio.Redis(connection_pool=pool)
+        self._suitable = False
 
     async def look(self, group: str, name: str) -> Found:
         """Look for a value."""
@@ -128,15 +146,51 @@ class RedisCache:
         return cast("int", await self._run(_COUNT, key, by, _milliseconds(ttl)))
 
     async def ping(self) -> None:
-        """Ask the server whether it answers.
+        """Ask the server whether it answers, and accepts writes.
 
         Raises:
             StorageUnavailable: it does not.
         """
-        await self._ask("PING")
+        try:
+            await self._check_kind()
+        except UnsuitableServer as error:
+            raise StorageUnavailable(str(error), reason=str(error)) from error
+        await self._ask("SET", f"{{{self._prefix}:probe}}", "1", "PX", 10_000)
+
+    async def _check_kind(self) -> None:
+        """Find out once of what kind the server is.
+
+        Raises:
+            StorageUnavailable: it does not answer.
+            UnsuitableServer: it cannot be used.
+        """
+        if self._suitable:
+            return
+        info = cast("dict[str, object]", await self._ask("INFO", "server"))
+        mode, version = str(info.get("redis_mode")), str(info.get("redis_version", ""))
+        if mode in _UNSUITABLE:
+            raise UnsuitableServer(f"the Redis of NEXUS_REDIS_URL is {_UNSUITABLE[mode]}")
+        major = version.partition(".")[0]
+        if major.isdecimal() and int(major) < _OLDEST_VERSION:
+            message = (
+                f"the Redis of NEXUS_REDIS_URL is version {version}, {_OLDEST_VERSION} is needed"
+            )
+            raise UnsuitableServer(message)
+        self._suitable = True
 
     async def __aenter__(self) -> Self:
-        """Wait for the first call to connect."""
+        """Refuse a server that cannot be used; one that does not answer yet is asked again later.
+
+        Raises:
+            UnsuitableServer: it is a node of a cluster, a Sentinel, or too old.
+        """
+        try:
+            await self._check_kind()
+        except StorageUnavailable:
+            pass
+        except BaseException:
+            await self._client.aclose(close_connection_pool=True)
+            raise
         return self
 
     async def __aexit__(
@@ -174,8 +228,19 @@ class RedisCache:
                 return await answer
         except NoScriptError:
             raise
+        except ResponseError as error:
+            reason = f"the server refuses: {_code_of(error)}"
+            raise StorageUnavailable(f"the cache refuses: {error}", reason=reason) from error
         except (RedisError, OSError, TimeoutError) as error:
+            self._suitable = False  # another may answer next time
             raise StorageUnavailable(f"the cache does not answer: {error}") from error
+
+
+def _code_of(error: ResponseError) -> str:
+    """Name what a server refuses, without the user that it may name."""
+    name = type(error).__name__
+    word = str(error).partition(" ")[0]
+    return _CODES.get(name, word if word.isupper() else name)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -7,6 +7,7 @@ StorageError
 ├── BadStatement          the graph does not take a statement; whoever wrote it must change it
 ├── Conflict              two things would have one identity; nothing was changed
 ├── SchemaMismatch        the stored schema is not what this version knows; a person must decide
+├── UnsuitableServer      a server is of a kind that cannot be used; a setting must change
 └── UnknownMigration      a migration was named that does not exist; nothing was changed
 """
 
@@ -34,6 +35,10 @@ class StorageUnavailable(StorageError):  # noqa: N818 - what is said, not what f
 
 class SchemaMismatch(StorageError):  # noqa: N818 - what is said, not what failed
     """Say that the database was changed by something that this version does not know."""
+
+
+class UnsuitableServer(StorageError):  # noqa: N818 - what is said, not what failed
+    """Say that a server is of a kind that cannot be used, whether it answers or not."""
 
 
 class UnknownMigration(StorageError):  # noqa: N818 - what is said, not what failed

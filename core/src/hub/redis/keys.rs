@@ -1,5 +1,4 @@
-//! Names in Redis: `prefix:database:{channel}:what`. The braces are a hash tag, so that what a script touches lies in
-//! one slot of a cluster; the database is named because publications of Redis know none.
+//! Names in Redis: `prefix:database:{channel}:what`. The braces end the name of the channel; the database is named because publications of Redis know none.
 
 /// Writes the names under one prefix.
 pub(super) struct Keys {
@@ -44,6 +43,11 @@ impl Keys {
     /// Where revocations and disconnections are told.
     pub(super) fn control(&self) -> String {
         format!("{}control", self.root)
+    }
+
+    /// What a replica writes to learn whether the server accepts writes, and still has what it was told.
+    pub(super) fn replica(&self, name: &str) -> String {
+        format!("{}replica:{name}", self.root)
     }
 
     /// The revocations that are in force.

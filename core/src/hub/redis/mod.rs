@@ -168,6 +168,12 @@ impl Broker for Redis {
         self.shared.state.want(channel, false);
     }
 
+    fn published_alone(&self, channel: &Arc<str>) {
+        if !self.shared.state.add_alone(channel) {
+            self.shared.note("too many channels wait for others to learn what was lost", None);
+        }
+    }
+
     fn history(
         &self,
         channel: &Arc<str>,
@@ -374,7 +380,41 @@ fn one(
         .map_or_else(|| Err(unreadable()), |answer| answer.map_err(|error| refused(&error)))
 }
 
+/// Codes of a server that does nothing of what it is asked for, whatever that is: it is as good as away.
+const UNAVAILABLE: [&str; 16] = [
+    "OOM",
+    "READONLY",
+    "NOREPLICAS",
+    "MISCONF",
+    "LOADING",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CROSSSLOT",
+    "BUSY",
+    "UNKILLABLE",
+];
+
+/// Whether the server refuses to work at all, rather than this one command.
+fn is_unavailable(error: &RedisError) -> bool {
+    // Before Redis 7 the code of a call within a script is in the sentence.
+    let within = |code: &&str| {
+        error.detail().is_some_and(|detail| {
+            detail.split(" -").skip(1).any(|rest| rest.split(' ').next() == Some(*code))
+        })
+    };
+    UNAVAILABLE.iter().any(|code| error.code() == Some(*code) || within(code))
+}
+
 fn refused(error: &RedisError) -> BrokerError {
+    if is_unavailable(error) {
+        return BrokerError::Away;
+    }
     match error.kind() {
         ErrorKind::Server(_) | ErrorKind::Extension => BrokerError::Refused(said(error).into()),
         _ => BrokerError::Unknown,

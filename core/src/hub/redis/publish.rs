@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Shared, refused, unreadable, wire};
+use super::{Shared, is_unavailable, refused, unreadable, wire};
 use crate::hub::broker::{BrokerError, Draft, Keep, Position};
 
 /// Publications that wait at most, and their bytes.
@@ -93,13 +93,19 @@ async fn publish_batch(shared: &Shared, batch: &[Request], deadline: Instant) ->
         .map(|one| shared.scripts.publish(&link.life, &one.channel, &one.draft, one.keep))
         .collect();
     match shared.scripts.run(&mut link.connection, &commands).await {
-        Ok(answers) => answers
-            .into_iter()
-            .map(|answer| {
-                let answer = answer.map_err(|error| refused(&error))?;
-                wire::read_position(answer).ok_or_else(unreadable)
-            })
-            .collect(),
+        Ok(answers) => {
+            // Its session cannot be opened again until it accepts writes.
+            if answers.iter().filter_map(|answer| answer.as_ref().err()).any(is_unavailable) {
+                link.broken.notify_one();
+            }
+            answers
+                .into_iter()
+                .map(|answer| {
+                    let answer = answer.map_err(|error| refused(&error))?;
+                    wire::read_position(answer).ok_or_else(unreadable)
+                })
+                .collect()
+        }
         Err(error) => {
             // A server that does not answer one batch would keep all that follow waiting.
             link.broken.notify_one();

@@ -30,6 +30,7 @@ pub(super) struct Scripts {
     beat: Script,
     presence: Script,
     revoke: Script,
+    skip: Script,
 }
 
 /// This replica, as the scripts of presence are told it.
@@ -50,6 +51,7 @@ impl Scripts {
             beat: script!("clock", "sweep", "beat"),
             presence: script!("clock", "sweep", "presence"),
             revoke: script!("clock", "revoke"),
+            skip: script!("clock", "numbering", "skip"),
         }
     }
 
@@ -73,6 +75,13 @@ impl Scripts {
         let (epoch, offset) = after.map_or(("", 0), |at| (&at.epoch, at.offset));
         let mut call = self.numbered(&self.history, life, channel);
         call.arg(NUMBERING.as_millis() as u64).arg(epoch).arg(offset).arg(limit);
+        call
+    }
+
+    /// Leaves a hole for messages that this replica has delivered alone.
+    pub(super) fn skip(&self, life: &str, channel: &str, count: u64) -> Cmd {
+        let mut call = self.numbered(&self.skip, life, channel);
+        call.arg(count).arg(NUMBERING.as_millis() as u64).arg(self.keys.events(channel));
         call
     }
 
@@ -160,6 +169,7 @@ impl Scripts {
             &self.beat,
             &self.presence,
             &self.revoke,
+            &self.skip,
         ];
         for script in scripts {
             script.load_async(connection).await?;

@@ -96,7 +96,8 @@ impl Session {
         });
         let mut commands = connect(shared, &inbox).await?;
         let listening = connect(shared, &inbox).await?;
-        let life = life(&mut commands).await?;
+        let life = server(&mut commands).await?;
+        probe(shared, &mut commands).await?;
         shared.scripts.load(&mut commands).await?;
         let session = Self {
             shared: Arc::clone(shared),
@@ -187,6 +188,12 @@ impl Session {
         let Some((channel, _)) = self.shared.state.last(&channel) else { return Ok(()) };
         match wire::read(&push.payload) {
             Some(Told::Publication(publication)) => self.deliver(channel, publication).await?,
+            Some(Told::Skipped(position)) => {
+                let last = self.shared.state.last(&channel).and_then(|(_, last)| last);
+                if last.is_some() && arrival(last.as_ref(), &position) != Arrival::Known {
+                    self.catch_up(vec![channel]).await?;
+                }
+            }
             Some(Told::Join(member)) => {
                 self.shared.state.set_peopled(&channel);
                 self.shared.emit(Event::Join { channel, member }).await;
@@ -268,9 +275,16 @@ impl Session {
             let limit = if last.is_some() { limit } else { 0 };
             let history = wire::read_history(answer?, last.as_ref(), limit).ok_or_else(garbled)?;
             let _delivering = self.delivering.lock().await;
+            let unheard = self.shared.state.take_unheard(&channel) && last.is_none();
+            let newest = history.newest.clone();
             let caught =
                 self.shared.state.follow(&channel, |last| catch_up(&channel, last, history, limit));
-            let Some((events, more)) = caught else { continue };
+            let Some((mut events, more)) = caught else { continue };
+            if unheard {
+                // Who subscribed meanwhile does not know what others have published since.
+                let channel = Arc::clone(&channel);
+                events.push(Event::Missed { channel, count: None, position: newest });
+            }
             for event in events {
                 self.shared.emit(event).await;
             }
@@ -296,10 +310,13 @@ impl Session {
         loop {
             let work = self.shared.state.take_work(CHUNK);
             let outgoing = self.shared.state.outgoing(CHUNK);
-            if work.is_empty() && outgoing.is_empty() {
+            let alone = self.shared.state.alone(CHUNK);
+            if work.is_empty() && outgoing.is_empty() && alone.is_empty() {
                 return Ok(());
             }
             self.subscribe(&work).await?;
+            // After what was missed here is read, so that the hole is not taken for one of ours.
+            self.skip(&alone).await?;
             self.tell_presence(work).await?;
             self.tell_all(outgoing).await?;
         }
@@ -324,6 +341,33 @@ impl Session {
             for channel in &new {
                 self.shared.state.set_live(channel);
             }
+        }
+        Ok(())
+    }
+
+    /// Leaves holes for messages that were delivered here alone; those of this replica have them.
+    async fn skip(&self, alone: &[(Arc<str>, u64)]) -> RedisResult<()> {
+        if alone.is_empty() {
+            return Ok(());
+        }
+        let scripts = &self.shared.scripts;
+        let commands: Vec<_> = alone
+            .iter()
+            .map(|(channel, count)| scripts.skip(&self.link.life, channel, *count))
+            .collect();
+        let answers = self.ask(&commands).await?;
+        for ((channel, count), answer) in alone.iter().zip(answers) {
+            let position = wire::read_position(answer?).ok_or_else(garbled)?;
+            self.shared.state.reported(channel, *count);
+            let _delivering = self.delivering.lock().await;
+            self.shared.state.follow(channel, |last| {
+                if let Some(last) = last
+                    && last.epoch == position.epoch
+                    && last.offset + count == position.offset
+                {
+                    *last = position;
+                }
+            });
         }
         Ok(())
     }
@@ -376,8 +420,12 @@ impl Session {
             tokio::time::sleep(third.mul_f64(0.8 + 0.2 * fastrand::f64())).await;
             let ping = redis::cmd("PING");
             let _: Value = ping.query_async(&mut self.listening.clone()).await?;
-            let _: Value = ping.query_async(&mut self.link.connection.clone()).await?;
+            let known = probe(&self.shared, &mut self.link.connection.clone()).await?;
             let watched = self.shared.state.watched();
+            if !known {
+                let here = watched.iter().filter(|(_, has_members)| *has_members);
+                here.for_each(|(channel, _)| self.shared.state.reconcile(channel));
+            }
             for chunk in watched.chunks(CHUNK) {
                 self.beat_for(chunk).await?;
             }
@@ -414,13 +462,41 @@ async fn connect(shared: &Shared, inbox: &Arc<Inbox>) -> RedisResult<Multiplexed
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// Names this life of the server: one that starts again has another.
-async fn life(connection: &mut MultiplexedConnection) -> RedisResult<Arc<str>> {
+/// Refuses a server that channels cannot be shared through, and names its life: one that starts again has another.
+async fn server(connection: &mut MultiplexedConnection) -> RedisResult<Arc<str>> {
     let info: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
-    let line = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-    line.map(|id| id.trim().into()).ok_or_else(|| {
-        (ErrorKind::Client, "INFO says no run_id: this server is none that can be shared").into()
-    })
+    let field = |name: &str| {
+        let mut fields = info.lines().filter_map(|line| line.split_once(':'));
+        fields.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
+    };
+    let refused = |why: &'static str| Err((ErrorKind::InvalidClientConfig, why).into());
+    match field("redis_mode") {
+        Some("cluster") => {
+            return refused("it is a node of a Redis Cluster, which is not supported");
+        }
+        Some("sentinel") => return refused("it is a Sentinel, not the Redis that it watches"),
+        _ => {}
+    }
+    let major = field("redis_version").and_then(|version| version.split('.').next()?.parse().ok());
+    if major.is_some_and(|major: u32| major < 6) {
+        return refused("it is older than Redis 6");
+    }
+    match field("run_id") {
+        Some(id) => Ok(id.into()),
+        None => refused("INFO says no run_id: this server is none that can be shared"),
+    }
+}
+
+/// Writes something, so that a server that answers and refuses writes is noticed as one that is away. Whether it was
+/// there from the last time: otherwise the server has lost its data, by `FLUSHALL` say.
+async fn probe(shared: &Shared, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let key = shared.scripts.keys.replica(&shared.lease.replica);
+    let length = shared.lease.length.as_millis() as u64 * 4;
+    let mut read = redis::cmd("EXISTS");
+    let known = read.arg(&key).query_async(connection).await?;
+    let mut write = redis::cmd("SET");
+    let _: Value = write.arg(&key).arg(1).arg("PX").arg(length).query_async(connection).await?;
+    Ok(known)
 }
 
 fn lost() -> RedisError {

@@ -13,6 +13,9 @@ use crate::hub::broker::{Member, Position};
 /// Revocations and disconnections that wait for the server at most.
 const OUTGOING: usize = 10_000;
 
+/// Channels of which it is remembered at most that messages were delivered here alone.
+const ALONE_CHANNELS_MAX: usize = 100_000;
+
 /// One channel, as long as something is wanted or there.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is true or not whatever the others are")]
@@ -22,6 +25,8 @@ struct Channel {
     live: bool,
     /// The last that was delivered.
     last: Option<Position>,
+    /// Whether it was subscribed to while nothing could be heard: what was published since may be lost.
+    unheard: bool,
     members: AHashMap<Arc<str>, Member>,
     /// What the server was not told yet: `Some` came, `None` went.
     changes: AHashMap<Arc<str>, Option<Member>>,
@@ -38,6 +43,8 @@ struct Inner {
     /// Whether a session keeps the two sides equal; without one changes are not gathered, for the next tells all.
     connected: bool,
     outgoing: VecDeque<Outgoing>,
+    /// How many messages were delivered here alone, which the others are to learn.
+    alone: AHashMap<Arc<str>, u64>,
 }
 
 /// Something that every replica is to be told.
@@ -77,6 +84,7 @@ impl State {
         }
         let connected = inner.connected;
         let entry = inner.channels.entry(Arc::clone(channel)).or_default();
+        entry.unheard = wanted && (entry.unheard || !entry.wanted && !connected);
         entry.wanted = wanted;
         if !wanted {
             entry.peopled = false;
@@ -140,6 +148,41 @@ impl State {
         let mut inner = self.inner.lock();
         let count = count.min(inner.outgoing.len());
         inner.outgoing.drain(..count);
+    }
+
+    /// A message was delivered here and nowhere else; whether that is remembered.
+    pub(super) fn add_alone(&self, channel: &Arc<str>) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.alone.len() >= ALONE_CHANNELS_MAX && !inner.alone.contains_key(channel) {
+            return false;
+        }
+        *inner.alone.entry(Arc::clone(channel)).or_default() += 1;
+        self.work.notify_one();
+        true
+    }
+
+    /// Some channels with messages that were delivered here alone; they stay until [`State::reported`].
+    pub(super) fn alone(&self, limit: usize) -> Vec<(Arc<str>, u64)> {
+        let inner = self.inner.lock();
+        let some = inner.alone.iter().take(limit);
+        some.map(|(channel, count)| (Arc::clone(channel), *count)).collect()
+    }
+
+    /// The others know of so many.
+    pub(super) fn reported(&self, channel: &Arc<str>, count: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(left) = inner.alone.get_mut(channel) {
+            *left = left.saturating_sub(count);
+            if *left == 0 {
+                inner.alone.remove(channel);
+            }
+        }
+    }
+
+    /// Whether a channel was subscribed to while nothing could be heard; forgotten with the answer.
+    pub(super) fn take_unheard(&self, channel: &str) -> bool {
+        let mut inner = self.inner.lock();
+        inner.channels.get_mut(channel).is_some_and(|entry| std::mem::take(&mut entry.unheard))
     }
 
     /// A session begins: everything is to be told to the server. What was last delivered stays known.

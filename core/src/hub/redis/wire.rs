@@ -26,6 +26,8 @@ struct Header {
 #[derive(Debug, PartialEq)]
 pub(super) enum Told {
     Publication(Publication),
+    /// A replica has delivered messages alone: nothing comes up to this place that has not come.
+    Skipped(Position),
     Join(Member),
     Leave(Member),
 }
@@ -69,6 +71,10 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
 pub(super) fn read(payload: &Bytes) -> Option<Told> {
     match payload.first_chunk::<2>()? {
         b"p " => read_publication(payload).map(Told::Publication),
+        b"s " => {
+            let (epoch, offset) = str::from_utf8(&payload[2..]).ok()?.split_once(' ')?;
+            position(epoch, offset).map(Told::Skipped)
+        }
         b"j " => serde_json::from_slice(&payload[2..]).ok().map(Told::Join),
         b"l " => serde_json::from_slice(&payload[2..]).ok().map(Told::Leave),
         _ => None,
