@@ -1,4 +1,4 @@
-"""The command line: `serve`, `check`, `routes`, `plan`, `token`, `migrate`, `import`, `demo load`.
+"""The command line: `serve`, `check`, `routes`, `plan`, `token`, `migrate`, `graph` and others.
 
 Each command takes the studio where no application is named, or what `module:attribute` names: an
 application, routes, or a function that makes one of them. Exit codes: 0 done, 1 failed, 2 refused
@@ -11,7 +11,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from nexus_gateway.compile import Compiled
     from nexus_gateway.server import Application
+    from nexus_gateway.studio.knowledge_graph.maintenance import Verified
+
+T = TypeVar("T")
 
 app = typer.Typer(
     help="An API gateway described in Python and executed by a native core.",
@@ -31,6 +34,11 @@ app = typer.Typer(
 )
 demo = typer.Typer(help="Fill a running gateway with real data.", no_args_is_help=True)
 app.add_typer(demo, name="demo")
+graph = typer.Typer(
+    help="Verify, repair, export and import the graph; an embedded one while no gateway runs.",
+    no_args_is_help=True,
+)
+app.add_typer(graph, name="graph")
 
 Target = Annotated[
     str | None,
@@ -226,6 +234,93 @@ def _confirm_loss(planned: list[str]) -> None:
         _refuse("a downgrade deletes data: back up the database, then repeat it with --yes")
     if not typer.confirm("delete them with their data?", err=True):
         _refuse("nothing was changed")
+
+
+@graph.command("verify")
+def graph_verify(*, config: Config = None, as_json: Json = False) -> None:
+    """Count what each tenant has, and find what is wrong; exit code 1 where something is."""
+    from nexus_gateway.studio import graph_command
+
+    verified = _maintained(lambda: graph_command.verify(_settings(config)))
+    _report_graph(verified, as_json=as_json, done={})
+
+
+@graph.command("repair")
+def graph_repair(*, config: Config = None, as_json: Json = False) -> None:
+    """Repair what can be, and make the nodes of entities again; 1 where something is left."""
+    from nexus_gateway.studio import graph_command
+
+    repaired, entities, verified = _maintained(lambda: graph_command.repair(_settings(config)))
+    done: dict[str, object] = {"repaired": dict(repaired), "entities": entities}
+    _report_graph(verified, as_json=as_json, done=done)
+
+
+@graph.command("export")
+def graph_export(file: Annotated[Path, typer.Argument()], *, config: Config = None) -> None:
+    """Write the whole graph into a file as NDJSON, which `import` reads into either engine."""
+    from nexus_gateway.studio import graph_command
+
+    def run() -> int:
+        with file.open("wb") as opened:
+            return graph_command.export(_settings(config), opened)
+
+    typer.echo(f"{_maintained(run)} lines exported")
+
+
+@graph.command("import")
+def graph_import(
+    file: Annotated[Path, typer.Argument()], *, config: Config = None, as_json: Json = False
+) -> None:
+    """Read an export; what exists already stays as it is."""
+    from nexus_gateway.studio import graph_command
+
+    def run() -> dict[str, int]:
+        with file.open("rb") as opened:
+            return dict(graph_command.load(_settings(config), opened))
+
+    made = _maintained(run)
+    text = ", ".join(f"{count} {kind}" for kind, count in sorted(made.items())) or "nothing"
+    typer.echo(json.dumps(made) if as_json else f"imported {text}")
+
+
+@graph.command("replay")
+def graph_replay(*, config: Config = None, as_json: Json = False) -> None:
+    """Have the gateway carry the changes again that the graph or another sink refused."""
+    from nexus_gateway.studio import graph_command
+
+    count = _maintained(lambda: graph_command.replay(_settings(config)))
+    typer.echo(json.dumps({"replayed": count}) if as_json else f"{count} changes are replayed")
+
+
+def _maintained(run: Callable[[], T]) -> T:
+    from nexus_gateway.studio.storage.errors import StorageError
+
+    try:
+        return run()
+    except (StorageError, SettingsError, ValueError) as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}")
+
+
+def _report_graph(verified: Verified, *, as_json: bool, done: dict[str, object]) -> None:
+    import msgspec
+
+    if as_json:
+        whole: dict[str, object] = {**msgspec.to_builtins(verified), **done}
+        typer.echo(json.dumps({"ok": not verified.faults, **whole}, indent=2))
+    else:
+        for name, value in done.items():
+            typer.echo(f"{name}: {value or 'nothing'}")
+        for tenant, counts in verified.tenants.items():
+            typer.echo(
+                f"{tenant}: {counts.nodes} nodes, {counts.edges} edges, {counts.versions} versions,"
+                f" {counts.aliases} aliases"
+            )
+        for fault in verified.faults:
+            typer.echo(f"{fault.kind}: tenant {fault.tenant!r}: {fault.subject}", err=True)
+    if verified.faults:
+        raise typer.Exit(1)
 
 
 @app.command("import")

@@ -181,7 +181,7 @@ def _graph(
     bringing = Bringing(ingests, knowledge)
     # Apart from other jobs, which a long ingest would keep waiting; soon taken up after a crash.
     worker = Worker(
-        jobs, {INGEST_JOBS: bringing.run}, slots=2, lease=10.0, able=partial(owned, engines.graph)
+        jobs, {INGEST_JOBS: bringing.run}, partial(owned, engines.graph), slots=2, lease=10.0
     )
     routes = (
         knowledge_graph.routes(knowledge, nodes, limited)

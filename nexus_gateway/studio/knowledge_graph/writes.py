@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 PATIENCE = 5.0
 """Seconds that a change of one thing may take; each more adds a thousandth."""
 
-_NEW_VERSIONS = "UNWIND $rows AS row CREATE (v:Version {version: row.version}) SET v += row"
+NEW_VERSIONS = "UNWIND $rows AS row CREATE (v:Version {version: row.version}) SET v += row"
+"""Writes versions as `rows.version_properties` gives them."""
 # What every node has stands in the pattern: the embedded engine makes a node so in a third of the
 # time that it takes to set the same properties afterwards. What may be null does not: opened anew,
 # that engine refuses a pattern with a property that no node has a value of.
@@ -71,7 +72,7 @@ def statements(
         if listed:
             made.append(owned(text, tenant, rows=listed))
 
-    add(_NEW_VERSIONS, [*_versions(tenant, stamp, nodes), *_versions(tenant, stamp, edges)])
+    add(NEW_VERSIONS, [*_versions(tenant, stamp, nodes), *_versions(tenant, stamp, edges)])
     add(
         _WAITING_VERSIONS,
         [{"version": version, "ended_with": ended_with} for version, ended_with in waiting.items()],

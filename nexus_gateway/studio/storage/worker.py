@@ -70,23 +70,24 @@ class Worker:
     Args:
         jobs: where they are kept.
         handlers: by kind.
+        able: whether this process can do the jobs now; another one does otherwise.
         slots: jobs at once at most.
         lease: seconds; see `LEASE`.
         poll: seconds between two looks for jobs of other processes; own ones are begun at once.
         first_delay: seconds before a second attempt; each further waits twice as long.
-        able: whether this process can do the jobs now; another one does otherwise.
     """
 
     def __init__(
         self,
         jobs: Jobs,
         handlers: Mapping[str, Handler],
+        able: Callable[[], bool] = lambda: True,
+        /,
         *,
         slots: int = 4,
         lease: float = LEASE,
         poll: float = 1.0,
         first_delay: float = 1.0,
-        able: Callable[[], bool] = lambda: True,
     ) -> None:
         self._able = able
         self._jobs = jobs

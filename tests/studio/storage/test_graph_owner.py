@@ -64,24 +64,23 @@ async def test_a_second_replica_is_refused_until_the_first_ends(
         assert (await two.read(ONE, rows=1, seconds=5)).rows == [(1,)]
 
 
-async def test_a_replica_that_died_is_followed_after_its_lease_or_by_itself_at_once(
+DIED = """
+    UPDATE graph_owner SET holder = 'dead', folder = $1, lease_until =
+        CAST((extract(epoch FROM clock_timestamp()) + 0.6) * 1000000 AS BIGINT)
+"""
+
+
+async def test_a_replica_that_died_is_followed_by_itself_at_once_and_by_others_after_its_lease(
     engine: Engine, tmp_path: Path
 ) -> None:
-    dead = replica(engine, tmp_path / "one")
-    await dead._graph.__aenter__()
-    dead._folder = "".join(await asyncio.to_thread(identity, tmp_path / "one"))
-    await dead._take()
-    await dead._graph.__aexit__(None, None, None)
+    async with replica(engine, tmp_path / "one"):
+        pass
+    folder = (tmp_path / "one" / "graph.kgl.id").read_text("ascii")
 
+    await engine.command(DIED, folder)
     async with replica(engine, tmp_path / "one") as again:
         assert again.owned
-    await dead._take()
+    await engine.command(DIED, folder)
     async with replica(engine, tmp_path / "two") as other:
         assert not other.owned
         await until_owned(other)
-
-
-def identity(folder: Path) -> str:
-    from nexus_gateway.studio.storage.graph_owner import _identity
-
-    return _identity(folder / "graph.kgl")
