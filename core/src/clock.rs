@@ -2,6 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::HeaderValue;
+use parking_lot::Mutex;
+
 /// Seconds since 1970.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
@@ -28,6 +31,33 @@ pub fn http_date() -> String {
     httpdate::fmt_http_date(SystemTime::now())
 }
 
+/// The `Date` of answers, written once a second. It follows the clock also where that is set back.
+#[derive(Debug)]
+pub(crate) struct Date(Mutex<(u64, HeaderValue)>);
+
+impl Date {
+    pub(crate) fn new() -> Self {
+        let date = Self(Mutex::new((u64::MAX, HeaderValue::from_static(""))));
+        date.update(SystemTime::now());
+        date
+    }
+
+    pub(crate) fn value(&self) -> HeaderValue {
+        self.0.lock().1.clone()
+    }
+
+    /// Sets it to the time, where that is in another second.
+    pub(crate) fn update(&self, now: SystemTime) {
+        let second = now.duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        let mut date = self.0.lock();
+        if date.0 != second
+            && let Ok(value) = HeaderValue::try_from(httpdate::fmt_http_date(now))
+        {
+            *date = (second, value);
+        }
+    }
+}
+
 /// Seconds and milliseconds since 1970 as RFC 3339. Civil date from days: Hinnant, `chrono-Compatible Low-Level Date
 /// Algorithms`, `civil_from_days`.
 fn format_timestamp(seconds: u64, millis: u32) -> String {
@@ -49,7 +79,19 @@ fn format_timestamp(seconds: u64, millis: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::format_timestamp;
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_date_follows_a_clock_that_is_set_back() {
+        let date = Date::new();
+        let later = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+
+        date.update(later);
+        assert_eq!(date.value(), "Sun, 09 Sep 2001 01:46:40 GMT");
+        date.update(later - Duration::from_secs(3600));
+        assert_eq!(date.value(), "Sun, 09 Sep 2001 00:46:40 GMT");
+    }
 
     #[test]
     fn known_instants_are_written_as_rfc_3339() {

@@ -5,8 +5,8 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -16,7 +16,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
+use crate::framing::{Fault, Framing};
 use crate::head::HEADER_FIELDS_PARSED_MAX;
 use crate::malformed;
 use crate::plan::Level;
@@ -26,6 +28,17 @@ use crate::websocket::socket::Io;
 
 /// Bytes of a header list on HTTP/2 above the bounds of a request.
 const HEADER_LIST_SLACK_BYTES: usize = 16 << 10;
+
+/// Milliseconds after which a client that has closed its side is asked whether it still reads. Before them only a
+/// reset says that it does not.
+const HALF_CLOSE_PROBE_MS: u64 = 1500;
+/// An answer before the answer, which a client must be able to ignore (RFC 9110, section 15.2).
+const PROBE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// What hyper reads in place of what is malformed in a head: no head has a NUL, and hyper parses a head that came in
+/// parts only when it ends.
+const POISON: &[u8] = b"\0\r\n\r\n";
+/// Bytes behind a malformed request that are read, so that the client gets the refusal instead of a reset.
+const DISCARDED_BYTES_MAX: usize = 1 << 20;
 
 /// What is known of a connection, for whoever sweeps them. Times are milliseconds of the worker's clock; 0 is never.
 #[derive(Default)]
@@ -38,6 +51,16 @@ pub struct State {
     used: AtomicU64,
     /// Since when the client has not read.
     stalled_since: AtomicU64,
+    /// Since when the client sends nothing more, but may read (HTTP/1.1).
+    half_closed_since: AtomicU64,
+    /// Requests that were begun.
+    requests: AtomicU64,
+    /// Whether the client has got a part of the answer to the last of them.
+    responding: AtomicBool,
+    /// Whether the answer has no end of its own, so that it ends when the client closes its side.
+    endless: AtomicBool,
+    /// What is malformed in a body; the connection ends with it.
+    fault: OnceLock<Fault>,
     ending: AtomicBool,
     killed: AtomicBool,
     waker: Mutex<Option<Waker>>,
@@ -66,6 +89,9 @@ impl State {
     /// Whether it has outstayed one of its times.
     pub fn overdue(&self, now: u64, head_ms: u64, idle_ms: u64) -> Option<Overdue> {
         let over = |since: u64, allowed: u64| since != 0 && now.saturating_sub(since) > allowed;
+        if self.half_closed_since.load(Ordering::Relaxed) != 0 {
+            self.wake(); // the socket does not announce a reset behind an end
+        }
         if over(self.stalled_since.load(Ordering::Relaxed), idle_ms) {
             return Some(Overdue::Stalled);
         }
@@ -121,6 +147,8 @@ impl State {
 pub struct Activity {
     state: Arc<State>,
     worker: Arc<Worker>,
+    /// The request's number on its connection, from 1.
+    request: u64,
     /// Keeps the connection in its worker's list, also past hyper's part of it.
     _registered: Option<Arc<Registered>>,
 }
@@ -133,8 +161,21 @@ impl Activity {
     ) -> Self {
         state.active.fetch_add(1, Ordering::Relaxed);
         state.head_since.store(0, Ordering::Relaxed);
+        state.responding.store(false, Ordering::Relaxed);
+        state.endless.store(false, Ordering::Relaxed);
+        let request = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let (state, worker) = (Arc::clone(state), Arc::clone(worker));
-        Self { state, worker, _registered: registered.map(Arc::clone) }
+        Self { state, worker, request, _registered: registered.map(Arc::clone) }
+    }
+
+    /// What is malformed in the request's body, as far as it has come.
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        self.state.fault.get().filter(|fault| fault.message == self.request)
+    }
+
+    /// Notes that the answer has no end of its own.
+    pub(crate) fn endless(&self) {
+        self.state.endless.store(true, Ordering::Relaxed);
     }
 
     /// Ready when the connection is to be closed at once.
@@ -186,7 +227,7 @@ pub async fn serve<T>(
     state: Arc<State>,
     registered: Option<Arc<Registered>>,
 ) where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: Transport + Send + 'static,
 {
     let bounds = &worker.gateway.program.bounds;
     let guard = Guard {
@@ -197,7 +238,11 @@ pub async fn serve<T>(
         worker: Arc::clone(&worker),
         line_seen: false,
         partial: false,
+        unflushed: false,
         refusal: Vec::new(),
+        framing: Framing::new(),
+        fault: None,
+        held: Vec::new(),
     };
     let service = {
         let (state, worker) = (Arc::clone(&state), Arc::clone(&worker));
@@ -211,7 +256,8 @@ pub async fn serve<T>(
             let mut http = hyper::server::conn::http1::Builder::new();
             // Hyper's bounds are the backstop; `head` has the exact ones.
             http.max_buf_size((bounds.header_bytes + bounds.uri_bytes + 1024).max(8192))
-                .max_headers(HEADER_FIELDS_PARSED_MAX);
+                .max_headers(HEADER_FIELDS_PARSED_MAX)
+                .auto_date_header(false);
             let connection = http.serve_connection(TokioIo::new(guard), service).with_upgrades();
             Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
         }
@@ -220,7 +266,9 @@ pub async fn serve<T>(
             // Counts 32 bytes for each field besides its text (RFC 9113, section 6.5.2). Above it the refusal is a
             // bare 431, so it leaves room above the exact bounds of `head`.
             let list_bytes = 2 * (bounds.header_bytes + bounds.uri_bytes) + HEADER_LIST_SLACK_BYTES;
-            http.max_concurrent_streams(200).max_header_list_size(list_bytes as u32);
+            http.max_concurrent_streams(200)
+                .max_header_list_size(list_bytes as u32)
+                .auto_date_header(false);
             let connection = http.serve_connection(TokioIo::new(guard), service);
             Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
         }
@@ -232,7 +280,11 @@ pub async fn serve<T>(
 pub(crate) fn upgraded(connection: Upgraded) -> (Box<dyn Io>, Bytes) {
     match connection.downcast::<TokioIo<Guard<TcpStream>>>() {
         // Copied: even an empty rest would keep all of hyper's buffer.
-        Ok(parts) => (Box::new(parts.io.into_inner().io), Bytes::copy_from_slice(&parts.read_buf)),
+        Ok(parts) => {
+            let guard = parts.io.into_inner();
+            let read = [&parts.read_buf[..], &guard.held].concat();
+            (Box::new(guard.io), Bytes::from(read))
+        }
         Err(connection) => (Box::new(TokioIo::new(connection)), Bytes::new()),
     }
 }
@@ -263,6 +315,31 @@ impl<C: Future + Unpin> Future for Watched<C> {
     }
 }
 
+/// What a connection runs over.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// Whether the peer has gone, rather than closed its side.
+    fn is_reset(&self) -> bool;
+}
+
+impl Transport for TcpStream {
+    fn is_reset(&self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
+}
+
+impl Transport for TlsStream<TcpStream> {
+    fn is_reset(&self) -> bool {
+        self.get_ref().0.is_reset()
+    }
+}
+
+impl Transport for tokio::io::DuplexStream {
+    /// It has no half-closed state.
+    fn is_reset(&self) -> bool {
+        true
+    }
+}
+
 /// The socket under hyper.
 struct Guard<T> {
     io: T,
@@ -274,8 +351,15 @@ struct Guard<T> {
     line_seen: bool,
     /// Whether the last write left something over: what comes next is then the rest of it.
     partial: bool,
+    /// Whether the last flush left something over.
+    unflushed: bool,
     /// A refusal of ours that replaces hyper's, as far as it is not written yet.
     refusal: Vec<u8>,
+    framing: Framing,
+    /// What is malformed in what was read; nothing is read behind it.
+    fault: Option<Fault>,
+    /// What was read behind a request for an upgrade, until that is answered; what hyper still reads after a fault.
+    held: Vec<u8>,
 }
 
 impl<T> Guard<T> {
@@ -301,6 +385,90 @@ impl<T> Guard<T> {
             && self.state.active.load(Ordering::Relaxed) == 0
             && malformed::is_bare(bytes)
     }
+
+    /// Follows what was read behind `before`, and ends it where it is malformed: a head with a byte that hyper
+    /// refuses, a body with an error.
+    fn follow(&mut self, buffer: &mut ReadBuf<'_>, before: usize) -> std::io::Result<()> {
+        let end = buffer.filled().len();
+        match self.framing.follow(&buffer.filled()[before..]) {
+            Ok(taken) => {
+                if before + taken < end {
+                    let behind = buffer.filled()[before + taken..].to_vec();
+                    self.held.splice(..0, behind);
+                    buffer.set_filled(before + taken);
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                self.fault = Some(fault);
+                let valid = before + fault.valid;
+                if fault.message == 0 {
+                    buffer.set_filled(valid);
+                    self.held = POISON.to_vec();
+                    self.put_held(buffer);
+                    return Ok(());
+                }
+                let _ = self.state.fault.set(fault);
+                buffer.set_filled(valid);
+                if fault.valid == 0 { Err(invalid(&fault)) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn put_held(&mut self, buffer: &mut ReadBuf<'_>) {
+        let taken = self.held.len().min(buffer.remaining());
+        buffer.put_slice(&self.held[..taken]);
+        self.held.drain(..taken);
+    }
+
+    /// Whether an end of the input is kept from hyper: the client waits for an answer, or for the rest of one.
+    fn is_awaited(&self) -> bool {
+        self.protocol == Protocol::Http1
+            && self.framing.is_between_messages()
+            && !self.state.endless.load(Ordering::Relaxed)
+            && (self.partial || self.unflushed || self.state.active.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Whether a client that has closed its side is to be asked whether it still reads.
+    fn is_probe_due(&self) -> bool {
+        let since = self.state.half_closed_since.load(Ordering::Relaxed);
+        self.worker.now().saturating_sub(since) > HALF_CLOSE_PROBE_MS
+            && self.state.active.load(Ordering::Relaxed) > 0
+            && !self.framing.is_http10()
+            && !self.state.responding.load(Ordering::Relaxed)
+    }
+}
+
+fn invalid(fault: &Fault) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, fault.sentence)
+}
+
+impl<T: Transport> Guard<T> {
+    /// Finds out whether a client that has closed its side has gone.
+    fn check_half_closed(&mut self, context: &mut Context<'_>) -> std::io::Result<()> {
+        if self.io.is_reset() {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
+        if self.is_probe_due() {
+            self.state.responding.store(true, Ordering::Relaxed);
+            let _ = Pin::new(&mut self.io).poll_write(context, PROBE)?;
+            let _ = Pin::new(&mut self.io).poll_flush(context)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come behind a malformed request: closing with unread input would reset the connection before
+    /// the client reads the refusal.
+    fn discard(&mut self, context: &mut Context<'_>) {
+        let mut scratch = [0; 4096];
+        for _ in 0..DISCARDED_BYTES_MAX / scratch.len() {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.io).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                _ => return,
+            }
+        }
+    }
 }
 
 impl<T: AsyncWrite + Unpin> Guard<T> {
@@ -317,32 +485,70 @@ impl<T: AsyncWrite + Unpin> Guard<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Guard<T> {
+impl<T: Transport> AsyncRead for Guard<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.io).poll_read(context, buffer);
-        if let Some(bytes) = buffer.filled().get(before..)
-            && !bytes.is_empty()
-        {
-            self.read(bytes);
+        if self.protocol == Protocol::Http2 {
+            return Pin::new(&mut self.io).poll_read(context, buffer);
         }
-        outcome
+        match &self.fault {
+            // Hyper has refused it, or will once it has answered what came before.
+            Some(fault) if fault.message == 0 && self.held.is_empty() => return Poll::Pending,
+            Some(fault) if fault.message == 0 => {
+                self.put_held(buffer);
+                return Poll::Ready(Ok(()));
+            }
+            Some(fault) => return Poll::Ready(Err(invalid(fault))),
+            None => {}
+        }
+        if self.framing.is_waiting() && !self.held.is_empty() {
+            return Poll::Pending; // hyper reads again when it has answered
+        }
+        if self.held.is_empty() {
+            std::task::ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        } else {
+            self.put_held(buffer);
+        }
+        let bytes = buffer.filled().get(before..).unwrap_or_default();
+        if !bytes.is_empty() {
+            self.read(bytes);
+            return Poll::Ready(self.follow(buffer, before));
+        }
+        if buffer.remaining() > 0 && self.is_awaited() && !self.io.is_reset() {
+            let order = Ordering::Relaxed;
+            let now = self.worker.now();
+            let _ = self.state.half_closed_since.compare_exchange(0, now, order, order);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
+impl<T: Transport> AsyncWrite for Guard<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        if self.is_bare_refusal(bytes) {
-            self.refusal = malformed::answer(&self.worker, self.peer, bytes, self.line_seen);
-            return Poll::Ready(Ok(bytes.len()));
+        let mut bytes = bytes;
+        if self.protocol == Protocol::Http1 {
+            let fault = self.fault.filter(|fault| fault.message == 0);
+            if let Some(bare) = fault.and_then(|_| malformed::find_bare(bytes)).filter(|at| *at > 0)
+            {
+                bytes = &bytes[..bare]; // the end of an earlier answer comes first
+            } else if self.is_bare_refusal(bytes) {
+                let (worker, peer) = (&self.worker, self.peer);
+                self.refusal = malformed::answer(worker, peer, bytes, self.line_seen, fault);
+                return Poll::Ready(Ok(bytes.len()));
+            }
+            if self.framing.is_waiting() {
+                self.framing.answered(bytes.starts_with(b"HTTP/1.1 101"));
+            }
+            self.state.responding.store(true, Ordering::Relaxed);
         }
         let outcome = Pin::new(&mut self.io).poll_write(context, bytes);
         match outcome {
@@ -360,8 +566,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if self.state.half_closed_since.load(Ordering::Relaxed) != 0 {
+            self.check_half_closed(context)?;
+        }
         std::task::ready!(self.poll_refusal(context))?;
-        Pin::new(&mut self.io).poll_flush(context)
+        let outcome = Pin::new(&mut self.io).poll_flush(context);
+        self.unflushed = outcome.is_pending();
+        outcome
     }
 
     fn poll_shutdown(
@@ -369,6 +580,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Guard<T> {
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
         std::task::ready!(self.poll_refusal(context))?;
+        if self.fault.is_some() {
+            self.discard(context);
+        }
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

@@ -8,6 +8,7 @@ pub mod answer;
 pub mod clock;
 pub mod connection;
 pub mod filters;
+mod framing;
 pub mod handler;
 mod head;
 pub mod hub;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use http::header::{HeaderMap, HeaderValue};
 
 use crate::clock;
+use crate::framing::Fault;
 use crate::layers::errors;
 use crate::layers::log;
 use crate::layers::trace::Trace;
@@ -21,9 +22,26 @@ pub(crate) fn is_bare(bytes: &[u8]) -> bool {
         && memchr::memmem::find(bytes, b"x-request-id").is_none()
 }
 
+/// Where a refusal of hyper's own begins that these bytes end with.
+pub(crate) fn find_bare(bytes: &[u8]) -> Option<usize> {
+    let from = bytes.len().saturating_sub(255);
+    let tail = &bytes[from..];
+    let at = memchr::memmem::rfind(tail, b"HTTP/1.")?;
+    is_bare(&tail[at..]).then_some(from + at)
+}
+
 /// The refusal that is sent instead.
-pub(crate) fn answer(worker: &Worker, peer: SocketAddr, bare: &[u8], line_seen: bool) -> Vec<u8> {
+pub(crate) fn answer(
+    worker: &Worker,
+    peer: SocketAddr,
+    bare: &[u8],
+    line_seen: bool,
+    fault: Option<Fault>,
+) -> Vec<u8> {
     let (kind, message): (&'static Kind, &'static str) = match (&bare[9..12], line_seen) {
+        _ if fault.is_some() => {
+            fault.map_or((&reject::MALFORMED_REQUEST, ""), |fault| (fault.kind, fault.sentence))
+        }
         (b"431", true) => (&reject::HEADERS_TOO_LARGE, reject::HEADERS_TOO_LARGE.sentence),
         (b"414", _) | (b"431", false) => (&reject::URI_TOO_LONG, reject::URI_TOO_LONG.sentence),
         _ => (&reject::MALFORMED_REQUEST, reject::MALFORMED_REQUEST.sentence),
@@ -79,7 +97,16 @@ fn write(worker: &Worker, status: u16, trace: &Trace, body: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_bare;
+    use super::{find_bare, is_bare};
+
+    #[test]
+    fn a_bare_refusal_is_found_behind_an_earlier_answer() {
+        let bare = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+
+        assert_eq!(find_bare(&[b"a body".as_slice(), bare].concat()), Some(6));
+        assert_eq!(find_bare(bare), Some(0));
+        assert_eq!(find_bare(b"a body"), None);
+    }
 
     #[test]
     fn only_a_whole_short_head_without_a_request_id_is_bare() {

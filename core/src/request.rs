@@ -20,6 +20,7 @@ use crate::answer::{Answer, Body, Content};
 use crate::connection::Activity;
 use crate::filters::auth::Claims;
 use crate::filters::{Context, Filter, WantedBody, body as body_filter};
+use crate::framing::Fault;
 use crate::handler::Calling;
 use crate::head;
 use crate::layers::compress::{self, Coding, Encoder};
@@ -69,13 +70,21 @@ where
 {
     let (parts, mut body) = request.into_parts();
     let mut exchange = Exchange::new(worker, peer, parts);
-    let outcome = match panics::catch(exchange.answer(&mut body)).await {
-        Ok(outcome) => outcome,
-        Err(message) => {
-            exchange.log_panic(&message);
-            Err(Rejection::new(&reject::INTERNAL_ERROR))
-        }
+    let outcome = match activity.fault() {
+        Some(fault) => Err(refuse_fault(fault)),
+        None => match panics::catch(exchange.answer(&mut body)).await {
+            Ok(answer) => answer,
+            Err(message) => {
+                exchange.log_panic(&message);
+                Err(Rejection::new(&reject::INTERNAL_ERROR))
+            }
+        },
     };
+    // Malformed while it was read, or where nobody reads it.
+    let outcome = activity.fault().map_or(outcome, |fault| Err(refuse_fault(fault)));
+    if exchange.endless && matches!(&outcome, Ok(Answer { content: Content::Stream(_), .. })) {
+        activity.endless();
+    }
     if !exchange.called {
         exchange.worker.gateway.queue.tick();
     }
@@ -89,6 +98,22 @@ where
         dressed.content = compressed_elsewhere(coding, dressed.content).await;
     }
     Ok(exchange.send(dressed, activity))
+}
+
+#[cold]
+fn refuse_fault(fault: &Fault) -> Box<Rejection> {
+    Rejection::because(fault.kind, fault.sentence)
+        .with(header::CONNECTION, HeaderValue::from_static("close"))
+}
+
+/// Reads a body that a route does not ask for, as far as `max_bytes`: a request is answered only when it is well-formed
+/// to its end.
+async fn skip_body<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B, max_bytes: u64) {
+    let mut seen = 0;
+    while seen <= max_bytes {
+        let Some(Ok(frame)) = body.frame().await else { return };
+        seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
 }
 
 /// Reads what is left of a body for a while.
@@ -143,6 +168,8 @@ struct Exchange {
     preflight: bool,
     /// Whether a handler was called: queueing the call has looked after those that wait.
     called: bool,
+    /// Whether the answer may be a stream of the hub, which has no end of its own.
+    endless: bool,
     status: u16,
     bytes: u64,
     refusal: Option<(&'static str, String)>,
@@ -162,6 +189,7 @@ impl Exchange {
             claims: None,
             preflight: false,
             called: false,
+            endless: false,
             status: 499, // what it is counted as when it is dropped before it is answered
             bytes: 0,
             refusal: None,
@@ -205,6 +233,10 @@ impl Exchange {
                 body_filter::check_text(&bytes)?;
             }
             fill_body(&mut values, &bytes);
+        } else if !body.is_end_stream() && !self.parts.headers.contains_key(header::EXPECT) {
+            timeout_at(deadline.into(), skip_body(body, program.bounds.body_bytes))
+                .await
+                .map_err(|_| Rejection::new(&reject::REQUEST_TIMEOUT))?;
         }
         match &route.terminal {
             Terminal::Constant(constant) => Ok(constant.answer()),
@@ -225,6 +257,7 @@ impl Exchange {
                     claims: self.claims.clone(),
                     values: &values,
                 };
+                self.endless = true;
                 hub.answer(passed).await
             }
             Terminal::Python { handler } => {
@@ -377,8 +410,9 @@ impl Exchange {
         errors::write(rejection, &self.parts.headers, &self.trace.request_id)
     }
 
-    /// Ids and CORS, on every answer.
+    /// The date, ids and CORS, on every answer.
     fn mark(&self, program: &Program, headers: &mut HeaderMap) {
+        headers.entry(header::DATE).or_insert_with(|| self.worker.date());
         if let Ok(id) = HeaderValue::from_str(&self.trace.request_id) {
             headers.insert(X_REQUEST_ID, id);
         }

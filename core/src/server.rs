@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -24,6 +24,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock::Date;
 use crate::connection::{Overdue, Protocol, State, serve};
 use crate::handler::{Queue, Replies};
 use crate::hub::broker::Position;
@@ -110,6 +111,7 @@ pub struct Worker {
     connections: Mutex<Slab<Arc<State>>>,
     started: Instant,
     clock: AtomicU64,
+    date: Date,
     draining: AtomicBool,
     stop_accepting: Notify,
     finished: Notify,
@@ -125,6 +127,7 @@ impl Worker {
             connections: Mutex::new(Slab::new()),
             started: Instant::now(),
             clock: AtomicU64::new(1),
+            date: Date::new(),
             draining: AtomicBool::new(false),
             stop_accepting: Notify::new(),
             finished: Notify::new(),
@@ -137,6 +140,11 @@ impl Worker {
         self.clock.load(Ordering::Relaxed)
     }
 
+    /// The `Date` of an answer, as of the last sweep.
+    pub(crate) fn date(&self) -> HeaderValue {
+        self.date.value()
+    }
+
     /// Closes connections that have outstayed one of their times and ends calls that are past their deadline, for as
     /// long as the worker lives.
     async fn sweep(&self) {
@@ -144,6 +152,7 @@ impl Worker {
             let now = self.started.elapsed().as_millis() as u64 + 1;
             if now - self.now() >= SWEEP.as_millis() as u64 {
                 self.clock.store(now, Ordering::Relaxed);
+                self.date.update(SystemTime::now());
                 self.close_all_overdue(now);
                 self.gateway.program.metrics.sample();
             }

@@ -120,9 +120,48 @@ fn a_client_that_goes_away_cancels_its_call() {
     stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     let call = running.call();
 
+    // The end of its input may be a half-close: the gateway asks before it cancels.
     drop(stream);
 
-    match running.jobs.recv_timeout(Duration::from_secs(1)).unwrap() {
+    match running.jobs.recv_timeout(Duration::from_secs(5)).unwrap() {
+        Taken::Cancel(id) => assert_eq!(id, call.id),
+        other @ Taken::Call(_) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_client_that_closes_its_side_gets_its_answer() {
+    let running = start(&plan(json!([python("/slow", &["GET"], json!([]))]), json!({})));
+    let mut stream = running.connect();
+    stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let call = running.call();
+
+    std::thread::sleep(Duration::from_millis(300)); // some sweeps find the client half-closed
+    running.answer(call.id, "answered");
+
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    assert!(response.ends_with("answered"));
+}
+
+#[test]
+fn a_client_that_resets_the_connection_cancels_its_call() {
+    let running = start(&plan(json!([python("/slow", &["GET"], json!([]))]), json!({})));
+    let mut stream = running.connect();
+    stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let call = running.call();
+
+    // It still answers the question whether it reads, and is reset afterwards.
+    let mut probe = [0; 25];
+    stream.read_exact(&mut probe).unwrap();
+    assert_eq!(&probe, b"HTTP/1.1 100 Continue\r\n\r\n");
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+
+    match running.jobs.recv_timeout(Duration::from_secs(5)).unwrap() {
         Taken::Cancel(id) => assert_eq!(id, call.id),
         other @ Taken::Call(_) => panic!("{other:?}"),
     }
