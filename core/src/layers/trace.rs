@@ -21,10 +21,8 @@ const STATE_BYTES_MAX: usize = 512;
 const STATE_SHORT_MEMBER_BYTES: usize = 128;
 /// Bytes of `tracestate` that are looked at; what exceeds them is discarded whole.
 const STATE_READ_BYTES_MAX: usize = 16 << 10;
-/// Bytes of a key, of the tenant and of the system in `tenant@system`, and of a value.
+/// Bytes of a key and of a value.
 const STATE_KEY_BYTES_MAX: usize = 256;
-const STATE_TENANT_BYTES_MAX: usize = 241;
-const STATE_SYSTEM_BYTES_MAX: usize = 14;
 const STATE_VALUE_BYTES_MAX: usize = 256;
 /// Characters of a caller's request id.
 const REQUEST_ID_CHARACTERS: usize = 128;
@@ -158,7 +156,7 @@ fn read_traceparent(text: &[u8]) -> Option<Parent> {
 /// that breaks one rule is discarded whole (section 3.3.1), which leaves `traceparent` as it is.
 fn read_state(headers: &HeaderMap) -> Option<Box<str>> {
     let mut members: Vec<&str> = Vec::new();
-    let (mut seen, mut total) = (0, 0);
+    let (mut seen, mut count, mut total) = (0, 0, 0);
     for line in headers.get_all(&TRACESTATE) {
         let line = line.to_str().ok()?;
         seen += line.len();
@@ -170,16 +168,18 @@ fn read_state(headers: &HeaderMap) -> Option<Box<str>> {
                 continue; // allowed, and not passed on
             }
             let (key, value) = member.split_once('=')?;
+            count += 1;
+            if count > STATE_MEMBERS_MAX || !is_state_key(key) || !is_state_value(value) {
+                return None;
+            }
+            // Of a key that is there twice the first member counts, which is the newest.
             let repeated = members
                 .iter()
                 .any(|known| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('=')));
-            if !is_state_key(key) || !is_state_value(value) || repeated {
-                return None;
+            if repeated {
+                continue;
             }
             members.push(member);
-            if members.len() > STATE_MEMBERS_MAX {
-                return None;
-            }
             total += member.len() + 1;
         }
     }
@@ -197,26 +197,13 @@ fn shorten(members: &mut Vec<&str>, mut total: usize) {
     }
 }
 
-/// A key of level 2; one with `@` must be `tenant@system` with the lengths of level 1, which is what
-/// receivers of both levels accept.
+/// A key of level 2 (section 3.3.1.3.1), where `@` is a character like others.
 fn is_state_key(key: &str) -> bool {
-    let well_formed = |text: &str| {
-        text.bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/'))
-    };
-    let starts =
-        |text: &str| text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-    match key.split_once('@') {
-        None => key.len() <= STATE_KEY_BYTES_MAX && starts(key) && well_formed(key),
-        Some((tenant, system)) => {
-            tenant.len() <= STATE_TENANT_BYTES_MAX
-                && starts(tenant)
-                && well_formed(tenant)
-                && system.len() <= STATE_SYSTEM_BYTES_MAX
-                && system.starts_with(|c: char| c.is_ascii_lowercase())
-                && well_formed(system)
-        }
-    }
+    key.len() <= STATE_KEY_BYTES_MAX
+        && key.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && key.bytes().all(
+            |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@'),
+        )
 }
 
 /// Printable ASCII but `,` and `=`; the space at its end was cut off with the member's.
@@ -412,7 +399,7 @@ mod tests {
     #[test]
     fn a_member_of_a_tracestate_has_a_key_and_a_value_of_the_specification() {
         let long = "z".repeat(256);
-        let (tenant, value) = ("t".repeat(241), "v".repeat(256));
+        let value = "v".repeat(256);
         for good in [
             "a=1".to_owned(),
             "0a=1".into(),
@@ -421,7 +408,11 @@ mod tests {
             "t@v=1".into(),
             "0_-*/@v0_-*/=1".into(),
             format!("{long}=1"),
-            format!("{tenant}@{}=1", "v".repeat(14)),
+            "foo@=1".into(),
+            "foo@@bar=1".into(),
+            "foo@bar@baz=1".into(),
+            format!("{}@v=1", "t".repeat(242)),
+            format!("t@{}=1", "v".repeat(254)),
             format!("a={value}"),
         ] {
             assert_eq!(state(&[&good]), Some(good));
@@ -435,21 +426,17 @@ mod tests {
             "A=1".into(),
             "a.b=1".into(),
             "_a=1".into(),
-            "a@=1".into(),
             "@a=1".into(),
-            "a@0=1".into(),
-            "a@@b=1".into(),
-            "a@b@c=1".into(),
-            "a=1,a=1".into(),
-            "a=1,a=2".into(),
             "a=\t1,b=2".into(),
             format!("{long}z=1"),
-            format!("{tenant}t@v=1"),
-            format!("t@{}=1", "v".repeat(15)),
+            format!("t@{}=1", "v".repeat(255)),
             format!("a={value}v"),
         ] {
             assert_eq!(state(&[&format!("good=1,{wrong}")]), None, "{wrong}");
             assert_eq!(state(&["good=1", &wrong]), None, "{wrong}");
+        }
+        for (twice, first) in [("a=1,a=1", "a=1"), ("a=2,b=1,a=1", "a=2,b=1")] {
+            assert_eq!(state(&[twice]).as_deref(), Some(first));
         }
         // A key that begins like another is not the same.
         assert_eq!(state(&["ab=1,a=2"]).as_deref(), Some("ab=1,a=2"));
