@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nexus_gateway import (
@@ -83,7 +84,7 @@ from nexus_gateway.studio.storage.vault import Vault
 from nexus_gateway.studio.storage.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from nexus_gateway import Filter
@@ -98,10 +99,14 @@ DESCRIPTION = (
 
 
 class _Part(NamedTuple):
-    """Some of the studio: what it serves, and what runs for it meanwhile, in order of opening."""
+    """Some of the studio: what it serves, and what runs for it meanwhile, in order of opening.
+
+    checks: what readiness asks of it.
+    """
 
     routes: Routes
     running: tuple[AbstractAsyncContextManager[object], ...] = ()
+    checks: Mapping[str, health.Dependency] = MappingProxyType({})
 
 
 def compose(settings: Settings) -> Application:
@@ -131,7 +136,8 @@ def compose(settings: Settings) -> Application:
         _intelligence(settings, engines, entities, nodes, jobs, limited=limited),
         _graph(engines, nodes, knowledge, live, jobs, limited=limited),
     )
-    rooms = _health(engines, relay)
+    checks = {name: check for part in parts for name, check in part.checks.items()}
+    rooms = _health(engines, relay, checks)
     for part in parts:
         rooms |= part.routes
     pages = contract_routes(
@@ -228,15 +234,17 @@ def _intelligence(
         | report_routes.routes(reports, later, limited)
         | type_routes.routes(Types(EngineTypes(engines.database), now), limited)
     )
-    return _Part(routes, (_closing(embedder), worker, indexer))
+    checks = {"search": health.Dependency(indexer.progress, required=False)}
+    return _Part(routes, (_closing(embedder), worker, indexer), checks)
 
 
-def _health(engines: Engines, relay: Relay) -> Routes:
+def _health(engines: Engines, relay: Relay, checks: Mapping[str, health.Dependency]) -> Routes:
     dependencies = {
         "database": health.Dependency(engines.database.ping),
         "graph": health.Dependency(engines.graph.ping, required=False),
         "cache": health.Dependency(engines.cache.ping, required=False),
         "outbox": health.Dependency(relay.lag, required=False),
+        **checks,
     }
     return health.routes(_core.__version__, dependencies)
 

@@ -15,13 +15,13 @@ All of a batch is reckoned at once, as arrays over its letters: about 50 us for 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nexus_gateway.studio.intelligence.embedding.local import DIMENSIONS
 from nexus_gateway.studio.intelligence.embedding.quantize import signed_bytes
+from nexus_gateway.studio.intelligence.search.analyser import fold, without_urls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,11 +99,8 @@ def _letters(
 
 
 def _plain(text: str) -> str:
-    """Write a text in lower case and without marks, each word once, in the lines where they are."""
-    plain = text.lower()
-    if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", plain)
-        plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    """Fold a text, without its URLs; each word once, in the lines where they are."""
+    plain = fold(without_urls(text))
     title, _, body = plain.partition("\n")
     seen = dict.fromkeys(_WORD.findall(title))
     rest = (word for word in dict.fromkeys(_WORD.findall(body)) if word not in seen)

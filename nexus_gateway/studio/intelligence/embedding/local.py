@@ -14,9 +14,10 @@ DIMENSIONS = 256
 class HashedWords:
     """Makes vectors by `hashing`: the same everywhere and always."""
 
-    model = f"hashed-words-{DIMENSIONS}-1"
+    model = f"hashed-words-{DIMENSIONS}-2"
     # Of 100,000 unrelated texts hardly one is this near to a given one by chance.
     floor = 0.3
+    lexical = True
     batch = 1000
 
     async def embed(self, texts: Sequence[str]) -> list[bytes]:

@@ -37,6 +37,11 @@ class Embedder(Protocol):
         ...
 
     @property
+    def lexical(self) -> bool:
+        """Tell whether vectors compare letters; what they find is then checked for typos."""
+        ...
+
+    @property
     def batch(self) -> int:
         """Give how many texts it takes at once."""
         ...

@@ -67,6 +67,7 @@ class Provider:
     """
 
     floor = 0.2
+    lexical = False
 
     def __init__(
         self, url: str, name: str, *, key: str | None = None, batch: int = 64, timeout: float = 10.0

@@ -105,6 +105,11 @@ _UPDATE = """
         words)
     WHERE entity.number = given.number
 """
+_REINDEX = """
+    UPDATE entity SET words = given.words::tsvector
+    FROM unnest($1::bigint[], $2::text[]) AS given(number, words)
+    WHERE entity.number = given.number
+"""
 _ARCHIVE = """
     INSERT INTO entity_history (tenant, number, entity_id, entity_type, name, tags, attributes,
         created_at, updated_at, revision, aliases, source, created_by, updated_by, deleted)
@@ -237,6 +242,13 @@ async def update(session: Session, numbers: dict[str, int], entities: Sequence[E
         _UPDATE, owners, types, names, tags, attributes, updated, revisions, aliases, sources, by,
         words,
     )  # fmt: skip
+
+
+async def reindex(session: Session, entities: Sequence[tuple[int, Entity]]) -> None:
+    """Replace the terms of entities that are found by older ones."""
+    numbers = [number for number, _ in entities]
+    words = [vector(entity) for _, entity in entities]
+    await session.execute(_REINDEX, numbers, words)
 
 
 async def archive(session: Session, tenant: str, states: Sequence[Past]) -> None:

@@ -55,6 +55,8 @@ class Catalogue:
         self._has_vector = np.zeros(_ROWS, np.bool_)
         self._made = np.zeros(_ROWS, np.bool_)
         self._types = np.zeros(_ROWS, np.int32)
+        self._titles = np.zeros(_ROWS, np.int32)
+        self._sizes = np.zeros(_ROWS, np.int32)
         self._type_names = Names()
         self._tags = TagLists()
         self._vectors: NDArray[np.int8] | None = None
@@ -85,6 +87,8 @@ class Catalogue:
             return
         self._alive[place] = True
         self._types[place] = self._type_names.code(one.entity_type)
+        self._titles[place] = one.title
+        self._sizes[place] = one.size
         self._tags.set(place, () if one.tags == "[]" else _read_tags(one.tags))
         self._made[place] = one.vector is not None
         self._has_vector[place] = one.vector is not None and self._keep_vector(place, one.vector)
@@ -118,7 +122,15 @@ class Catalogue:
         self._count = count
         if order is not None:
             # A number below others: restored, or committed late. Rare enough to move all.
-            columns = (self._numbers, self._alive, self._has_vector, self._made, self._types)
+            columns = (
+                self._numbers,
+                self._alive,
+                self._has_vector,
+                self._made,
+                self._types,
+                self._titles,
+                self._sizes,
+            )
             for column in columns:
                 column[:count] = column[:count][order]
             if self._vectors is not None:
@@ -131,6 +143,8 @@ class Catalogue:
         self._has_vector = grown(self._has_vector, rows)
         self._made = grown(self._made, rows)
         self._types = grown(self._types, rows)
+        self._titles = grown(self._titles, rows)
+        self._sizes = grown(self._sizes, rows)
         if self._vectors is not None:
             if self._fits(self._dimensions):
                 self._vectors = grown(self._vectors, rows)
@@ -144,7 +158,7 @@ class Catalogue:
     def size(self) -> int:
         """Bytes that it takes, about."""
         vectors = 0 if self._vectors is None else self._vectors.nbytes
-        return vectors + len(self._numbers) * 14 + self._tags.size
+        return vectors + len(self._numbers) * 22 + self._tags.size
 
     @property
     def pending(self) -> int:
@@ -184,6 +198,15 @@ class Catalogue:
     def numbers(self, places: Places) -> Numbers:
         """Tell the numbers of entities."""
         return self._numbers[places]
+
+    def shortest(self, places: Places, limit: int, *, titles: bool) -> Numbers:
+        """Choose the entities with the shortest names, or attributes; of two the younger."""
+        lengths = (self._titles if titles else self._sizes)[places]
+        if len(places) > limit:
+            # All that are as long as the last one chosen, so that age decides between them.
+            kept = lengths <= np.partition(lengths, limit - 1)[limit - 1]
+            places, lengths = places[kept], lengths[kept]
+        return self._numbers[places[np.lexsort((-places, lengths))[:limit]]]
 
     def vector(self, number: int) -> bytes | None:
         """Give an entity's vector."""

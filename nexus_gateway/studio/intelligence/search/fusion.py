@@ -2,6 +2,7 @@
 
 Scores of different kinds cannot be added; ranks can. Each list gives its r-th entity 1 / (60 + r),
 and the sums decide. What the graph adds counts half: a neighbour of a good match is one less sure.
+What is called exactly what was asked for comes before all: the r-th of it gets 1 / r.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ K = 60
 GRAPH = 0.5
 """How much a rank in the graph's list counts beside one in the others."""
 
+EXACT_MAX = 20
+"""Entities that come first since they are called exactly what was asked for."""
+
 
 class Ranked(msgspec.Struct, frozen=True):
     """An entity's number and its rank in each list, 0 where it is not in it."""
@@ -28,10 +32,16 @@ class Ranked(msgspec.Struct, frozen=True):
     text: int = 0
     vector: int = 0
     graph: int = 0
+    exact: int = 0
 
     def parts(self) -> Parts:
         """Tell what each list adds."""
-        return Parts(_part(self.text), _part(self.vector), round(GRAPH * _part(self.graph), 6))
+        return Parts(
+            exact=round(1 / self.exact, 6) if self.exact else 0.0,
+            text=_part(self.text),
+            vector=_part(self.vector),
+            graph=round(GRAPH * _part(self.graph), 6),
+        )
 
     def ranks(self) -> Ranks:
         """Tell the ranks."""
@@ -44,23 +54,28 @@ class Ranked(msgspec.Struct, frozen=True):
         0.032522
         """
         parts = self.parts()
-        return round(parts.text + parts.vector + parts.graph, 6)
+        return round(parts.exact + parts.text + parts.vector + parts.graph, 6)
 
 
 def fuse(
-    text: Iterable[int], vector: Iterable[int] = (), graph: Iterable[int] = ()
+    text: Iterable[int],
+    vector: Iterable[int] = (),
+    graph: Iterable[int] = (),
+    *,
+    exact: Iterable[int] = (),
 ) -> list[Ranked]:
     """Fuse lists of numbers; of two with the same score the younger comes first.
 
     >>> [one.number for one in fuse([1, 2], [2, 3])]
     [2, 1, 3]
     """
-    by_text, by_vector, by_graph = _ranks(text), _ranks(vector), _ranks(graph)
-    fused = [
-        Ranked(number, by_text.get(number, 0), by_vector.get(number, 0), by_graph.get(number, 0))
-        for number in by_text | by_vector | by_graph
-    ]
-    fused.sort(key=lambda one: (-one.score(), -one.number))
+    lists = [_ranks(numbers) for numbers in (text, vector, graph, exact)]
+    together: dict[int, int] = {}
+    for ranks in lists:
+        together |= ranks
+    fused = [Ranked(number, *(ranks.get(number, 0) for ranks in lists)) for number in together]
+    # The rank decides between exact ones: the other parts may be worth more than the next 1 / r.
+    fused.sort(key=lambda one: (one.exact or EXACT_MAX + 1, -one.score(), -one.number))
     return fused
 
 

@@ -1,5 +1,7 @@
 """Makes the vectors that are not made yet, beside what the gateway serves.
 
+Before that it rebuilds the index of terms where an older version of the analyser made it.
+
 What is to be made stands in the database, written with the entities, so that nothing is forgotten
 when a process ends. Several gateways may index one database: each vector is kept once, for the
 state of the entity that it was made of. Writers come first: while entities come in, it waits a
@@ -14,6 +16,7 @@ import logging
 from typing import TYPE_CHECKING, Self
 
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable, text_of
+from nexus_gateway.studio.intelligence.search import analyser
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ LONGEST = 10.0
 """Seconds after which it begins though changes go on."""
 FORGOTTEN = 5_000
 """Vectors of another model that are given up at once."""
+REINDEXED = 500
+"""Entities whose terms are made again in one transaction."""
 _FIRST_DELAY, _LAST_DELAY = 1.0, 60.0
 
 
@@ -60,6 +65,7 @@ class Indexer:
         self._quiet = quiet
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._remaining = 0
 
     async def changed(self, _tenant: str) -> None:
         """Hear that entities were changed."""
@@ -87,6 +93,7 @@ class Indexer:
         while True:
             try:
                 if not begun:
+                    await self.reindex()
                     await self.forget()
                     begun = True
                 await self.work()
@@ -111,6 +118,21 @@ class Indexer:
         while self._woken.is_set() and loop.time() < until:
             self._woken.clear()
             await asyncio.sleep(self._quiet)
+
+    async def reindex(self) -> None:
+        """Rebuild the terms that an older analyser made; they are searched meanwhile."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            self._remaining = await self._store.reindex(analyser.VERSION, REINDEXED)
+            if not self._remaining:
+                return
+            # Others write meanwhile: they get as much time as this took.
+            await asyncio.sleep(loop.time() - begun)
+
+    async def progress(self) -> dict[str, object] | None:
+        """Tell how many entities are still to be analysed again, where there are any."""
+        return {"reindexing": self._remaining} if self._remaining else None
 
     async def forget(self) -> None:
         """Give up the vectors that another model made."""

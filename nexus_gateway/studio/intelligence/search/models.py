@@ -39,8 +39,12 @@ class Ranks(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What each list adds to a score."""
+    """What each list adds to a score.
 
+    exact: what the id, the name or an alias adds that is just what was asked for.
+    """
+
+    exact: float = 0.0
     text: float = 0.0
     vector: float = 0.0
     graph: float = 0.0

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus_gateway.studio.intelligence.postgres.words import plain, question
+from nexus_gateway.studio.intelligence.postgres.rows import reindex
+from nexus_gateway.studio.intelligence.postgres.words import exactly, plain, question
 from nexus_gateway.studio.intelligence.search.pgvector import Near
 from nexus_gateway.studio.intelligence.search.store import Changes, Mark, Pending, Seen
 from nexus_gateway.studio.intelligence.sqlite.history import ENDLESS
-from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, entity_of
+from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, entity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
+    from nexus_gateway.studio.intelligence.search.analyser import Phrase
     from nexus_gateway.studio.intelligence.search.store import Comparison
     from nexus_gateway.studio.storage.postgres import Postgres, Session
 
 _CHANGES = """
     SELECT entity_vector.version, entity_vector.number, entity.entity_type, entity.tags,
-        CASE WHEN entity_vector.model = $2 THEN entity_vector.vector END AS vector
+        CASE WHEN entity_vector.model = $2 THEN entity_vector.vector END AS vector,
+        length(coalesce(entity.name, entity.entity_id)), length(entity.attributes)
     FROM entity_vector LEFT JOIN entity ON entity.number = entity_vector.number
     WHERE entity_vector.tenant = $1
         AND (entity_vector.version, entity_vector.number) > ($3, $4)
@@ -34,19 +37,9 @@ _MATCHING = (
     "SELECT array_agg(number) FROM entity, CAST($2::text AS tsquery) AS asked"
     " WHERE words @@ asked AND tenant = $1"
 )
-# Weights of D, C, B and A; 1 tempers the advantage of long texts.
-_BEST = """
-    SELECT number FROM entity, CAST($2::text AS tsquery) AS asked
-    WHERE words @@ asked AND tenant = $1 {among}
-    ORDER BY ts_rank('{{0.1, 0.1, 0.4, 1.0}}', words, asked, 1) DESC, number DESC LIMIT $3
-"""
-_BEST_OF_ALL = _BEST.format(among="")
-_BEST_AMONG = _BEST.format(among="AND number = ANY($4)")
 _EXACT = (
-    "SELECT number FROM entity WHERE tenant = $1 AND entity_id = $2"
-    " UNION ALL SELECT number FROM entity_alias WHERE tenant = $1 AND alias = $2"
-    " UNION ALL (SELECT number FROM entity, CAST($3::text AS tsquery) AS asked"
-    " WHERE words @@ asked AND tenant = $1 AND lower(name) = lower($2) LIMIT $4)"
+    "SELECT number FROM entity, CAST($2::text AS tsquery) AS asked"
+    " WHERE words @@ asked AND tenant = $1 ORDER BY number DESC LIMIT $3"
 )
 _NUMBERS_OF = "SELECT entity_id, number FROM entity WHERE tenant = $1 AND entity_id = ANY($2)"
 _NUMBERED = " ".join(
@@ -65,6 +58,15 @@ _PENDING = " ".join(
         "JOIN entity ON entity.number = entity_vector.number",
         "WHERE entity_vector.vector IS NULL AND entity_vector.number > $1",
         "ORDER BY entity_vector.number LIMIT $2",
+    )
+)
+_STATE = "SELECT version, done, target FROM search_index"
+_RESTART = "UPDATE search_index SET version = $1, done = 0, target = $2"
+_OLDER = " ".join(
+    (
+        SELECT,
+        "WHERE entity.number > $1 AND entity.number <= $2 ORDER BY entity.number LIMIT $3",
+        "FOR UPDATE",
     )
 )
 _KEEP = """
@@ -102,7 +104,10 @@ class PostgresSearch:
             oldest: int = await session.fetchval(_OLDEST)
             place = (mark.version, mark.number)
             rows = await session.fetch(_CHANGES, tenant, model, *place, limit)
-            seen = [Seen(row[1], row[2], row[3] or "[]", row[4]) for row in rows]
+            seen = [
+                Seen(row[1], row[2], row[3] or "[]", row[4], row[5] or 0, row[6] or 0)
+                for row in rows
+            ]
             # Of several parts the first one's view decides where the next look begins.
             again = oldest if mark.again == 0 else mark.again
             if len(rows) < limit:
@@ -111,40 +116,20 @@ class PostgresSearch:
 
         return await self._database.read(job)
 
-    async def matching(self, tenant: str, text: str) -> list[int]:
-        """Find the entities with all words of a text."""
-        words = question(text)
-        if words is None:
+    async def matching(
+        self, tenant: str, phrases: Sequence[Phrase], *, named: bool = False
+    ) -> list[int]:
+        """Find the entities with all phrases."""
+        if not phrases:
             return []
+        words = question(phrases, weights="A" if named else "")
         found = await self._database.fetch(_MATCHING, tenant, words)
         return found[0][0] or []
 
-    async def best(
-        self, tenant: str, text: str, numbers: Sequence[int] | None, limit: int
-    ) -> list[int]:
-        """Find the best matches of a text's words, among some numbers or all; the best first."""
-        words = question(text)
-        if words is None:
-            return []
-        if numbers is None:
-            rows = await self._database.fetch(_BEST_OF_ALL, tenant, words, limit)
-        else:
-            rows = await self._database.fetch(_BEST_AMONG, tenant, words, limit, list(numbers))
+    async def exact(self, tenant: str, key: str, limit: int) -> list[int]:
+        """Find entities whose id, name or alias has a key of the analyser; the youngest first."""
+        rows = await self._database.fetch(_EXACT, tenant, exactly(key), limit)
         return [row[0] for row in rows]
-
-    async def best_named(self, tenant: str, text: str, limit: int) -> list[int]:
-        """Find the best of those that have the words in their id, aliases, name or tags."""
-        words = question(text, weights="AB")
-        if words is None:
-            return []
-        rows = await self._database.fetch(_BEST_OF_ALL, tenant, words, limit)
-        return [row[0] for row in rows]
-
-    async def exact(self, tenant: str, text: str, limit: int) -> list[int]:
-        """Find entities whose id, alias or name is the text; of names, in any case of letters."""
-        words = question(text, weights="A")
-        rows = await self._database.fetch(_EXACT, tenant, plain(text), words, limit)
-        return list(dict.fromkeys(row[0] for row in rows))
 
     async def nearest(self, tenant: str, asked: Comparison) -> list[tuple[int, float]] | None:
         """Find the entities whose vectors are nearest, where the database has pgvector."""
@@ -188,3 +173,27 @@ class PostgresSearch:
             return int(done.split()[-1])
 
         return await self._database.write(job) or await self._near.forget_without(limit)
+
+    async def reindex(self, version: int, limit: int) -> int:
+        """Analyse entities again that are indexed by an older version, so many at most."""
+
+        async def job(session: Session) -> int:
+            known, done, target = (await session.fetch(f"{_STATE} FOR UPDATE"))[0]
+            if known < version:
+                target = await session.fetchval("SELECT coalesce(max(number), 0) FROM entity")
+                done = 0
+                await session.execute(_RESTART, version, target)
+            rows = await session.fetch(_OLDER, done, target, limit)
+            if not rows:
+                await session.execute("UPDATE search_index SET done = target")
+                return 0
+            found = [(row[0], entity_of(tuple(row))) for row in rows]
+            await reindex(session, found)
+            await session.execute("UPDATE search_index SET done = $1", found[-1][0])
+            return int(target - found[-1][0])
+
+        # Nothing is locked where nothing is to do, which is nearly always.
+        known, done, target = (await self._database.fetch(_STATE))[0]
+        if known >= version and done >= target:
+            return 0
+        return await self._database.write(job)

@@ -14,10 +14,13 @@ import numpy as np
 
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable, text_of
 from nexus_gateway.studio.intelligence.errors import NotFound
-from nexus_gateway.studio.intelligence.search.fusion import Ranked, around, fuse
+from nexus_gateway.studio.intelligence.search import scoring
+from nexus_gateway.studio.intelligence.search.analyser import key, phrases
+from nexus_gateway.studio.intelligence.search.fusion import EXACT_MAX, Ranked, around, fuse
 from nexus_gateway.studio.intelligence.search.models import Facets
 from nexus_gateway.studio.intelligence.search.neighbourhood import ask
 from nexus_gateway.studio.intelligence.search.recommend import weigh
+from nexus_gateway.studio.intelligence.search.scoring import Asked
 from nexus_gateway.studio.intelligence.search.store import Comparison
 
 if TYPE_CHECKING:
@@ -38,15 +41,16 @@ AROUND = 20
 """Entities that the graph adds at most."""
 SEEDS = 10
 """The best, around which the graph is asked."""
-SCORED = 5_000
-"""Matches whose words are scored; of more, those named by them and the youngest."""
-NAMED = 1000
-"""Of those named by them, the best that may be narrowed."""
-EXACT = 20
+SCORED = 200
+"""Matches that are scored; of more, the shortest names that match, and the shortest others."""
 FACETS = 20
 """Values of a facet that are told."""
 TIE = 0.5
 """The share of its rare tags' weight that ties an entity to the best."""
+TYPOS_CHECKED_BELOW = 10
+"""Matches of the words from which on no others are looked for, with typos in them."""
+CHECKED_COSINE_MIN = 0.12
+"""The cosine from which on words of near vectors are compared letter by letter."""
 COMMON = 0.1
 """The share of all entities from which on a tag that they have ties nothing."""
 
@@ -79,21 +83,24 @@ class Ranker:
     async def rank(self, tenant: str, search: Search, catalogue: Catalogue) -> Ranking:
         """Find all that matches, and the order of the best."""
         degraded: list[str] = []
+        asked = _asked(search)
         vector, own = await self._vector(tenant, search, catalogue, degraded)
         matching = await self._matching(tenant, search)
         words, near = await asyncio.to_thread(
-            _matched, catalogue, search, matching, vector, self._embedder.floor
+            _matched, catalogue, search, matching, vector, self._floor(search)
         )
         if vector is not None and not catalogue.holds_vectors:
             near = await self._nearest(tenant, search, vector, degraded)
         near = [number for number in near if number != own][:DEPTH]
-        whole = matching is not None and len(words) == len(matching)
-        best = await self._by_words(tenant, search, words, whole=whole)
+        if search.like is None:
+            near = await self._similar(tenant, asked, words, near)
+        exact = await self._exact(tenant, search, asked, catalogue)
+        best = await self._by_words(tenant, asked, words, catalogue)
         linked: list[int] = []
-        if search.mode == "hybrid" and (best or near):
-            seeds = [one.number for one in fuse(best, near)[:SEEDS]]
+        if search.mode == "hybrid" and (best or near or exact):
+            seeds = [one.number for one in fuse(best, near, exact=exact)[:SEEDS]]
             linked = await self._around(tenant, search, catalogue, seeds, degraded)
-        fused = tuple(one for one in fuse(best, near, linked) if one.number != own)
+        fused = tuple(one for one in fuse(best, near, linked, exact=exact) if one.number != own)
         total, facets = await asyncio.to_thread(_counted, catalogue, words, fused)
         return Ranking(fused, words, total, facets, tuple(degraded))
 
@@ -123,11 +130,16 @@ class Ranker:
             degraded.append("vector")
             return None, own
 
+    def _floor(self, search: Search) -> float:
+        """Give the least cosine that counts; less does where typos are checked afterwards."""
+        checked = search.like is None and self._embedder.lexical
+        return CHECKED_COSINE_MIN if checked else self._embedder.floor
+
     async def _nearest(
         self, tenant: str, search: Search, vector: bytes, degraded: list[str]
     ) -> list[int]:
         """Let storage compare vectors that are too many for memory, where it can."""
-        model, floor = self._embedder.model, self._embedder.floor
+        model, floor = self._embedder.model, self._floor(search)
         tags = tuple(search.tag)
         asked = Comparison(vector, model, search.type, tags, DEPTH + 1, floor)
         found = await self._store.nearest(tenant, asked)
@@ -146,34 +158,55 @@ class Ranker:
         """Find what has the words; None where all do, since no words are asked for."""
         if search.mode == "vector" or (search.like is not None and not search.q):
             return []
-        return await self._store.matching(tenant, search.q) if search.q else None
+        return await self._store.matching(tenant, phrases(search.q)) if search.q else None
+
+    async def _similar(
+        self, tenant: str, asked: Asked, words: Numbers, near: list[int]
+    ) -> list[int]:
+        """Leave of the nearest what has the words, or words that differ by typos.
+
+        Vectors made of letters are near by chance, too: what nothing matches would find something.
+        """
+        if not self._embedder.lexical or not near:
+            return near
+        matched = set(_among(near, words))
+        few = len(words) < TYPOS_CHECKED_BELOW
+        others = [number for number in near if few and number not in matched]
+        loaded = await self._store.numbered(tenant, others) if others else []
+
+        def compared() -> set[int]:
+            return {number for number, one in loaded if scoring.similar(asked.phrases, one)}
+
+        alike = await asyncio.to_thread(compared)
+        return [number for number in near if number in matched or number in alike]
+
+    async def _exact(
+        self, tenant: str, search: Search, asked: Asked, catalogue: Catalogue
+    ) -> list[int]:
+        """Find what is called just what was asked for, the most literal first."""
+        if not asked.text:
+            return []
+        found = await self._store.exact(tenant, asked.key, EXACT_MAX)
+        # Until an older index is rebuilt, it has no keys: an id is found without one.
+        found += (await self._store.numbers_of(tenant, [asked.text])).values()
+        with catalogue.lock:
+            within = catalogue.numbers(_narrowed(catalogue, search, sorted(set(found)))).tolist()
+        loaded = await self._store.numbered(tenant, within) if within else []
+        order = sorted((-scoring.exactness(asked, one), -number) for number, one in loaded)
+        return [-number for exactness, number in order if exactness][:EXACT_MAX]
 
     async def _by_words(
-        self, tenant: str, search: Search, words: Numbers, *, whole: bool
+        self, tenant: str, asked: Asked, words: Numbers, catalogue: Catalogue
     ) -> list[int]:
-        """Rank what has the words; whose name or id they are comes first.
-
-        whole: nothing that has the words was left out.
-        """
-        text = search.q.strip()
-        if not text or not len(words):
+        """Rank what has the words."""
+        if not asked.phrases or not len(words):
             return []
-        if len(words) > SCORED:
-            order = await self._named(tenant, text, words)
-        else:
-            chosen = None if whole else words.tolist()
-            order = await self._store.best(tenant, text, chosen, DEPTH)
-        exact = await self._store.exact(tenant, text, EXACT)
-        within = set(_among(exact, words))
-        ranked = [one for one in exact if one in within]
-        return list(dict.fromkeys([*ranked, *order]))[:DEPTH]
-
-    async def _named(self, tenant: str, text: str, words: Numbers) -> list[int]:
-        """Rank very many matches: those that the words name, and the youngest."""
-        named = await self._store.best_named(tenant, text, NAMED)
-        within = set(_among(named, words))
-        youngest: list[int] = words[-DEPTH:][::-1].tolist()
-        return [*(one for one in named if one in within), *youngest]
+        candidates: list[int] = words.tolist() if len(words) <= SCORED else []
+        if not candidates:
+            named = await self._store.matching(tenant, asked.phrases, named=True)
+            candidates = await asyncio.to_thread(_chosen, catalogue, words, named)
+        loaded = await self._store.numbered(tenant, candidates)
+        return await asyncio.to_thread(scoring.best, asked, loaded, DEPTH)
 
     async def _around(
         self,
@@ -228,6 +261,24 @@ def _matched(
             places = _narrowed(catalogue, search, None)
             near = catalogue.nearest(vector, places, DEPTH + 1, floor)
         return words, [number for number, _ in near]
+
+
+def _asked(search: Search) -> Asked:
+    # What no storage takes in a text is in no name: neither NUL nor half a surrogate pair.
+    text = search.q.strip().replace("\0", " ").encode("utf-8", "replace").decode()
+    return Asked(text, key(text), tuple(phrases(search.q)))
+
+
+def _chosen(catalogue: Catalogue, words: Numbers, named: list[int]) -> list[int]:
+    """Choose from very many matches: most have short names that match, the others are short."""
+    within = np.array(_among(named, words), np.int64)
+    with catalogue.lock:
+        places = catalogue.places(within)
+        first = catalogue.shortest(places, SCORED * 3 // 4, titles=True)
+        others = catalogue.places(np.setdiff1d(words, first, assume_unique=True))
+        rest = catalogue.shortest(others, SCORED - len(first), titles=False)
+    chosen: list[int] = [*first.tolist(), *rest.tolist()]
+    return chosen
 
 
 def _words(catalogue: Catalogue, search: Search, matching: list[int] | None) -> Numbers:

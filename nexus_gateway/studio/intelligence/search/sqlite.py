@@ -1,6 +1,7 @@
 """The `SearchStore` of a SQLite file: FTS5 for words, a table of vectors and versions beside.
 
-Words that users sent are quoted and bound, since FTS5 has a syntax of its own.
+Terms come from the analyser that both databases share. They are quoted and bound, since FTS5 has a
+syntax of its own.
 """
 
 from __future__ import annotations
@@ -10,56 +11,36 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus_gateway.studio.intelligence.search.store import Changes, Mark, Pending, Seen
-from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, Row, entity_of
+from nexus_gateway.studio.intelligence.sqlite import writes
+from nexus_gateway.studio.intelligence.sqlite.rows import COLUMNS, SELECT, Row, entity_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
+    from nexus_gateway.studio.intelligence.search.analyser import Phrase
     from nexus_gateway.studio.intelligence.search.store import Comparison
     from nexus_gateway.studio.storage.sqlite import Database
-
-WORDS = 16
-"""Words of a search that count; the rest is left out."""
 
 _encode = msgspec.json.Encoder().encode
 _numbers = msgspec.json.Decoder(list[int]).decode
 
 CHANGES = """
     SELECT entity_vector.version, entity_vector.number, entity.entity_type, entity.tags,
-        CASE WHEN entity_vector.model = :model THEN entity_vector.vector END
+        CASE WHEN entity_vector.model = :model THEN entity_vector.vector END,
+        length(coalesce(entity.name, entity.entity_id)), length(entity.attributes)
     FROM entity_vector LEFT JOIN entity ON entity.number = entity_vector.number
     WHERE entity_vector.tenant = :tenant
         AND (entity_vector.version, entity_vector.number) > (:version, :number)
     ORDER BY entity_vector.version, entity_vector.number LIMIT :limit
 """
-_MATCHING = "SELECT json_group_array(rowid) FROM entity_text WHERE entity_text MATCH ?"
-_BEST = """
-    SELECT json_group_array(rowid) FROM (
-        SELECT rowid FROM entity_text WHERE entity_text MATCH :words {among}
-        ORDER BY bm25(entity_text, 10.0, 10.0, 4.0, 1.0), rowid DESC LIMIT :limit
-    )
-"""
-_BEST_OF_ALL = _BEST.format(among="")
-# `+` keeps the planner from looking up each number in the index of words.
-BEST_AMONG = _BEST.format(among="AND +rowid IN (SELECT value FROM json_each(:numbers))")
-BEST_NAMED = """
-    SELECT json_group_array(number) FROM (
-        SELECT entity.number FROM entity_text
-        CROSS JOIN entity ON entity.number = entity_text.rowid
-        WHERE entity_text MATCH :words AND entity.tenant = :tenant
-        ORDER BY bm25(entity_text, 10.0, 10.0, 4.0, 1.0), entity.number DESC LIMIT :limit
-    )
-"""
-EXACT_ID = (
-    "SELECT number FROM entity WHERE tenant = :tenant AND entity_id = :text"
-    " UNION ALL SELECT number FROM entity_alias WHERE tenant = :tenant AND alias = :text"
-)
-EXACT_NAME = (
-    "SELECT entity.number FROM entity_text CROSS JOIN entity ON entity.number = entity_text.rowid"
-    " WHERE entity_text MATCH :words AND entity.tenant = :tenant"
-    " AND entity.name = :text COLLATE NOCASE LIMIT :limit"
+_MATCHING = "SELECT json_group_array(rowid) FROM entity_terms WHERE entity_terms MATCH ?"
+EXACT = (
+    "SELECT entity.number FROM entity_terms"
+    " CROSS JOIN entity ON entity.number = entity_terms.rowid"
+    " WHERE entity_terms MATCH :words AND entity.tenant = :tenant"
+    " ORDER BY entity.number DESC LIMIT :limit"
 )
 NUMBERS_OF = (
     "SELECT entity.entity_id, entity.number FROM json_each(?) AS wanted"
@@ -85,6 +66,11 @@ PENDING = " ".join(
 )
 _KEEP = (
     "UPDATE entity_vector SET version = ?, model = ?, vector = ? WHERE number = ? AND version = ?"
+)
+_STATE = "SELECT version, done, target FROM search_index"
+_RESTART = "UPDATE search_index SET version = ?, done = 0, target = ?"
+OLDER = " ".join(
+    (SELECT, "WHERE entity.number > ? AND entity.number <= ? ORDER BY entity.number LIMIT ?")
 )
 VERSION = "SELECT coalesce(max(version), 0) + 1 FROM entity_vector WHERE tenant = ?"
 _OTHERS = """
@@ -113,74 +99,37 @@ class SqliteSearch:
         rows = await self._database.read(
             lambda connection: connection.execute(CHANGES, names).fetchall()
         )
-        seen = [Seen(number, kind, tags or "[]", vector) for _, number, kind, tags, vector in rows]
+        seen = [
+            Seen(number, kind, tags or "[]", vector, title or 0, size or 0)
+            for _, number, kind, tags, vector, title, size in rows
+        ]
         following = Mark(rows[-1][0], rows[-1][1]) if rows else mark
         return Changes(seen, following, complete=len(rows) < limit)
 
     async def matching(
         self,
-        tenant: str,  # noqa: ARG002 - the index of words is one for all
-        text: str,
+        tenant: str,  # noqa: ARG002 - the index of terms is one for all
+        phrases: Sequence[Phrase],
+        *,
+        named: bool = False,
     ) -> list[int]:
-        """Find the entities with all words of a text, with other tenants' among them."""
-        words = match_expression(text)
-        if words is None:
+        """Find the entities with all phrases, with other tenants' among them."""
+        if not phrases:
             return []
+        asked = match_expression(phrases)
+        words = f"names : ({asked})" if named else asked
         found = await self._database.read(
             lambda connection: connection.execute(_MATCHING, (words,)).fetchone()
         )
         return _numbers(found[0])
 
-    async def best(
-        self,
-        tenant: str,  # noqa: ARG002 - the numbers are the tenant's
-        text: str,
-        numbers: Sequence[int] | None,
-        limit: int,
-    ) -> list[int]:
-        """Find the best matches of a text's words, among some numbers or all; the best first."""
-        words = match_expression(text)
-        if words is None:
-            return []
-        names = {"words": words, "numbers": _encode(numbers or []).decode(), "limit": limit}
-        statement = _BEST_OF_ALL if numbers is None else BEST_AMONG
+    async def exact(self, tenant: str, key: str, limit: int) -> list[int]:
+        """Find entities whose id, name or alias has a key of the analyser; the youngest first."""
+        names = {"tenant": tenant, "words": f'keys : "{key}"', "limit": limit}
         found = await self._database.read(
-            lambda connection: connection.execute(statement, names).fetchone()
+            lambda connection: connection.execute(EXACT, names).fetchall()
         )
-        return _numbers(found[0])
-
-    async def best_named(self, tenant: str, text: str, limit: int) -> list[int]:
-        """Find the best of those that have the words in their id, aliases, name or tags."""
-        words = match_expression(text)
-        if words is None:
-            return []
-        names = {
-            "tenant": tenant,
-            "words": f"{{entity_id name tags}} : ({words})",
-            "limit": limit,
-        }
-        found = await self._database.read(
-            lambda connection: connection.execute(BEST_NAMED, names).fetchone()
-        )
-        return _numbers(found[0])
-
-    async def exact(self, tenant: str, text: str, limit: int) -> list[int]:
-        """Find entities whose id, alias or name is the text; of names, in any case of letters."""
-        phrase = text.replace("\0", " ").replace('"', '""')
-        names = {
-            "tenant": tenant,
-            "text": text,
-            "words": f'name : ^ "{phrase}"',
-            "limit": limit,
-        }
-        wordless = match_expression(text) is None
-
-        def job(connection: sqlite3.Connection) -> list[int]:
-            found = connection.execute(EXACT_ID, names).fetchall()
-            found += [] if wordless else connection.execute(EXACT_NAME, names).fetchall()
-            return list(dict.fromkeys(row[0] for row in found))
-
-        return await self._database.read(job)
+        return [row[0] for row in found]
 
     async def nearest(self, tenant: str, asked: Comparison) -> list[tuple[int, float]] | None:  # noqa: ARG002
         """Compare no vectors: SQLite does not."""
@@ -236,17 +185,39 @@ class SqliteSearch:
             lambda connection: connection.execute(_OTHERS, (model, limit)).rowcount
         )
 
+    async def reindex(self, version: int, limit: int) -> int:
+        """Analyse entities again that are indexed by an older version, so many at most."""
 
-def match_expression(text: str) -> str | None:
-    """Write a text as FTS5's syntax: every word quoted, all needed, the last as a beginning.
+        def job(connection: sqlite3.Connection) -> int:
+            known, done, target = connection.execute(_STATE).fetchone()
+            if known < version:
+                newest = connection.execute("SELECT max(number) FROM entity").fetchone()[0]
+                done, target = 0, newest or 0
+                connection.execute(_RESTART, (version, target))
+            rows = connection.execute(OLDER, (done, target, limit)).fetchall()
+            if not rows:
+                connection.execute("UPDATE search_index SET done = target")
+                return 0
+            writes.reindex(connection, [(row[0], entity_of(row)) for row in rows])
+            connection.execute("UPDATE search_index SET done = ?", (rows[-1][0],))
+            return int(target - rows[-1][0])
 
-    None where there is no letter and no digit in it.
+        # The writer is not asked where nothing is to do, which is nearly always.
+        known, done, target = await self._database.read(
+            lambda connection: connection.execute(_STATE).fetchone()
+        )
+        if known >= version and done >= target:
+            return 0
+        return await self._database.write(job)
 
-    >>> match_expression("python3 AND pip")
-    '"python3" "AND" "pip"*'
+
+def match_expression(phrases: Sequence[Phrase]) -> str:
+    """Write phrases in FTS5's syntax: every phrase quoted, all of them needed.
+
+    >>> from nexus_gateway.studio.intelligence.search.analyser import phrases
+    >>> match_expression(phrases("python3 AND x-y"))
+    '"python3" AND "and" AND "x y" *'
     """
-    words = [word for word in text.replace("\0", " ").split() if any(map(str.isalnum, word))]
-    if not words:
-        return None
-    quoted = ['"' + word.replace('"', '""') + '"' for word in words[:WORDS]]
-    return " ".join(quoted) + "*"
+    return " AND ".join(
+        f'"{" ".join(phrase.terms)}"' + (" *" if phrase.prefix else "") for phrase in phrases
+    )

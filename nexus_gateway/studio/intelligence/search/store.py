@@ -11,6 +11,8 @@ from nexus_gateway.studio.intelligence.models import Entity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nexus_gateway.studio.intelligence.search.analyser import Phrase
+
 
 class Mark(msgspec.Struct, frozen=True):
     """Up to where a tenant's changes are known: by version, and by number within one.
@@ -28,12 +30,16 @@ class Seen(msgspec.Struct, frozen=True):
 
     tags: as JSON.
     vector: None while it is not made, or made by another model.
+    title: characters of its name, or of its id where it has none.
+    size: characters of its attributes.
     """
 
     number: int
     entity_type: str | None
     tags: str
     vector: bytes | None
+    title: int = 0
+    size: int = 0
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -74,25 +80,17 @@ class SearchStore(Protocol):
         """Tell what changed since a mark; vectors of other models are left out."""
         ...
 
-    async def matching(self, tenant: str, text: str) -> list[int]:
-        """Find the entities with all words of a text, perhaps with other tenants' among them."""
-        ...
-
-    async def best(
-        self, tenant: str, text: str, numbers: Sequence[int] | None, limit: int
+    async def matching(
+        self, tenant: str, phrases: Sequence[Phrase], *, named: bool = False
     ) -> list[int]:
-        """Find the best matches of a text's words, among some numbers or all; the best first.
+        """Find the entities with all phrases, perhaps with other tenants' among them.
 
-        Of all they may be other tenants' too.
+        named: that have them in their id, name or aliases.
         """
         ...
 
-    async def best_named(self, tenant: str, text: str, limit: int) -> list[int]:
-        """Find the best of those that have the words in their id, aliases, name or tags."""
-        ...
-
-    async def exact(self, tenant: str, text: str, limit: int) -> list[int]:
-        """Find entities whose id or name is the text, in any case of letters."""
+    async def exact(self, tenant: str, key: str, limit: int) -> list[int]:
+        """Find entities whose id, name or alias has a key of the analyser; the youngest first."""
         ...
 
     async def nearest(self, tenant: str, asked: Comparison) -> list[tuple[int, float]] | None:
@@ -120,4 +118,12 @@ class SearchStore(Protocol):
 
     async def forget_others(self, model: str, limit: int) -> int:
         """Let vectors that another model made be made anew, so many at most; how many."""
+        ...
+
+    async def reindex(self, version: int, limit: int) -> int:
+        """Analyse entities again that are indexed by an older version, so many at most.
+
+        Returns:
+            how many entities may still have older terms, 0 once none has.
+        """
         ...

@@ -47,7 +47,7 @@ def write(window: Window, asked: object) -> str:
     """Write a cursor: about 8 bytes for each of the best."""
     numbers = [window.told, window.before, window.total]
     for one in window.best:
-        numbers += (one.number, one.text, one.vector, one.graph)
+        numbers += (one.number, one.text, one.vector, one.graph, one.exact)
     packed = b"".join(map(_varint, numbers))
     return base64.urlsafe_b64encode(_digest(packed, asked) + packed).rstrip(b"=").decode()
 
@@ -66,9 +66,9 @@ def read(cursor: str, asked: object) -> Window:
     if raw[:_DIGEST] != _digest(packed, asked):
         raise BadWindow("the cursor was not given out for this search")
     numbers = _numbers(packed)
-    if len(numbers) % 4 != 3 or len(numbers) > 4 * _MOST:
+    if len(numbers) % 5 != 3 or len(numbers) > 5 * _MOST:
         raise BadWindow("the cursor was not given out for this search")
-    best = tuple(Ranked(*numbers[at : at + 4]) for at in range(3, len(numbers), 4))
+    best = tuple(Ranked(*numbers[at : at + 5]) for at in range(3, len(numbers), 5))
     return Window(best, *numbers[:3])
 
 

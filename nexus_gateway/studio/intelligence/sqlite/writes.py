@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from nexus_gateway.studio.intelligence.attributes import words_of
+from nexus_gateway.studio.intelligence.search.document import document
 from nexus_gateway.studio.intelligence.sqlite.rows import micros
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ Numbered: TypeAlias = "tuple[int, Entity]"
 
 TOGETHER = 100
 """Rows that one statement inserts."""
-BODY = 4096
-"""Characters of an entity's attributes that search sees."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,15 +44,16 @@ _ADD_TOTAL = (
     " ON CONFLICT DO UPDATE SET total = total + excluded.total"
 )
 _DELETE_TOTAL = "DELETE FROM tag_total WHERE tenant = ? AND tag = ? AND total = 0"
-_INSERT_TEXT = "INSERT INTO entity_text (rowid, entity_id, name, tags, body) VALUES (?, ?, ?, ?, ?)"
+_INSERT_TEXT = "INSERT INTO entity_terms (rowid, keys, names, tags, body) VALUES (?, ?, ?, ?, ?)"
 _INSERT_VECTOR = "INSERT INTO entity_vector (number, tenant, version, vector)"
 _RENEW = (
     " ON CONFLICT (number) DO UPDATE SET version = excluded.version, model = NULL,"
     " vector = excluded.vector"
 )
 _VERSION = "SELECT coalesce(max(version), 0) + 1 FROM entity_vector WHERE tenant = ?"
+_DELETE_TEXT = "DELETE FROM entity_terms WHERE rowid = ?"
 _UNINDEX = (
-    "DELETE FROM entity_text WHERE rowid = ?",
+    _DELETE_TEXT,
     "DELETE FROM entity_alias WHERE number = ?",
 )
 _DELETE_TAG = "DELETE FROM entity_tag WHERE tenant = ? AND tag = ? AND number = ?"
@@ -151,6 +150,12 @@ def index(connection: sqlite3.Connection, tenant: str, entities: Sequence[Number
     connection.executemany(_INSERT_TEXT, [_text(*entity) for entity in entities])
 
 
+def reindex(connection: sqlite3.Connection, entities: Sequence[Numbered]) -> None:
+    """Replace the terms of entities that are found by older ones."""
+    connection.executemany(_DELETE_TEXT, [(number,) for number, _ in entities])
+    connection.executemany(_INSERT_TEXT, [_text(*entity) for entity in entities])
+
+
 def count(connection: sqlite3.Connection, tenant: str, tags: Counter[str]) -> None:
     """Keep the totals of tags, once for all changes: a batch names most tags many times."""
     connection.executemany(_ADD_TOTAL, [(tenant, tag, more) for tag, more in tags.items() if more])
@@ -212,6 +217,5 @@ def _inserted(tenant: str, number: int, entity: Entity) -> tuple[object, ...]:
 
 
 def _text(number: int, entity: Entity) -> tuple[object, ...]:
-    names = " ".join((entity.entity_id, *entity.aliases))
-    words = words_of(entity.attributes, BODY)
-    return (number, names, entity.name, " ".join(entity.tags), words)
+    made = document(entity)
+    return (number, made.keys, made.names, made.tags, made.body)

@@ -91,7 +91,7 @@ async def test_what_words_and_likeness_both_find_comes_first_and_parts_make_the_
     assert (first.entity_id, first.ranks.text, first.ranks.vector) == ("my", 1, 1)
     for hit in found.items:
         parts = hit.parts
-        assert hit.score == pytest.approx(parts.text + parts.vector + parts.graph)
+        assert hit.score == pytest.approx(parts.exact + parts.text + parts.vector + parts.graph)
     assert [hit.score for hit in found.items] == sorted(
         (hit.score or 0 for hit in found.items), reverse=True
     )

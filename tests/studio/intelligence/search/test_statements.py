@@ -38,10 +38,7 @@ NAMES = {
         page_statement(Selection(tag="t")),
         page_statement(Selection(type="t", tag="t")),
         search.CHANGES,
-        search.BEST_AMONG,
-        search.BEST_NAMED,
-        search.EXACT_ID,
-        search.EXACT_NAME,
+        search.EXACT,
     ],
 )
 async def test_every_statement_finds_its_rows_by_an_index(
@@ -56,6 +53,7 @@ async def test_every_statement_finds_its_rows_by_an_index(
         (search.NUMBERS_OF, ("[]", "")),
         (search.NUMBERED, ("[]", "")),
         (search.PENDING, (0, 10)),
+        (search.OLDER, (0, 10, 10)),
         (search.VERSION, ("",)),
     ],
 )

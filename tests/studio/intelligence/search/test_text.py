@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.intelligence.errors import BadQuery
 from nexus_gateway.studio.intelligence.models import Draft
+from nexus_gateway.studio.intelligence.search.analyser import phrases
 from nexus_gateway.studio.intelligence.search.models import Search
 from nexus_gateway.studio.intelligence.search.sqlite import match_expression
 
@@ -160,8 +161,9 @@ async def test_syntax_of_the_engine_is_only_text(
 def test_no_text_is_an_error_of_syntax(text: str) -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE VIRTUAL TABLE t USING fts5 (x)")
-    expression = match_expression(text)
+    asked = phrases(text)
 
-    if expression is not None:
+    if asked:
+        expression = match_expression(asked)
         connection.execute("SELECT count(*) FROM t WHERE t MATCH ?", (expression,)).fetchone()
     connection.close()
