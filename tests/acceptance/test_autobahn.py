@@ -2,6 +2,7 @@
 
 `TEST_AUTOBAHN=all` runs all 517 of them, which takes two minutes; without it those of
 compression are fewer: of each kind of text and agreement a short, a long and a fragmented one.
+The socket takes messages of 32 MiB, as the longest cases need; all else is as by default.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from kosoku._kosoku import CaseResult
 
 WHOLE, SOME = 517, 349
-GOOD = {"OK", "NON-STRICT", "INFORMATIONAL"}
+GOOD = {"OK", "INFORMATIONAL"}
 ALL = os.environ.get("TEST_AUTOBAHN") == "all"
 LIMIT = 600 if ALL else 120
 """Seconds."""
@@ -63,4 +64,3 @@ async def test_every_case_passes_and_ends_cleanly(echo: Gateway) -> None:
     assert {
         case: verdict for case, verdict in verdicts.items() if not GOOD.issuperset(verdict)
     } == {}
-    assert sum("NON-STRICT" in verdict for verdict in verdicts.values()) <= 2
