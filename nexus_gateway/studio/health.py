@@ -16,7 +16,6 @@ import msgspec
 
 from nexus_gateway import Response, get, path, public
 from nexus_gateway.studio.storage.errors import StorageUnavailable
-from nexus_gateway.studio.storage.graph_owner import NotTheOwner
 from nexus_gateway.studio.storage.relay import OutboxBehind
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, StorageUnavailable) and error.reason is not None:
         return error.reason
     # A timeout is told as one; its cause is the cancellation that made it.
-    if isinstance(error, NotTheOwner | OutboxBehind):
+    if isinstance(error, OutboxBehind):
         return error.reason
     while not isinstance(error, TimeoutError):
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

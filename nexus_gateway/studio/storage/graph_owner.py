@@ -51,7 +51,8 @@ _RELEASE = "UPDATE graph_owner SET lease_until = 0 WHERE name = 'graph' AND hold
 class NotTheOwner(StorageUnavailable):
     """Say that the graph in use is another replica's."""
 
-    reason = "the embedded graph belongs to another replica"
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="the embedded graph belongs to another replica")
 
 
 class OwnedGraph:

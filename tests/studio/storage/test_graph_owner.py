@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nexus_gateway.studio.health import reason_of
 from nexus_gateway.studio.storage.graph import Statement
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_owner import NotTheOwner, OwnedGraph
@@ -57,8 +58,9 @@ async def test_a_second_replica_is_refused_until_the_first_ends(
             two.read(ONE, rows=1, seconds=5),
             two.write([Statement("CREATE (:Entity {entity_id: 'a'})")], seconds=5),
         ):
-            with pytest.raises(NotTheOwner, match=r"one/graph\.kgl"):
+            with pytest.raises(NotTheOwner, match=r"one/graph\.kgl") as error:
                 await refused
+            assert reason_of(error.value) == "the embedded graph belongs to another replica"
         await first.aclose()
         await until_owned(two)
         assert (await two.read(ONE, rows=1, seconds=5)).rows == [(1,)]
