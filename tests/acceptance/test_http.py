@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from tests.acceptance.support import Answer, Gateway, exchange
@@ -163,3 +166,58 @@ def test_the_number_of_fields_has_one_limit_on_both_protocols(
     if status == 431:
         assert b'"code":"headers_too_large"' in over_1.body
         assert over_2.json()["code"] == "headers_too_large"
+
+
+PSEUDO = [(":method", "GET"), (":scheme", "http"), (":path", "/hello"), (":authority", "h")]
+
+
+def over_http_2(gateway: Gateway, fields: list[tuple[str, str]]) -> int | None:
+    """Send fields as they are; the status, or `None` where the stream or connection is reset."""
+    config = h2.config.H2Configuration(
+        validate_outbound_headers=False, normalize_outbound_headers=False
+    )
+    client = h2.connection.H2Connection(config)
+    client.initiate_connection()
+    client.send_headers(1, fields, end_stream=True)
+    with gateway.connect() as connection:
+        connection.sendall(client.data_to_send())
+        while received := connection.recv(65536):
+            for event in client.receive_data(received):
+                if isinstance(event, h2.events.ResponseReceived):
+                    return int(dict(event.headers or [])[b":status"])
+                if isinstance(event, h2.events.StreamReset | h2.events.ConnectionTerminated):
+                    return None
+    return None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [*PSEUDO, ("x", " a")],
+        [*PSEUDO, ("x", "a\t")],
+        [*PSEUDO[:3], (":authority", "u@h")],
+        [*PSEUDO, ("host", "other")],
+        [*PSEUDO, ("host", "h:81")],
+        [*PSEUDO, ("host", "h"), ("host", "h")],
+        [*PSEUDO[:3], ("host", "h"), ("host", "h")],
+        PSEUDO[:3],
+        [*PSEUDO[:2], (":path", "hello"), PSEUDO[3]],
+        [*PSEUDO[:2], (":path", ""), PSEUDO[3]],
+        [*PSEUDO, ("connection", "close")],
+        [*PSEUDO, ("te", "gzip")],
+        [*PSEUDO, ("X", "a")],
+        [*PSEUDO, ("content-length", "5")],
+    ],
+)
+def test_a_malformed_request_of_http_2_is_refused(
+    http: Gateway, fields: list[tuple[str, str]]
+) -> None:
+    assert over_http_2(http, fields) in {400, None}
+
+
+def test_a_host_that_is_the_authority_is_accepted_over_http_2(http: Gateway) -> None:
+    assert over_http_2(http, PSEUDO) == 200
+    assert over_http_2(http, [*PSEUDO, ("host", "H:80")]) == 200
+    assert over_http_2(http, [*PSEUDO[:3], ("host", "h")]) == 200
+    options = [(":method", "OPTIONS"), PSEUDO[1], (":path", "*"), PSEUDO[3]]
+    assert over_http_2(http, options) == 204
