@@ -143,6 +143,13 @@ class Core:
             HubError: by the future.
         """
 
+    def restore_revocations(self, revocations: bytes) -> int:
+        """Put stored revocations in force, before the start too; how many found no room.
+
+        Raises:
+            ValueError: they are not a JSON list of what `revoke` answers.
+        """
+
     def stop(self, grace: float) -> asyncio.Future[bool]:
         """Stop accepting, let requests finish for `grace` seconds; whether all of them did."""
 

@@ -11,6 +11,7 @@ the server is open until it is closed. What is published goes out in the core, w
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,11 +31,15 @@ from nexus_gateway.terminals.hub import (
     RevocationRequest,
     Revocations,
     hub_rate,
+    segment,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
+__all__ = ["Hub", "HubError", "Limits", "segment"]
+
+_logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _REDIS_SECRET = "hub-redis-url"  # noqa: S105  # the name of a secret
 _KIB = 1 << 10
@@ -87,6 +92,7 @@ class Hub:
         heartbeat: float = 25.0,
         metrics: float = 0.5,
         operator: str = "realtime:admin",
+        global_operator: str = "admin:global",
         redis_url: str | None = None,
         redis_prefix: str = "nexus",
     ) -> None:
@@ -100,8 +106,11 @@ class Hub:
             metrics: seconds between two publications of the counters on the channel `metrics`, and
                 of the log's new lines on the channel `log` where a namespace has that very name,
                 while somebody is subscribed; 0 never publishes them.
-            operator: the scope whose bearer may subscribe to, publish to and look at any channel;
-                `metrics` and `log` stay the gateway's own to publish to.
+            operator: the scope whose bearer may subscribe to, publish to and look at any channel
+                of its tenant, or of all where the token has none; `metrics` and `log` stay the
+                gateway's own to publish to.
+            global_operator: the scope to act beyond the token's own tenant; `*` has it only in
+                tokens without a tenant.
             redis_url: what replicas share channels through; None is one replica alone.
             redis_prefix: what its keys begin with.
 
@@ -124,6 +133,7 @@ class Hub:
             history_bytes=most.history_bytes,
             metrics_ms=round(metrics * 1000),
             operator=operator,
+            global_operator=global_operator,
             messages=_limit(most.messages_name, most.messages) if most.messages else None,
             tenant_messages=_rate(most.tenant_messages),
             bytes=_rate(most.kibibytes, _KIB),
@@ -134,6 +144,13 @@ class Hub:
             {} if redis_url is None else {_REDIS_SECRET: redis_url.encode()}
         )
         self._core: _core.Core | None = None
+        self._restored: list[Revocation] = []
+
+    def prime(self, core: _core.Core) -> None:
+        """Give a core that is about to be started what was restored; a server does so."""
+        restored, self._restored = self._restored, []
+        if restored:
+            _restore(core, restored)
 
     def attach(self, core: _core.Core | None) -> None:
         """Give the hub the core that executes it, or take it away; a server does so."""
@@ -198,10 +215,24 @@ class Hub:
         sub: str | None = None,
         before: int | None = None,
         expires: int | None = None,
+        tenant: str | None = None,
     ) -> Revocation:
-        """Make tokens worthless at once: requests are refused, their sockets closed with 4002."""
-        asked = RevocationRequest(jti, sub, before, expires)
+        """Make tokens worthless at once: requests are refused, their sockets closed with 4002.
+
+        Those of every tenant, or of one; of tokens without a tenant, where `tenant` is empty.
+        """
+        asked = RevocationRequest(jti, sub, before, expires, tenant)
         return await self._control("revoke", msgspec.to_builtins(asked), Revocation)
+
+    def restore(self, revocations: Sequence[Revocation]) -> None:
+        """Put revocations in force here that the program has stored; replicas restore their own.
+
+        A lifespan that does so has them in force before the server listens.
+        """
+        if self._core is None:
+            self._restored.extend(revocations)
+        else:
+            _restore(self._core, revocations)
 
     async def revocations(self) -> Revocations:
         """List what is revoked."""
@@ -216,6 +247,12 @@ class Hub:
         if self._core is None:
             raise RuntimeError("the hub has no open server")
         return self._core
+
+
+def _restore(core: _core.Core, revocations: Sequence[Revocation]) -> None:
+    left = core.restore_revocations(msgspec.json.encode(revocations))
+    if left:
+        _logger.error("%d revocations are not in force: there are too many", left)
 
 
 def _limit(name: str, text: str) -> plan.Limit:

@@ -19,9 +19,11 @@ from nexus_gateway.settings import SECRET_BYTES, Settings, SettingsError
 _SECRET = "jwt-secret"  # noqa: S105
 _PUBLIC = "jwt-public-key"
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----([A-Za-z0-9+/=\s]+)-----END \1-----")
-# The object identifiers in a SubjectPublicKeyInfo (RFC 5280), as they are written there.
-_ALGORITHMS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("2a864886f70d010101", ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")),
+# The object identifiers in a SubjectPublicKeyInfo (RFC 5280), as they are written there, and the
+# algorithms that such a key can verify by; the first is the one that it is bound to by default.
+_RSA: tuple[plan.Algorithm, ...] = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_ALGORITHMS: tuple[tuple[str, tuple[plan.Algorithm, ...]], ...] = (
+    ("2a864886f70d010101", _RSA),
     ("2a8648ce3d030107", ("ES256",)),
     ("2b81040022", ("ES384",)),
     ("2b6570", ("EdDSA",)),
@@ -48,12 +50,13 @@ def key_ring(settings: Settings) -> KeyRing:
     values: dict[str, bytes] = {}
     secret = settings.secret()
     if secret is not None:
-        keys.append(plan.Key(secret=_SECRET, algorithms=("HS256", "HS384", "HS512")))
+        keys.append(plan.Key(secret=_SECRET, algorithms=(settings.hmac_algorithm(),)))
         values[_SECRET] = secret
     if settings.jwt_public_key_file is not None:
-        pem = _read(settings.jwt_public_key_file)
-        algorithms = algorithms_of(pem, settings.jwt_public_key_file)
-        keys.append(plan.Key(secret=_PUBLIC, algorithms=algorithms))
+        path = settings.jwt_public_key_file
+        pem = _read(path)
+        algorithm = _chosen(settings, algorithms_of(pem, path))
+        keys.append(plan.Key(secret=_PUBLIC, algorithms=(algorithm,)))
         values[_PUBLIC] = pem
     tokens = plan.Tokens(
         keys=tuple(keys),
@@ -65,22 +68,36 @@ def key_ring(settings: Settings) -> KeyRing:
     return KeyRing(tokens, values)
 
 
-def algorithms_of(pem: bytes, path: Path) -> tuple[str, ...]:
-    """Say which algorithms a public key can verify: those of its own kind, and no other.
+def _chosen(settings: Settings, possible: tuple[plan.Algorithm, ...]) -> plan.Algorithm:
+    """Bind a public key to one algorithm: the one that is set, or the usual one of its kind."""
+    chosen = settings.jwt_algorithm
+    if chosen is None or (chosen.startswith("HS") and settings.jwt_secret is not None):
+        return possible[0]
+    if chosen not in possible:
+        raise SettingsError(
+            f"jwt_algorithm: expected one of {', '.join(possible)}, which the key in "
+            f"{settings.jwt_public_key_file} can verify by, found {chosen!r}"
+        )
+    return chosen
+
+
+def algorithms_of(pem: bytes, path: Path) -> tuple[plan.Algorithm, ...]:
+    """Say which algorithms a public key can verify by: those of its own kind, and no other.
 
     Raises:
         SettingsError: it is not a public key, or of a kind that the core does not know.
     """
-    match = _PEM.search(pem.decode("ascii", errors="replace"))
-    if match is None or match[1] not in {"PUBLIC KEY", "RSA PUBLIC KEY"}:
-        found = f"a PEM of a {match[1].lower()}" if match else "no PEM"
+    blocks: list[tuple[str, str]] = _PEM.findall(_text(pem))
+    keys = [(label, body) for label, body in blocks if label in {"PUBLIC KEY", "RSA PUBLIC KEY"}]
+    if not keys or any(label.endswith("PRIVATE KEY") for label, _ in blocks):
         raise SettingsError(
-            f"jwt_public_key_file: expected a PEM public key in {path}, found {found}"
+            f"jwt_public_key_file: expected a PEM public key in {path}, found {_found(pem, blocks)}"
         )
-    if match[1] == "RSA PUBLIC KEY":
-        return _ALGORITHMS[0][1]
+    label, body = keys[0]
+    if label == "RSA PUBLIC KEY":
+        return _RSA
     try:
-        der = base64.b64decode(match[2], validate=False)
+        der = base64.b64decode(body, validate=False)
     except binascii.Error as error:
         raise SettingsError(f"jwt_public_key_file: {path}: {error}") from error
     # The identifiers stand at the beginning, before the key itself.
@@ -91,6 +108,22 @@ def algorithms_of(pem: bytes, path: Path) -> tuple[str, ...]:
         f"jwt_public_key_file: expected an RSA, P-256, P-384 or Ed25519 key in {path}, "
         "found another"
     )
+
+
+def _text(pem: bytes) -> str:
+    # As Windows shells write files.
+    wide = pem.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return pem.decode("utf-16" if wide else "ascii", errors="replace")
+
+
+def _found(pem: bytes, blocks: list[tuple[str, str]]) -> str:
+    private = [label for label, _ in blocks if label.endswith("PRIVATE KEY")]
+    if private or blocks:
+        label = (private or [blocks[0][0]])[0].lower()
+        return f"a PEM of a {label}"
+    if b'"kty"' in pem:
+        return "a JSON Web Key; write it as PEM"
+    return "a PEM block that is cut off" if "-----BEGIN" in _text(pem) else "no PEM"
 
 
 def sealing_key(text: str) -> bytes:

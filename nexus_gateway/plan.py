@@ -17,6 +17,20 @@ PLAN_VERSION = 1
 LimitBy: TypeAlias = Literal["subject", "address", "api"]
 Content: TypeAlias = Literal["json", "bytes", "text"]
 MetricsFormat: TypeAlias = Literal["prometheus", "summary", "routes", "subjects", "timeseries"]
+Algorithm: TypeAlias = Literal[
+    "HS256",
+    "HS384",
+    "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "EdDSA",
+]
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 Overflow: TypeAlias = Literal["drop_oldest", "conflate", "disconnect"]
 Delivery: TypeAlias = Literal["at_most_once", "at_least_once"]
@@ -331,7 +345,8 @@ class Hub(_Part, frozen=True):
 
     `messages` counts frames of clients, together with all limits of its name; `tenant_messages`,
     `bytes` and `tenant_bytes` are the hub's own. `sockets` are of one subject (or address),
-    `subscriptions` of one socket, `max_bytes` of one frame. `operator` is the scope that may all.
+    `subscriptions` of one socket, `max_bytes` of one frame. `operator` is the scope that may all
+    within its tenant, `global_operator` the one to act beyond it.
     """
 
     namespaces: tuple[Namespace, ...]
@@ -343,6 +358,7 @@ class Hub(_Part, frozen=True):
     history_bytes: int
     metrics_ms: int
     operator: str
+    global_operator: str = "admin:global"
     messages: Limit | None = None
     tenant_messages: Rate | None = None
     bytes: Rate | None = None
@@ -354,7 +370,10 @@ class Hub(_Part, frozen=True):
 
 
 class Key(_Part, frozen=True):
-    """A key that tokens may be signed with, by the name of the secret given beside the plan."""
+    """A key that tokens may be signed with, by the name of the secret given beside the plan.
+
+    `algorithms` has exactly one: the core refuses a plan whose tokens could choose (RFC 8725).
+    """
 
     secret: str
     algorithms: tuple[str, ...]

@@ -138,6 +138,7 @@ class Server:
                 await opening.enter_async_context(self._application.lifespan())
             opening.enter_context(CoreHandler(self._core))
             loop = asyncio.get_running_loop()
+            self._hub.prime(self._core)
             self.addresses = self._core.start(self._options, loop)
             self._hub.attach(self._core)
             self._opened = opening.pop_all()

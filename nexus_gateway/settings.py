@@ -26,6 +26,8 @@ PREFIX = "NEXUS_"
 SECRET_BYTES = 32
 """An HMAC key is at least as long as its hash (RFC 7518, section 3.2)."""
 
+HMAC_BYTES_MIN = {"HS256": SECRET_BYTES, "HS384": 48, "HS512": 64}
+
 Positive: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
@@ -77,11 +79,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         secrets_key: seals secrets in the database; 32 bytes in hexadecimal or base64. Development
             makes one in `data_dir` when it is first needed.
         secrets_old_key: the one before, which still opens what it sealed.
-        jwt_secret: the HMAC key of tokens; at least 32 bytes.
+        jwt_secret: the HMAC key of tokens; at least 32 bytes, 48 for HS384, 64 for HS512.
         jwt_public_key_file: a PEM file, the public key of whoever signs tokens.
+        jwt_algorithm: the one algorithm of tokens; by default HS256 for a secret, and for a public
+            key that of its kind: RS256, ES256, ES384 or EdDSA.
         jwt_issuer: what `iss` must be.
         jwt_audience: what `aud` must name.
-        jwt_leeway: seconds of clock difference allowed.
+        jwt_leeway: seconds of clock difference allowed; for so long after a revocation new tokens
+            of the subject are refused too.
         token_cache: verified tokens remembered; 0 verifies each time.
         cors_origins: the pages that may call from a browser; separated by commas.
         cors_headers: the request headers that those pages may send; `*` is every header.
@@ -122,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secrets_old_key: Secret | None = None
     jwt_secret: Secret | None = None
     jwt_public_key_file: Path | None = None
+    jwt_algorithm: plan.Algorithm | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
     jwt_leeway: Annotated[int, Meta(ge=0, le=300)] = 0
@@ -166,6 +172,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.jwt_public_key_file is not None:
             return None
         return development_secret(self.data_dir)
+
+    def hmac_algorithm(self) -> plan.Algorithm:
+        """Give the algorithm that the HMAC key is bound to."""
+        chosen = self.jwt_algorithm
+        return chosen if chosen is not None and chosen.startswith("HS") else "HS256"
 
     def sealing_keys(self) -> list[bytes]:
         """Give the keys of secrets at rest, the one that seals first.
@@ -310,13 +321,6 @@ def _check_value(key: str, value: object) -> None:
             from nexus_gateway.keys import sealing_key
 
             sealing_key(value.reveal())
-        case "jwt_secret", Secret():
-            size = len(value.reveal().encode())
-            if size < SECRET_BYTES:
-                raise ValueError(
-                    f"expected at least {SECRET_BYTES} bytes, found {size}; "
-                    "make one with: openssl rand -hex 32"
-                )
         case _:
             pass
 
@@ -332,9 +336,30 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield "neo4j_url and neo4j_password go together: one is set, the other is not"
     if settings.secrets_old_key is not None and settings.secrets_key is None:
         yield "secrets_old_key stands beside secrets_key, which is not set"
+    yield from _contradictions_of_keys(settings)
     own = settings.jwt_secret or settings.jwt_public_key_file
     if settings.env == "production" and own is None:
         yield (
             "production needs a key of its own: set NEXUS_JWT_SECRET (openssl rand -hex 32) "
             "or NEXUS_JWT_PUBLIC_KEY_FILE"
         )
+
+
+def _contradictions_of_keys(settings: Settings) -> Iterator[str]:
+    algorithm = settings.hmac_algorithm()
+    least = HMAC_BYTES_MIN[algorithm]
+    if settings.jwt_secret is not None:
+        size = len(settings.jwt_secret.reveal().encode())
+        if size < least:
+            yield (
+                f"jwt_secret: {algorithm} needs at least {least} bytes (RFC 7518, section 3.2), "
+                f"found {size}; make one with: openssl rand -hex {least}"
+            )
+    chosen = settings.jwt_algorithm
+    if chosen is None:
+        return
+    if chosen.startswith("HS"):
+        if settings.jwt_secret is None and settings.jwt_public_key_file is not None:
+            yield f"jwt_algorithm: {chosen} needs jwt_secret, which is not set"
+    elif settings.jwt_public_key_file is None:
+        yield f"jwt_algorithm: {chosen} needs jwt_public_key_file, which is not set"

@@ -1,6 +1,6 @@
 """Tokens made here: JWTs for development, scripts and tests, signed with the gateway's own secret.
 
-The core verifies tokens; this is the other direction, and only of HS256, which needs no library.
+The core verifies tokens; this is the other direction, and only of HMAC, which needs no library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def mint(
+_HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
+
+
+def mint(  # noqa: PLR0913 - each is one claim, or how it is signed
     secret: bytes,
     subject: str,
     scopes: Sequence[str],
@@ -28,8 +31,9 @@ def mint(
     issuer: str | None = None,
     audience: str | None = None,
     now: int | None = None,
+    algorithm: str = "HS256",
 ) -> str:
-    """Make a JWT signed with HS256 (RFC 7519, RFC 7518 section 3.2).
+    """Make a JWT signed with an HMAC (RFC 7519, RFC 7518 section 3.2).
 
     Its `jti` is random, so that it can be revoked and others of the subject stay good.
 
@@ -42,12 +46,19 @@ def mint(
         issuer: the claim `iss`.
         audience: the claim `aud`.
         now: seconds since 1970 instead of the clock.
+        algorithm: `HS256`, `HS384` or `HS512`.
 
     Raises:
-        ValueError: the secret is shorter than its hash (RFC 7518 asks for as long a key).
+        ValueError: the secret is shorter than its hash (RFC 7518 asks for as long a key), or the
+            algorithm is another.
     """
-    if len(secret) < 32:
-        raise ValueError(f"an HS256 secret has at least 32 bytes, this one has {len(secret)}")
+    if algorithm not in _HASHES:
+        raise ValueError(f"expected one of {', '.join(_HASHES)}, found {algorithm!r}")
+    least = _HASHES[algorithm]().digest_size
+    if len(secret) < least:
+        raise ValueError(
+            f"an {algorithm} secret has at least {least} bytes, this one has {len(secret)}"
+        )
     issued = int(time.time()) if now is None else now
     claims: dict[str, object] = {
         "sub": subject,
@@ -58,8 +69,9 @@ def mint(
     }
     optional = {"tenant": tenant, "iss": issuer, "aud": audience}
     claims.update((name, value) for name, value in optional.items() if value is not None)
-    signed = _encode(b'{"alg":"HS256","typ":"JWT"}') + b"." + _encode(msgspec.json.encode(claims))
-    signature = hmac.new(secret, signed, hashlib.sha256).digest()
+    head = msgspec.json.encode({"alg": algorithm, "typ": "JWT"})
+    signed = _encode(head) + b"." + _encode(msgspec.json.encode(claims))
+    signature = hmac.new(secret, signed, _HASHES[algorithm]).digest()
     return (signed + b"." + _encode(signature)).decode()
 
 

@@ -191,6 +191,13 @@ impl Core {
         Ok(future)
     }
 
+    /// Puts stored revocations in force, a JSON list of what `revoke` answers; how many found no room. It may be called
+    /// before the gateway is started.
+    fn restore_revocations(&self, py: Python<'_>, revocations: &[u8]) -> PyResult<usize> {
+        let hub = self.hub()?;
+        py.detach(|| hub.restore(revocations)).map_err(PyValueError::new_err)
+    }
+
     /// Stops accepting and lets requests finish for `grace` seconds.
     fn stop<'py>(&self, py: Python<'py>, grace: f64) -> PyResult<Bound<'py, PyAny>> {
         let grace = Duration::try_from_secs_f64(grace)

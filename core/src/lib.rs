@@ -16,6 +16,7 @@ pub mod json;
 pub mod layers;
 mod malformed;
 mod path;
+mod pem;
 pub mod plan;
 pub mod program;
 pub mod reject;

@@ -465,6 +465,9 @@ pub struct Hub {
     pub metrics_ms: u64,
     /// The scope whose bearer may subscribe, publish and look at every channel.
     pub operator: String,
+    /// The scope that acts beyond the tenant of its token.
+    #[serde(default = "global_operator")]
+    pub global_operator: String,
     /// A step `limit` that counts the frames of clients, with all of its name.
     #[serde(default)]
     pub messages: Option<MessageLimit>,
@@ -480,6 +483,10 @@ pub struct Hub {
     /// What replicas share channels through; without it there is one replica.
     #[serde(default)]
     pub redis: Option<HubRedis>,
+}
+
+fn global_operator() -> String {
+    "admin:global".into()
 }
 
 /// A [`Step::Limit`], which is all it may be.

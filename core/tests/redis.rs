@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nexus_core::hub::broker::{
-    Broker, BrokerError, Disconnect, Draft, Event, History, Keep, Member, Position, Revocation,
-    Revoked,
+    Broker, BrokerError, Disconnect, Draft, Event, History, Keep, Member, Position, Realm,
+    Revocation, Revoked,
 };
 use nexus_core::hub::redis::{Options, Redis};
 use redis_server::{Server, Way};
@@ -574,10 +574,15 @@ async fn a_revocation_reaches_those_that_are_there_and_those_that_come_later() {
     second.newest(&channel("x")).await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let now = now.expect("after 1970").as_secs();
-    let token = Revocation { of: Revoked::Token("t\"1".into()), expires: now + 60 };
+    let token = Revocation {
+        of: Revoked::Token("t\"1".into()),
+        realm: Realm::Tenant("a:b".into()),
+        expires: now + 60,
+    };
     let subject = Revoked::Subject { subject: "eve".into(), before: now };
-    let subject = Revocation { of: subject, expires: now + 60 };
-    let over = Revocation { of: Revoked::Token("old".into()), expires: now - 5 };
+    let subject = Revocation { of: subject, realm: Realm::NoTenant, expires: now + 60 };
+    let over =
+        Revocation { of: Revoked::Token("old".into()), realm: Realm::Everyone, expires: now - 5 };
 
     second.broker.revoke(over);
     second.broker.revoke(token.clone());
@@ -597,6 +602,7 @@ async fn a_revocation_reaches_those_that_are_there_and_those_that_come_later() {
     let expected = [token, subject].map(|one| format!("{:?}", Event::Revoked(one)));
     assert_eq!(told, expected.into());
     let sockets = Disconnect {
+        realm: Realm::Everyone,
         subject: Some("eve".into()),
         connection: None,
         code: 4009,

@@ -38,6 +38,13 @@ class Claims(msgspec.Struct, frozen=True, dict=True):
         """Say whether the token has the scope; `*` has every one."""
         return scope in self.scopes or "*" in self.scopes
 
+    def acts_globally(self, scope: str) -> bool:
+        """Say whether the token may act beyond its tenant: it names the scope for that.
+
+        `*` is every scope within a tenant, so it is enough only in a token that has none.
+        """
+        return scope in self.scopes or (self.tenant is None and "*" in self.scopes)
+
     @overload
     def get(self, name: str) -> object: ...
     @overload

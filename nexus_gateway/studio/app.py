@@ -29,6 +29,8 @@ from nexus_gateway.keys import key_ring
 from nexus_gateway.server import Application
 from nexus_gateway.studio import health
 from nexus_gateway.studio.admin import routes as admin
+from nexus_gateway.studio.admin.service import Revoking
+from nexus_gateway.studio.admin.store import RevocationStore
 from nexus_gateway.studio.dashboard import routes as dashboard
 from nexus_gateway.studio.engines import (
     Engines,
@@ -162,15 +164,16 @@ def compose(settings: Settings) -> Application:
 
 def _operations(settings: Settings, engines: Engines, outbox: Outbox, limited: Filter[()]) -> _Part:
     """Build what operators ask for: figures, secrets, revocations, the hub."""
+    revoking = Revoking(RevocationStore(engines.database), engines.hub)
     vault = Vault(engines.database, sealing_keys(settings), strict=settings.env == "production")
     routes = (
         metrics.routes()
         | feed.routes(outbox, limited)
         | secrets.routes(vault, limited)
         | realtime.routes(limited)
-        | admin.routes(limited)
+        | admin.routes(revoking, limited)
     )
-    return _Part(routes, (vault,))
+    return _Part(routes, (vault, revoking))
 
 
 def _graph(

@@ -20,6 +20,15 @@ QUEUE = 1024
 QUEUE_BYTES = 1 << 20
 
 
+def segment(claim: str) -> str:
+    """Write a claim as a segment of a channel's name, as the core compares it with a token's.
+
+    A colon would begin another segment, so that `acme` could name channels of `acme:eu`: it is
+    written `%3A`, and `%` is written `%25`. What has neither stays as it is.
+    """
+    return claim.replace("%", "%25").replace(":", "%3A")
+
+
 class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `publish`: any JSON value, and what a conflating channel keeps the newest of."""
 
@@ -30,25 +39,31 @@ class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Disconnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `disconnect`: every socket of a subject, or the one of a name (`welcome`).
 
-    A `reason` that has the word `reconnect` invites clients back.
+    A `reason` that has the word `reconnect` invites clients back. It concerns the sockets of the
+    caller's tenant; `tenant` or `all_tenants` need the scope `admin:global`.
     """
 
     subject: str | None = None
     connection: str | None = None
     reason: str = "disconnected by an operator"
+    tenant: str | None = None
+    all_tenants: bool = False
 
 
 class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `revoke`: one token by its `jti`, or all of a subject that were issued before.
 
     `before` and `expires` are seconds since 1970: without `before` it is now; `expires` is when the
-    last of the tokens has expired by itself, in a day where it is not given.
+    last of the tokens has expired by itself, in ten years where it is not given. It concerns tokens
+    of the caller's tenant; `tenant` or `all_tenants` need the scope `admin:global`.
     """
 
     jti: str | None = None
     sub: str | None = None
     before: int | None = None
     expires: int | None = None
+    tenant: str | None = None
+    all_tenants: bool = False
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -127,12 +142,14 @@ class Disconnected(msgspec.Struct, frozen=True):
 
 
 class Revocation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens that are worth nothing until `expires`."""
+    """Tokens of a tenant, of none, or of all, that are worth nothing until `expires`."""
 
     expires: int
     jti: str | None = None
     sub: str | None = None
     before: int | None = None
+    tenant: str | None = None
+    all_tenants: bool = False
 
 
 class Revocations(msgspec.Struct, frozen=True):

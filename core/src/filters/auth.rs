@@ -9,6 +9,7 @@ mod base64;
 mod cache;
 mod claims;
 mod key;
+mod rsa;
 mod verifier;
 
 use std::borrow::Cow;

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::broker::{BoxFuture, Disconnect, Draft, History, Member, Position, Revocation, Revoked};
+use super::broker::{
+    BoxFuture, Disconnect, Draft, History, Member, Position, Realm, Revocation, Revoked,
+};
+use super::channel::Channel;
 use super::policy::{Namespace, Refused, Want};
 use super::socket::reject;
 use super::subscriptions::MOST;
@@ -18,15 +21,17 @@ use crate::clock;
 use crate::filters::auth::Claims;
 use crate::plan::HubOperation;
 use crate::reject::{
-    Detail, MALFORMED_BODY, PERMISSION_DENIED, Rejection, SERVICE_UNAVAILABLE, VALIDATION_ERROR,
+    CONFLICT, Detail, MALFORMED_BODY, PERMISSION_DENIED, Rejection, SERVICE_UNAVAILABLE,
+    VALIDATION_ERROR,
 };
 
 /// Channels told at a time.
 const CHANNELS: usize = 1_000;
 /// Bytes of data in one answer of a history, about.
 const HISTORY: usize = 1 << 20;
-/// Seconds that a revocation lasts where it does not say.
-const DAY: u64 = 86_400;
+/// Seconds that a revocation lasts where it does not say: ten years, longer than tokens live. A shorter time would let a
+/// revoked token that lives longer come back.
+const REVOCATION_DEFAULT_S: u64 = 10 * 365 * 86_400;
 /// Characters of a reason: what a close frame holds.
 const REASON: usize = 120;
 
@@ -68,6 +73,27 @@ struct Asked {
     before: Option<u64>,
     #[serde(default)]
     expires: Option<u64>,
+    #[serde(default)]
+    tenant: Option<Arc<str>>,
+    #[serde(default)]
+    all_tenants: bool,
+}
+
+/// A revocation as it is answered, and read back by the program that has stored it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    expires: u64,
+    #[serde(default)]
+    jti: Option<Arc<str>>,
+    #[serde(default)]
+    sub: Option<Arc<str>>,
+    #[serde(default)]
+    before: u64,
+    #[serde(default)]
+    tenant: Option<Arc<str>>,
+    #[serde(default)]
+    all_tenants: bool,
 }
 
 /// The body of a publication.
@@ -144,6 +170,19 @@ impl Hub {
         })
     }
 
+    /// Puts revocations in force here that the program has stored: before the gateway listens, so that it never serves
+    /// without them, and later those that others have stored. How many found no room.
+    ///
+    /// # Errors
+    /// They are not a JSON list of revocations.
+    pub fn restore(&self, revocations: &[u8]) -> Result<usize, String> {
+        let stored: Vec<Stored> =
+            serde_json::from_slice(revocations).map_err(|error| error.to_string())?;
+        let all = stored.into_iter().map(Stored::read).collect::<Option<Vec<_>>>();
+        let all = all.ok_or("expected either a jti or a sub of each")?;
+        Ok(all.iter().filter(|one| !self.revoke_here(one)).count())
+    }
+
     /// Does what is asked: `words` is one JSON object of what the path, the query and the body say.
     pub async fn control(
         self: &Arc<Self>,
@@ -153,7 +192,7 @@ impl Hub {
     ) -> Outcome {
         let asked: Asked = read(words)?;
         match operation {
-            HubOperation::Channels => self.tell_channels(&asked),
+            HubOperation::Channels => self.tell_channels(&asked, asker),
             HubOperation::Presence => {
                 let (channel, namespace) = self.named(&asked, asker)?;
                 let members = self.presence(namespace, channel)?.await?;
@@ -172,21 +211,58 @@ impl Hub {
                     recovered: history.complete,
                 })
             }
-            HubOperation::Disconnect => self.tell_disconnect(&asked),
+            HubOperation::Disconnect => self.tell_disconnect(&asked, asker),
             HubOperation::Revoke => {
-                let revocation = asked.revocation()?;
+                let revocation = asked.revocation(self.realm(&asked, asker)?)?;
                 let answer = revocation_json(&revocation);
-                self.revoke(revocation);
+                if !self.revoke(revocation) {
+                    let sentence = "there are too many revocations in force: revoke subjects \
+                                    instead of tokens, or say with `expires` when they end";
+                    return Err(Refused::new(&CONFLICT, sentence));
+                }
                 written(&answer)
             }
             HubOperation::Revocations => {
-                let all = self.revocations.list(clock::now());
+                let all = self.revocations.list(clock::now(), self.visible(asker).as_ref());
                 let items: Vec<Value> =
                     all.iter().take(CHANNELS * 10).map(revocation_json).collect();
                 written(&json!({"items": items, "next_cursor": null}))
             }
             HubOperation::Socket | HubOperation::Events | HubOperation::Publish => {
                 Err(Refused::new(&VALIDATION_ERROR, "this is no control"))
+            }
+        }
+    }
+
+    /// Whose tokens or sockets an order concerns; the program's own all, where it does not say.
+    fn realm(&self, asked: &Asked, asker: Asker<'_>) -> Result<Realm, Refused> {
+        let tenant = asked.tenant.as_deref();
+        match asker {
+            Asker::Program => Ok(tenant.map_or(Realm::Everyone, |tenant| match tenant {
+                "" => Realm::NoTenant,
+                tenant => Realm::Tenant(tenant.into()),
+            })),
+            Asker::Caller(claims, _) => {
+                // Who may act everywhere and has no tenant means everywhere.
+                let anywhere = claims.is_some_and(|claims| {
+                    claims.tenant.is_none() && self.policy.acts_globally(claims)
+                });
+                self.policy.realm(
+                    claims,
+                    tenant,
+                    asked.all_tenants || (anywhere && tenant.is_none()),
+                )
+            }
+        }
+    }
+
+    /// What a caller may list: `None` is everything.
+    fn visible(&self, asker: Asker<'_>) -> Option<Realm> {
+        match asker {
+            Asker::Program => None,
+            Asker::Caller(Some(claims), _) if self.policy.acts_globally(claims) => None,
+            Asker::Caller(claims, _) => {
+                Some(Realm::of(claims.and_then(|claims| claims.tenant.as_deref())))
             }
         }
     }
@@ -243,12 +319,13 @@ impl Hub {
         Ok(Box::pin(std::future::ready(Ok(members.unwrap_or_default()))))
     }
 
-    fn tell_channels(&self, asked: &Asked) -> Outcome {
+    fn tell_channels(&self, asked: &Asked, asker: Asker<'_>) -> Outcome {
         let limit = (asked.limit.unwrap_or(100) as usize).clamp(1, CHANNELS);
         let mut channels = self.channels.list();
         channels.retain(|channel| {
             channel.name.starts_with(&asked.prefix)
                 && asked.cursor.as_deref().is_none_or(|cursor| &*channel.name > cursor)
+                && self.may_list(channel, asker)
         });
         channels.sort_by(|a, b| a.name.cmp(&b.name));
         let more = channels.len() > limit;
@@ -265,13 +342,32 @@ impl Hub {
         written(&json!({"items": items, "next_cursor": next}))
     }
 
-    fn tell_disconnect(&self, asked: &Asked) -> Outcome {
+    /// A token that is bound to a tenant sees no names that another tenant or subject is part of.
+    fn may_list(&self, channel: &Channel, asker: Asker<'_>) -> bool {
+        match asker {
+            Asker::Caller(Some(claims), _) if claims.tenant.is_some() => {
+                self.policy.acts_globally(claims)
+                    || channel.namespace.check_claims(&channel.name, claims).is_ok()
+            }
+            _ => true,
+        }
+    }
+
+    fn tell_disconnect(&self, asked: &Asked, asker: Asker<'_>) -> Outcome {
         if asked.subject.is_some() == asked.connection.is_some() {
             let sentence = "expected either a subject or a connection";
             return Err(Refused::new(&VALIDATION_ERROR, sentence));
         }
         let reason = asked.reason.as_deref().unwrap_or("disconnected by an operator");
+        // Without a tenant an operator has always been one of all sockets.
+        let realm = match asker {
+            Asker::Caller(Some(claims), _) if claims.tenant.is_none() && asked.tenant.is_none() => {
+                Realm::Everyone
+            }
+            _ => self.realm(asked, asker)?,
+        };
         let sockets = self.disconnect(Disconnect {
+            realm,
             subject: asked.subject.clone(),
             connection: asked.connection.clone(),
             code: 4009,
@@ -293,7 +389,7 @@ impl Asked {
         }
     }
 
-    fn revocation(&self) -> Result<Revocation, Refused> {
+    fn revocation(&self, realm: Realm) -> Result<Revocation, Refused> {
         let now = clock::now();
         let of = match (&self.jti, &self.sub) {
             (Some(id), None) if !id.is_empty() => Revoked::Token(Arc::clone(id)),
@@ -307,12 +403,28 @@ impl Asked {
                 return Err(Refused::new(&VALIDATION_ERROR, sentence));
             }
         };
-        let expires = self.expires.unwrap_or(now + DAY);
+        let expires = self.expires.unwrap_or(now + REVOCATION_DEFAULT_S);
         if expires <= now {
             let sentence = "expires is past: the tokens have ended by themselves";
             return Err(Refused::new(&VALIDATION_ERROR, sentence));
         }
-        Ok(Revocation { of, expires })
+        Ok(Revocation { of, realm, expires })
+    }
+}
+
+impl Stored {
+    fn read(self) -> Option<Revocation> {
+        let of = match (self.jti, self.sub) {
+            (Some(id), None) => Revoked::Token(id),
+            (None, Some(subject)) => Revoked::Subject { subject, before: self.before },
+            _ => return None,
+        };
+        let realm = match (self.tenant, self.all_tenants) {
+            (_, true) => Realm::Everyone,
+            (Some(tenant), false) => Realm::Tenant(tenant),
+            (None, false) => Realm::NoTenant,
+        };
+        Some(Revocation { of, realm, expires: self.expires })
     }
 }
 
@@ -330,12 +442,18 @@ fn within_bounds(mut history: History) -> History {
 
 fn revocation_json(revocation: &Revocation) -> Value {
     let expires = revocation.expires;
-    match &revocation.of {
+    let mut written = match &revocation.of {
         Revoked::Token(id) => json!({"jti": id, "expires": expires}),
         Revoked::Subject { subject, before } => {
             json!({"sub": subject, "before": before, "expires": expires})
         }
+    };
+    match &revocation.realm {
+        Realm::Everyone => written["all_tenants"] = true.into(),
+        Realm::Tenant(tenant) => written["tenant"] = json!(tenant),
+        Realm::NoTenant => {}
     }
+    written
 }
 
 fn read<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refused> {

@@ -57,6 +57,7 @@ pub async fn open(asking: Asking<'_>) -> Result<Answer, Box<Rejection>> {
     let place = hub.seats.reserve(claims.as_deref(), peer).map_err(reject)?;
     let seat = Seat::new(peer, claims);
     hub.seats.add(&seat);
+    hub.close_if_revoked(&seat);
     let (stream, first) =
         Stream::begin(hub, namespace, name, (seat, place), since).await.map_err(reject)?;
     let (sender, receiver) = mpsc::channel(WINDOW);

@@ -48,6 +48,7 @@ impl Sitting {
             self.place = self.hub.seats.reserve(Some(claims), self.seat.peer)?;
         }
         self.seat.identify(Arc::clone(claims));
+        self.hub.close_if_revoked(&self.seat);
         self.warned = false;
         if first {
             self.awaited = None;

@@ -283,20 +283,29 @@ impl Hub {
         }
     }
 
-    /// Makes tokens worthless, here and in all replicas.
-    pub(crate) fn revoke(&self, revocation: Revocation) {
-        self.revoke_here(&revocation);
-        if let Some(broker) = self.broker.get() {
+    /// Makes tokens worthless, here and in all replicas; whether there was room for one more.
+    pub(crate) fn revoke(&self, revocation: Revocation) -> bool {
+        let added = self.revoke_here(&revocation);
+        if added && let Some(broker) = self.broker.get() {
             broker.revoke(revocation);
         }
+        added
     }
 
-    fn revoke_here(&self, revocation: &Revocation) {
-        self.revocations.add(revocation, clock::now());
+    fn revoke_here(&self, revocation: &Revocation) -> bool {
+        let added = self.revocations.add(revocation, clock::now());
         self.seats.each(|seat| {
-            seat.revoke(revocation);
+            seat.revoke(revocation, &self.revocations);
             false
         });
+        added
+    }
+
+    /// A token may be revoked between its check and the moment from which its socket is found by revocations.
+    pub(crate) fn close_if_revoked(&self, seat: &seat::Seat) {
+        if seat.claims().is_some_and(|claims| self.revocations.has(&claims)) {
+            seat.close(seat::REVOKED, "the token has been revoked");
+        }
     }
 
     /// Closes sockets, here and in all replicas; how many here.
@@ -339,6 +348,7 @@ pub(crate) mod tests {
             history_bytes: 1 << 20,
             metrics_ms: 0,
             operator: "realtime:admin".into(),
+            global_operator: "admin:global".into(),
             messages: None,
             tenant_messages: None,
             bytes: None,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::broker::Keep;
+use super::broker::{Keep, Realm};
 use super::figures::Counters;
 use super::rates::Ledger;
 use super::wire::{LOG, METRICS};
@@ -74,6 +74,8 @@ pub enum Want {
 pub struct Policy {
     namespaces: Vec<Arc<Namespace>>,
     operator: Box<str>,
+    /// The scope that is needed to act beyond one's tenant.
+    global: Box<str>,
 }
 
 // === impl Policy ===
@@ -83,7 +85,11 @@ impl Policy {
     pub fn build(hub: &plan::Hub) -> Result<Self, PlanError> {
         let namespaces: Result<Vec<_>, PlanError> =
             hub.namespaces.iter().map(|one| Namespace::build(one).map(Arc::new)).collect();
-        Ok(Self { namespaces: namespaces?, operator: hub.operator.as_str().into() })
+        Ok(Self {
+            namespaces: namespaces?,
+            operator: hub.operator.as_str().into(),
+            global: hub.global_operator.as_str().into(),
+        })
     }
 
     /// All of them, as they stand in the plan.
@@ -101,6 +107,35 @@ impl Policy {
             .ok_or_else(|| Refused::new(&NOT_FOUND, "there is no such channel"))
     }
 
+    /// Whether a caller may act beyond its tenant.
+    pub(super) fn acts_globally(&self, claims: &Claims) -> bool {
+        claims.acts_globally(&self.global)
+    }
+
+    /// The realm that an operator's order concerns: its own, or the one that it asks for and may reach.
+    pub(super) fn realm(
+        &self,
+        claims: Option<&Claims>,
+        asked: Option<&str>,
+        all: bool,
+    ) -> Result<Realm, Refused> {
+        let tenant = claims.and_then(|claims| claims.tenant.as_deref());
+        let asked = match (asked, all) {
+            (Some(_), true) => {
+                let sentence = "expected either a tenant or all_tenants";
+                return Err(Refused::new(&VALIDATION_ERROR, sentence));
+            }
+            (None, true) => Realm::Everyone,
+            (Some(tenant), false) => Realm::of(Some(tenant)),
+            (None, false) => Realm::of(tenant),
+        };
+        if asked == Realm::of(tenant) || claims.is_some_and(|claims| self.acts_globally(claims)) {
+            return Ok(asked);
+        }
+        let sentence = format!("to act beyond one's tenant needs the scope `{}`", self.global);
+        Err(Refused::new(&PERMISSION_DENIED, sentence))
+    }
+
     /// Whether a caller may do something in a channel of a namespace.
     pub fn check(
         &self,
@@ -111,8 +146,18 @@ impl Policy {
     ) -> Result<(), Refused> {
         // What the gateway says of itself is not an operator's to say.
         let own = matches!(want, Want::Publish) && [METRICS, LOG].contains(&channel);
-        if !own && claims.is_some_and(|claims| claims.allows(&self.operator)) {
-            return Ok(());
+        if let Some(claims) = claims.filter(|claims| !own && claims.allows(&self.operator)) {
+            if claims.tenant.is_none() || self.acts_globally(claims) {
+                return Ok(());
+            }
+            // An operator of a tenant: everything in its own channels.
+            return namespace.check_claims(channel, claims).map_err(|whose| {
+                let sentence = format!(
+                    "the channel is {whose}, and the token lacks the scope `{}`",
+                    self.global
+                );
+                Refused::new(&PERMISSION_DENIED, sentence)
+            });
         }
         let (access, verb) = match want {
             Want::Subscribe => (&namespace.subscribe, "subscribe to"),
@@ -135,19 +180,17 @@ impl Policy {
         if let Some(scope) = access.scopes.iter().find(|scope| !claims.allows(scope)) {
             return denied(&format!("it lacks the scope `{scope}`"));
         }
-        for (segment, text) in namespace.segments.iter().zip(channel.split(':')) {
-            match segment {
-                Segment::Tenant if claims.tenant.as_deref() != Some(text) => {
-                    return denied("it is another tenant's");
-                }
-                Segment::Subject if &*claims.subject != text => {
-                    return denied("it is another subject's");
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        namespace.check_claims(channel, claims).or_else(|whose| denied(&format!("it is {whose}")))
     }
+}
+
+/// A claim as a segment of a channel's name: a colon would begin another segment, so it is escaped, and so is what
+/// escapes. Every claim has exactly one segment, and every segment is of one claim.
+fn segment_of(claim: &str) -> Cow<'_, str> {
+    if !claim.contains([':', '%']) {
+        return Cow::Borrowed(claim);
+    }
+    Cow::Owned(claim.replace('%', "%25").replace(':', "%3A"))
 }
 
 /// What is wrong with a name, which must be one that can be shown, logged and written anywhere.
@@ -210,6 +253,23 @@ impl Namespace {
     /// Whether subscribers acknowledge what they were sent.
     pub(super) fn is_acknowledged(&self) -> bool {
         self.delivery == Delivery::AtLeastOnce
+    }
+
+    /// Whether the claims in the name are the caller's; the error says whose they are.
+    pub(super) fn check_claims(&self, channel: &str, claims: &Claims) -> Result<(), String> {
+        for (segment, text) in self.segments.iter().zip(channel.split(':')) {
+            let (own, other) = match segment {
+                Segment::Literal(_) => continue,
+                Segment::Tenant => (claims.tenant.as_deref(), "another tenant's"),
+                Segment::Subject => (Some(&*claims.subject), "another subject's"),
+            };
+            let own = own.map(segment_of);
+            if own.as_deref() != Some(text) {
+                let hint = own.map(|own| format!(" (of this token it is {own:?})"));
+                return Err(format!("{other}{}", hint.unwrap_or_default()));
+            }
+        }
+        Ok(())
     }
 
     fn matches(&self, channel: &str) -> bool {
@@ -307,7 +367,61 @@ mod tests {
         assert_eq!(check(&claims, "user:bob", Want::Subscribe), Err("permission_denied"));
         assert_eq!(check(&claims, "user:alice", Want::Publish), Err("permission_denied"));
         claims.scopes = vec!["realtime:admin".into()];
+        assert_eq!(check(&claims, "user:bob", Want::Publish), Err("permission_denied"));
+        claims.tenant = None;
         assert_eq!(check(&claims, "user:bob", Want::Publish), Ok(()));
+    }
+
+    #[test]
+    fn a_claim_with_a_colon_is_one_segment() {
+        let policy = policy(&["graph:{tenant}:*", "user:{sub}", "room:{tenant}"]);
+        let names =
+            ["acme", "acme:eu", "acme%3Aeu", "acme:", ":acme", "*", "{tenant}", "ACME", "a/b"];
+        let may = |tenant: &str, channel: &str| {
+            let mut claims = Claims::of(tenant, Some(tenant));
+            claims.scopes = vec!["a:read".into()];
+            policy.find(channel).is_ok_and(|namespace| {
+                policy.check(namespace, channel, Want::Subscribe, Some(&claims)).is_ok()
+            })
+        };
+        for owner in names {
+            let own = segment_of(owner);
+            for channel in
+                [format!("graph:{own}:changes"), format!("user:{own}"), format!("room:{own}")]
+            {
+                for other in names {
+                    assert_eq!(may(other, &channel), other == owner, "{other} in {channel}");
+                }
+            }
+        }
+        assert!(!may("acme:eu", "graph:acme:eu:changes"));
+        assert!(!may("acme:eu", "graph:acme%3aeu:changes"));
+    }
+
+    #[test]
+    fn an_operator_of_a_tenant_is_one_of_its_channels_only() {
+        let policy = policy(&["graph:{tenant}:*", "user:{sub}", "news"]);
+        let check = |claims: &Claims, channel: &str| {
+            policy
+                .check(policy.find(channel).unwrap(), channel, Want::Publish, Some(claims))
+                .is_ok()
+        };
+        let operator = |tenant, scopes: &[&str]| {
+            let mut claims = Claims::of("bob", tenant);
+            claims.scopes = scopes.iter().map(|scope| Box::from(*scope)).collect();
+            claims.scopes.sort();
+            claims
+        };
+
+        for scopes in [&["realtime:admin"][..], &["*"]] {
+            let own = operator(Some("acme"), scopes);
+            assert!(check(&own, "graph:acme:x") && check(&own, "news") && check(&own, "user:bob"));
+            assert!(!check(&own, "graph:other:x") && !check(&own, "user:alice"));
+            let platform = operator(None, scopes);
+            assert!(check(&platform, "graph:acme:x") && check(&platform, "user:alice"));
+        }
+        let global = operator(Some("acme"), &["realtime:admin", "admin:global"]);
+        assert!(check(&global, "graph:other:x") && check(&global, "user:alice"));
     }
 
     #[test]

@@ -12,11 +12,13 @@ use parking_lot::Mutex;
 use super::broker::{BrokerError, Disconnect, History, Member, Position, Revocation};
 use super::consumers::Resumption;
 use super::policy::Refused;
-use super::revocations::concerns;
+use super::revocations::Revocations;
 use crate::filters::auth::Claims;
 
 /// Bytes that may wait in a seat for its task.
 const WAITING: usize = 1 << 20;
+/// The close code of a socket whose token was revoked.
+pub(super) const REVOKED: u16 = 4002;
 
 /// What is known of a socket or stream.
 pub(crate) struct Seat {
@@ -136,22 +138,25 @@ impl Seat {
     }
 
     /// Whether a revocation concerns it; closes it then.
-    pub(crate) fn revoke(&self, revocation: &Revocation) {
-        if self.claims.lock().as_ref().is_some_and(|claims| concerns(&revocation.of, claims)) {
-            self.close(4002, "the token has been revoked");
+    pub(crate) fn revoke(&self, revocation: &Revocation, by: &Revocations) {
+        if self.claims.lock().as_ref().is_some_and(|claims| by.concerns(revocation, claims)) {
+            self.close(REVOKED, "the token has been revoked");
         }
     }
 
     /// Closes it if it is meant; whether it is.
     pub(crate) fn disconnect(&self, disconnect: &Disconnect) -> bool {
+        let claims = self.claims.lock().clone();
+        let tenant = claims.as_ref().and_then(|claims| claims.tenant.as_deref());
         let named = disconnect.connection.as_ref().is_some_and(|name| *name == self.name);
         let owned = disconnect.subject.as_ref().is_some_and(|subject| {
-            self.claims.lock().as_ref().is_some_and(|claims| claims.subject == *subject)
+            claims.as_ref().is_some_and(|claims| claims.subject == *subject)
         });
-        if named || owned {
+        let meant = (named || owned) && disconnect.realm.has(tenant);
+        if meant {
             self.close(disconnect.code, &disconnect.reason);
         }
-        named || owned
+        meant
     }
 
     /// Takes what waits, and has the task of `context` woken by what comes.

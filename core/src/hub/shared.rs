@@ -79,7 +79,7 @@ impl Hub {
                     channel.announce("leave", &member);
                 }
             }
-            Event::Revoked(revocation) => self.revoke_here(&revocation),
+            Event::Revoked(revocation) => drop(self.revoke_here(&revocation)),
             Event::Disconnect(disconnect) => drop(self.disconnect_here(&disconnect)),
             Event::Away => {
                 self.away.store(true, Ordering::Release);

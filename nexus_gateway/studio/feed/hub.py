@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from nexus_gateway.hub import HubError
+from nexus_gateway.hub import HubError, segment
 from nexus_gateway.studio.intelligence.models import Entity
 from nexus_gateway.studio.intelligence.told import TOPIC, Told, Verb
 from nexus_gateway.studio.storage.errors import StorageUnavailable
@@ -88,7 +88,7 @@ class HubSink:
                 await self._tell(record, _told(record.payload))
 
     async def _tell(self, record: Record, told: Told) -> None:
-        channel = f"entities:{record.tenant}:changes"
+        channel = f"entities:{segment(record.tenant)}:changes"
         if told.count > EVENTS:
             made = len(told.created) + len(told.restored)
             counts = (made, len(told.updated), len(told.deleted))
@@ -99,7 +99,7 @@ class HubSink:
         now = {one.entity_id: one for one in found}
         for verb, name in told.changes():
             event = EntityEvent(verb, name, record.position, told.by, now.get(name))
-            for one in (channel, f"entities:{record.tenant}:entity:{name}"):
+            for one in (channel, f"entities:{segment(record.tenant)}:entity:{name}"):
                 await self._publish(one, event)
 
     async def _publish(self, channel: str, event: EntityEvent | EntitiesEvent) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from nexus_gateway.hub import segment
 from nexus_gateway.studio.knowledge_graph.models import Edge, Node
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Live:
         try:
             if len(real_nodes) + len(real_edges) > EVENTS:
                 total = Bulk(len(real_nodes), len(real_edges))
-                await self._publisher.publish(f"graph:{tenant}:changes", total)
+                await self._publisher.publish(f"graph:{segment(tenant)}:changes", total)
                 return
             for channel, event in _events(tenant, real_nodes, real_edges):
                 await self._publisher.publish(channel, event)
@@ -132,7 +133,7 @@ class Live:
         ends = {end for edge in (*here, *ended) for end in (edge.source, edge.target)}
         told = Event(_verb(change), node=change.kept)
         for end in sorted(ends - {name}):
-            await self._publisher.publish(f"graph:{tenant}:near:{end}", told)
+            await self._publisher.publish(f"graph:{segment(tenant)}:near:{end}", told)
 
 
 def _events(
@@ -140,15 +141,15 @@ def _events(
 ) -> Iterable[tuple[str, Event]]:
     for node in nodes:
         told = Event(_verb(node), node=node.kept)
-        yield f"graph:{tenant}:changes", told
-        yield f"graph:{tenant}:node:{node.kept.entity_id}", told
-        yield f"graph:{tenant}:near:{node.kept.entity_id}", told
+        yield f"graph:{segment(tenant)}:changes", told
+        yield f"graph:{segment(tenant)}:node:{node.kept.entity_id}", told
+        yield f"graph:{segment(tenant)}:near:{node.kept.entity_id}", told
     for edge in edges:
         told = Event(_verb(edge), edge=edge.kept)
-        yield f"graph:{tenant}:changes", told
+        yield f"graph:{segment(tenant)}:changes", told
         for end in dict.fromkeys((edge.kept.source, edge.kept.target)):
-            yield f"graph:{tenant}:node:{end}", told
-            yield f"graph:{tenant}:near:{end}", told
+            yield f"graph:{segment(tenant)}:node:{end}", told
+            yield f"graph:{segment(tenant)}:near:{end}", told
 
 
 def _verb(change: Change[Node] | Change[Edge]) -> Verb:

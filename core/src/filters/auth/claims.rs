@@ -14,6 +14,11 @@ use crate::reject::{
     TOKEN_NOT_YET_VALID,
 };
 
+/// Bytes of a `tenant`: it becomes part of names and keys everywhere.
+const TENANT_BYTES_MAX: usize = 255;
+/// Bytes of a `sub` or a `jti`.
+const NAME_BYTES_MAX: usize = 1024;
+
 /// Who calls, and what they may do. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
@@ -95,9 +100,9 @@ impl Claims {
         })?;
         check_issuer(&given.iss, issuer)?;
         check_audience(&given.aud, audience)?;
-        let subject: Arc<str> = match given.sub.text("sub")? {
-            Some(subject) if !subject.is_empty() => subject.into(),
-            _ => return Err(invalid("the token has no `sub`")),
+        let subject: Arc<str> = match given.sub.name("sub", NAME_BYTES_MAX)? {
+            Some(subject) => subject.into(),
+            None => return Err(invalid("the token has no `sub`")),
         };
         let mut scopes = Vec::new();
         given.scopes.add_words("scopes", &mut scopes)?;
@@ -107,30 +112,39 @@ impl Claims {
         Ok(Self {
             subject,
             scopes,
-            tenant: given.tenant.text("tenant")?.map(Into::into),
-            token_id: given.jti.text("jti")?.map(Into::into),
+            tenant: given.tenant.name("tenant", TENANT_BYTES_MAX)?.map(Into::into),
+            token_id: given.jti.name("jti", NAME_BYTES_MAX)?.map(Into::into),
             // A fraction of a second is given to the safe side: expired sooner, valid later.
             expires: match given.exp.date("exp")? {
                 Some(seconds) => seconds.floor() as u64,
                 None => return Err(invalid("the token has no `exp`: it would never expire")),
             },
-            not_before: given.nbf.date("nbf")?.map(|seconds| seconds.ceil() as u64),
-            issued: given.iat.date("iat")?.map(|seconds| seconds.floor() as u64),
+            not_before: given.nbf.positive_date("nbf")?.map(|seconds| seconds.ceil() as u64),
+            issued: given.iat.positive_date("iat")?.map(|seconds| seconds.floor() as u64),
             payload: payload.into(),
         })
     }
 
-    /// Refuses a token before and after its time; `leeway` seconds are forgiven on both sides.
+    /// Refuses a token before and after its time; `leeway` seconds are forgiven on both sides. One that says it was
+    /// issued later than now says something false, and could so survive a revocation.
     pub(super) fn check_times(&self, now: u64, leeway: u64) -> Result<(), Box<Rejection>> {
         if now >= self.expires.saturating_add(leeway) {
             return Err(refuse(&TOKEN_EXPIRED, TOKEN_EXPIRED.sentence));
         }
-        match self.not_before {
-            Some(begin) if now.saturating_add(leeway) < begin => {
-                Err(refuse(&TOKEN_NOT_YET_VALID, TOKEN_NOT_YET_VALID.sentence))
-            }
-            _ => Ok(()),
+        let latest = now.saturating_add(leeway);
+        if self.issued.is_some_and(|issued| issued > latest) {
+            return Err(refuse(&TOKEN_NOT_YET_VALID, "the token's `iat` is in the future"));
         }
+        if self.not_before.is_some_and(|begin| begin > latest) {
+            return Err(refuse(&TOKEN_NOT_YET_VALID, TOKEN_NOT_YET_VALID.sentence));
+        }
+        Ok(())
+    }
+
+    /// Whether the token may act beyond its tenant: it names the scope for that. `*` is every scope within a tenant, so
+    /// that it is enough only for a token that has none.
+    pub(crate) fn acts_globally(&self, scope: &str) -> bool {
+        self.has(scope) || (self.tenant.is_none() && self.has("*"))
     }
 }
 
@@ -185,6 +199,31 @@ impl Found<'_> {
             Self::Absent => Ok(None),
             Self::Text(text) => Ok(Some(text)),
             _ => Err(invalid(format!("the token's `{name}` is not a string"))),
+        }
+    }
+
+    /// A text that becomes part of names and keys: databases and protocols do not take control characters alike, and an
+    /// empty one would be taken for none.
+    fn name(&self, name: &str, most: usize) -> Result<Option<&str>, Box<Rejection>> {
+        let text = self.text(name)?;
+        match text {
+            Some("") => Err(invalid(format!("the token's `{name}` is empty"))),
+            Some(text) if text.len() > most => {
+                Err(invalid(format!("the token's `{name}` is longer than {most} bytes")))
+            }
+            Some(text) if text.chars().any(char::is_control) => {
+                Err(invalid(format!("the token's `{name}` has a control character")))
+            }
+            _ => Ok(text),
+        }
+    }
+
+    fn positive_date(&self, name: &str) -> Result<Option<f64>, Box<Rejection>> {
+        match self.date(name)? {
+            Some(seconds) if seconds < 0.0 => {
+                Err(invalid(format!("the token's `{name}` is negative")))
+            }
+            date => Ok(date),
         }
     }
 
@@ -349,6 +388,14 @@ mod tests {
             (json!({"sub": null, "exp": 1}), "`sub`"),
             (json!({"sub": "", "exp": 1}), "`sub`"),
             (json!({"sub": 7, "exp": 1}), "`sub`"),
+            (json!({"sub": "a\n", "exp": 1}), "`sub`"),
+            (json!({"sub": "x".repeat(1025), "exp": 1}), "`sub`"),
+            (json!({"sub": "a", "exp": 1, "tenant": ""}), "`tenant`"),
+            (json!({"sub": "a", "exp": 1, "tenant": "a\u{0}"}), "`tenant`"),
+            (json!({"sub": "a", "exp": 1, "tenant": "x".repeat(256)}), "`tenant`"),
+            (json!({"sub": "a", "exp": 1, "jti": ""}), "`jti`"),
+            (json!({"sub": "a", "exp": 1, "iat": -1}), "`iat`"),
+            (json!({"sub": "a", "exp": 1, "nbf": -1}), "`nbf`"),
             (json!({"sub": "a"}), "`exp`"),
             (json!({"sub": "a", "exp": "1"}), "`exp`"),
             (json!({"sub": "a", "exp": 1, "nbf": true}), "`nbf`"),

@@ -1,19 +1,17 @@
-//! The keys that tokens are verified with. Each accepts its own algorithms only, all of one family:
-//! so no token can have a public key taken for an HMAC secret (RFC 8725, sections 2.1 and 3.1).
+//! The keys that tokens are verified with. Each is bound to one algorithm (RFC 8725, section 3.1): no token chooses how
+//! it is verified, and none can have a public key taken for an HMAC secret (section 2.1). Weak keys are refused when the
+//! plan is built.
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
+use super::rsa::check_rsa;
+use crate::pem;
 use crate::plan;
 use crate::program::{PlanError, Secrets};
 
-/// RFC 7518, section 3.2: an HMAC secret is no shorter than the hash of HS256.
-const HMAC_BYTES: usize = 32;
-/// The modulus of a 2048-bit RSA key, the least that is accepted (RFC 7518, section 3.3).
-const RSA_BYTES: usize = 256;
-
 pub(super) struct Key {
     kid: Option<Box<str>>,
-    algorithms: Box<[Algorithm]>,
+    algorithm: Algorithm,
     decoding: DecodingKey,
 }
 
@@ -23,25 +21,17 @@ impl Key {
     /// Reads a key from the secrets beside the plan.
     pub(super) fn build(key: &plan::Key, secrets: &Secrets) -> Result<Self, PlanError> {
         let name = &key.secret;
-        let algorithms = read_algorithms(key)?;
-        let Some(first) = algorithms.first() else {
-            return Err(PlanError::new(format!("tokens: the key `{name}` lists no algorithm")));
-        };
-        if algorithms.iter().any(|algorithm| algorithm.family() != first.family()) {
-            let message =
-                format!("tokens: the algorithms of the key `{name}` need keys of several kinds");
-            return Err(PlanError::new(message));
-        }
+        let algorithm = read_algorithm(key)?;
         let secret = secrets
             .get(name)
             .ok_or_else(|| PlanError::new(format!("tokens: the secret `{name}` is not given")))?;
-        let decoding = read_key(secret, &algorithms)
+        let decoding = read_key(secret, algorithm)
             .map_err(|why| PlanError::new(format!("tokens: the secret `{name}` {why}")))?;
-        Ok(Self {
-            kid: key.kid.as_deref().map(Into::into),
-            algorithms: algorithms.into(),
-            decoding,
-        })
+        Ok(Self { kid: key.kid.as_deref().map(Into::into), algorithm, decoding })
+    }
+
+    pub(super) fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
     }
 
     pub(super) fn is_named(&self, kid: &str) -> bool {
@@ -49,74 +39,100 @@ impl Key {
     }
 
     pub(super) fn accepts(&self, algorithm: Algorithm) -> bool {
-        self.algorithms.contains(&algorithm)
+        self.algorithm == algorithm
     }
 
-    /// Whether the signature of `message` is this key's.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &str, signature: &str) -> bool {
-        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.decoding, algorithm)
+    /// Whether the signature of `message` is this key's, by its own algorithm.
+    pub(super) fn verifies(&self, message: &str, signature: &str) -> bool {
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.decoding, self.algorithm)
             .unwrap_or(false)
     }
 }
 
-fn read_algorithms(key: &plan::Key) -> Result<Vec<Algorithm>, PlanError> {
-    let read = |name: &String| {
-        name.parse().map_err(|_| {
-            let key = &key.secret;
-            PlanError::new(format!("tokens: the key `{key}` lists the unknown algorithm `{name}`"))
-        })
+fn read_algorithm(key: &plan::Key) -> Result<Algorithm, PlanError> {
+    let name = &key.secret;
+    let [algorithm] = &key.algorithms[..] else {
+        let listed = match &key.algorithms[..] {
+            [] => "none".to_owned(),
+            several => several.join(", "),
+        };
+        return Err(PlanError::new(format!(
+            "tokens: the key `{name}` must have exactly one algorithm (RFC 8725, section 3.1), \
+             found {listed}"
+        )));
     };
-    key.algorithms.iter().map(read).collect()
+    algorithm.parse().map_err(|_| {
+        PlanError::new(format!("tokens: the key `{name}` has the unknown algorithm `{algorithm}`"))
+    })
 }
 
-fn read_key(secret: &[u8], algorithms: &[Algorithm]) -> Result<DecodingKey, &'static str> {
-    let is_pem = secret.trim_ascii_start().starts_with(b"-----BEGIN");
-    match algorithms.first().map(|algorithm| algorithm.family()) {
-        Some(AlgorithmFamily::Hmac) if is_pem => {
-            Err("is a key in PEM, and must not be used as an HMAC secret")
-        }
-        Some(AlgorithmFamily::Hmac) if secret.len() < HMAC_BYTES => {
-            Err("is shorter than 32 bytes, and could be guessed")
-        }
-        Some(AlgorithmFamily::Hmac) => Ok(DecodingKey::from_secret(secret)),
-        _ if !is_pem => Err("is not a public key in PEM"),
-        _ if has_label(secret, b"PRIVATE KEY") => {
-            Err("is a private key; tokens are verified with the public one")
-        }
-        _ if !has_label(secret, b"PUBLIC KEY") => Err("is not a public key in PEM"),
-        Some(AlgorithmFamily::Rsa) => read_rsa(secret),
-        Some(AlgorithmFamily::Ec) => read_ec(secret, algorithms),
-        _ => DecodingKey::from_ed_pem(secret).map_err(|_| "is not an Ed25519 public key in PEM"),
+/// RFC 7518, section 3.2: an HMAC secret is no shorter than the output of its hash.
+fn hmac_bytes(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::HS512 => 64,
+        Algorithm::HS384 => 48,
+        _ => 32,
     }
 }
 
-fn has_label(pem: &[u8], label: &[u8]) -> bool {
-    let line = pem.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
-    line.trim_ascii_end().strip_suffix(b"-----").is_some_and(|line| line.ends_with(label))
+fn read_key(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, String> {
+    let file = pem::clean(secret);
+    let is_pem = pem::labels(&file).next().is_some();
+    if algorithm.family() == AlgorithmFamily::Hmac {
+        let least = hmac_bytes(algorithm);
+        if is_pem {
+            return Err("is a key in PEM, and must not be used as an HMAC secret".into());
+        }
+        if secret.len() < least {
+            return Err(format!(
+                "is shorter than {least} bytes, which {algorithm:?} needs (RFC 7518, section 3.2): \
+                 it has {}",
+                secret.len()
+            ));
+        }
+        return Ok(DecodingKey::from_secret(secret));
+    }
+    if pem::labels(&file).any(|label| label.ends_with(b"PRIVATE KEY")) {
+        return Err("is a private key; tokens are verified with the public one".into());
+    }
+    let Some(block) = pem::block(&file, b"PUBLIC KEY") else {
+        return Err(not_public(&file));
+    };
+    match algorithm.family() {
+        AlgorithmFamily::Rsa => read_rsa(block),
+        AlgorithmFamily::Ec => read_ec(block, algorithm).map_err(Into::into),
+        _ => DecodingKey::from_ed_pem(block)
+            .map_err(|_| "is not an Ed25519 public key in PEM".into()),
+    }
 }
 
-fn read_rsa(pem: &[u8]) -> Result<DecodingKey, &'static str> {
+fn not_public(file: &[u8]) -> String {
+    let found = match pem::labels(file).next() {
+        Some(label) if label.ends_with(b"PUBLIC KEY") => "a block that is cut off".to_owned(),
+        Some(label) => format!("a {}", String::from_utf8_lossy(label).to_lowercase()),
+        None => "no line that begins with `-----BEGIN`".to_owned(),
+    };
+    format!("is not a public key in PEM: it has {found}")
+}
+
+fn read_rsa(pem: &[u8]) -> Result<DecodingKey, String> {
     let key = DecodingKey::from_rsa_pem(pem).map_err(|_| "is not an RSA public key in PEM")?;
-    // What verifies signatures refuses shorter keys too, but only once a token comes.
-    match key.try_get_as_bytes() {
-        Ok(der) if der.len() >= RSA_BYTES => Ok(key),
-        _ => Err("is an RSA key of less than 2048 bits"),
-    }
+    let der = key.try_get_as_bytes().map_err(|_| "is not an RSA public key in PEM")?;
+    check_rsa(der)?;
+    Ok(key)
 }
 
-fn read_ec(pem: &[u8], algorithms: &[Algorithm]) -> Result<DecodingKey, &'static str> {
+fn read_ec(pem: &[u8], algorithm: Algorithm) -> Result<DecodingKey, &'static str> {
     let key = DecodingKey::from_ec_pem(pem).map_err(|_| "is not an EC public key in PEM")?;
-    let length = key.try_get_as_bytes().map_or(0, <[u8]>::len);
     // An uncompressed point: one byte and two coordinates.
-    let fits = |algorithm: &Algorithm| match algorithm {
-        Algorithm::ES256 => length == 65,
-        Algorithm::ES384 => length == 97,
-        _ => false,
+    let length = match algorithm {
+        Algorithm::ES256 => 65,
+        Algorithm::ES384 => 97,
+        _ => 0,
     };
-    if algorithms.iter().all(fits) {
-        Ok(key)
-    } else {
-        Err("is on another curve than its algorithms")
+    match key.try_get_as_bytes() {
+        Ok(point) if point.len() == length => Ok(key),
+        _ => Err("is on another curve than its algorithm"),
     }
 }
 
@@ -127,6 +143,9 @@ mod tests {
     const RSA: &[u8] = include_bytes!("../../../tests/keys/rsa.pub.pem");
     const RSA_PKCS1: &[u8] = include_bytes!("../../../tests/keys/rsa.pkcs1.pub.pem");
     const RSA_SHORT: &[u8] = include_bytes!("../../../tests/keys/rsa-1024.pub.pem");
+    const RSA_ROCA: &[u8] = include_bytes!("../../../tests/keys/rsa-roca.pub.pem");
+    const RSA_EXPONENT_1: &[u8] = include_bytes!("../../../tests/keys/rsa-exponent-1.pub.pem");
+    const RSA_EVEN: &[u8] = include_bytes!("../../../tests/keys/rsa-even.pub.pem");
     const RSA_PRIVATE: &[u8] = include_bytes!("../../../tests/keys/rsa.pem");
     const P256: &[u8] = include_bytes!("../../../tests/keys/p256.pub.pem");
     const P384: &[u8] = include_bytes!("../../../tests/keys/p384.pub.pem");
@@ -144,37 +163,62 @@ mod tests {
 
     #[test]
     fn every_kind_of_key_is_read() {
-        for (secret, algorithms) in [
-            (&[7; 32][..], &["HS256", "HS384", "HS512"][..]),
-            (RSA, &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]),
-            (RSA_PKCS1, &["RS256"]),
-            (P256, &["ES256"]),
-            (P384, &["ES384"]),
-            (ED25519, &["EdDSA"]),
-        ] {
-            assert!(build(secret, algorithms).is_ok(), "{algorithms:?}");
+        let rsa = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"];
+        let rsa = rsa.into_iter().map(|algorithm| (RSA, algorithm));
+        for (secret, algorithm) in rsa.chain([
+            (&[7; 32][..], "HS256"),
+            (&[7; 48], "HS384"),
+            (&[7; 64], "HS512"),
+            (RSA_PKCS1, "RS256"),
+            (P256, "ES256"),
+            (P384, "ES384"),
+            (ED25519, "EdDSA"),
+        ]) {
+            assert!(build(secret, &[algorithm]).is_ok(), "{algorithm:?}");
         }
     }
 
     #[test]
-    fn a_key_that_does_not_fit_its_algorithms_is_an_error_of_the_plan() {
+    fn a_key_is_read_behind_what_tools_write_before_it() {
+        let key = String::from_utf8_lossy(P256);
+        for text in ["\u{feff}", "Bag Attributes\n    localKeyID: 01\n", "# ours\r\n", "  "] {
+            let file = format!("{text}{}", key.replace('\n', "\r\n"));
+            assert!(build(file.as_bytes(), &["ES256"]).is_ok(), "{text:?}");
+            let error = build(file.as_bytes(), &["HS256"]).err().unwrap_or_default();
+            assert!(error.contains("must not be used as an HMAC secret"), "{error}");
+        }
+        let both = [RSA, RSA_PRIVATE].concat();
+        let error = build(&both, &["RS256"]).err().unwrap_or_default();
+        assert!(error.contains("is a private key"), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_its_algorithm_is_an_error_of_the_plan() {
         for (secret, algorithms, why) in [
             (RSA, &["HS256"][..], "must not be used as an HMAC secret"),
             (&[7; 31], &["HS256"], "shorter than 32 bytes"),
+            (&[7; 47], &["HS384"], "shorter than 48 bytes"),
+            (&[7; 63], &["HS512"], "shorter than 64 bytes"),
+            (&[], &["HS256"], "shorter than 32 bytes"),
             (&[7; 32], &["RS256"], "not a public key in PEM"),
             (RSA_PRIVATE, &["RS256"], "is a private key"),
-            (RSA_SHORT, &["RS256"], "less than 2048 bits"),
+            (RSA_SHORT, &["RS256"], "1024 bits"),
+            (RSA_ROCA, &["RS256"], "ROCA"),
+            (RSA_EXPONENT_1, &["PS256"], "exponent"),
+            (RSA_EVEN, &["RS256"], "small factor"),
             (P256, &["RS256"], "not an RSA public key"),
             (RSA, &["ES256"], "not an EC public key"),
             (P384, &["ES256"], "another curve"),
-            (P256, &["ES256", "ES384"], "another curve"),
+            (P256, &["ES384"], "another curve"),
             (P256, &["EdDSA"], "not an Ed25519 public key"),
             (b"-----BEGIN PUBLIC KEY-----\nMA==\n-----END PUBLIC KEY-----", &["RS256"], "RSA"),
-            (b"-----BEGIN CERTIFICATE-----\nMA==", &["RS256"], "not a public key in PEM"),
-            (RSA, &["HS256", "RS256"], "keys of several kinds"),
+            (b"-----BEGIN CERTIFICATE-----\nMA==", &["RS256"], "it has a certificate"),
+            (b"-----BEGIN PUBLIC KEY-----\nMA==", &["RS256"], "cut off"),
+            (RSA, &["HS256", "RS256"], "exactly one algorithm"),
+            (&[7; 64], &["HS256", "HS512"], "exactly one algorithm"),
             (RSA, &["none"], "unknown algorithm `none`"),
             (RSA, &["rs256"], "unknown algorithm"),
-            (RSA, &[], "lists no algorithm"),
+            (RSA, &[], "found none"),
         ] {
             let error = build(secret, algorithms).err().unwrap_or_default();
             assert!(error.contains(why), "{algorithms:?}: {error}");

@@ -54,17 +54,16 @@ impl Verifier {
         if tokens.keys.is_empty() {
             return Err(PlanError::new("tokens: there is no key, so no token could be verified"));
         }
+        let keys: Box<[Key]> =
+            tokens.keys.iter().map(|key| Key::build(key, secrets)).collect::<Result<_, _>>()?;
+        check_names(&keys)?;
         Ok(Self {
-            keys: tokens
-                .keys
-                .iter()
-                .map(|key| Key::build(key, secrets))
-                .collect::<Result<_, _>>()?,
+            keys,
             issuer: tokens.issuer.as_deref().map(Into::into),
             audience: tokens.audience.as_deref().map(Into::into),
             leeway: tokens.leeway,
             cache: (tokens.cache > 0).then(|| Cache::new(tokens.cache)),
-            revocations: Arc::default(),
+            revocations: Arc::new(Revocations::new(tokens.leeway)),
         })
     }
 
@@ -137,7 +136,7 @@ impl Verifier {
         if keys.peek().is_none() {
             return Err(refused());
         }
-        if keys.any(|key| key.verifies(algorithm, message, signature)) {
+        if keys.any(|key| key.verifies(message, signature)) {
             return Ok(());
         }
         Err(refuse(&TOKEN_SIGNATURE_INVALID, TOKEN_SIGNATURE_INVALID.sentence))
@@ -150,6 +149,20 @@ impl Verifier {
         self.keys
             .iter()
             .filter(move |key| kid.is_none_or(|kid| key.is_named(kid)) && key.accepts(algorithm))
+    }
+}
+
+/// RFC 7517, section 4.5: keys of one set have names of their own. Of two with one name and another algorithm, a token
+/// would choose.
+fn check_names(keys: &[Key]) -> Result<(), PlanError> {
+    let mut names: Vec<_> = keys.iter().filter_map(Key::kid).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair.first() == pair.last()) {
+        Some(twice) => Err(PlanError::new(format!(
+            "tokens: two keys have the kid {:?}",
+            twice.first().unwrap_or(&"")
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -181,6 +194,7 @@ pub(super) mod tests {
     use crate::plan;
 
     pub(in crate::filters::auth) const HS: &[u8] = b"a secret of no less than 32 bytes";
+    const LONG_HS: &[u8] = &[7; 64];
     const OTHER_HS: &[u8] = b"another secret of 32 bytes or more";
     const NOW: u64 = 1_700_000_000;
 
@@ -222,7 +236,7 @@ pub(super) mod tests {
         let p256 = EncodingKey::from_ec_pem(key!("p256.pem")).expect("a key");
         let p384 = EncodingKey::from_ec_pem(key!("p384.pem")).expect("a key");
         let ed = EncodingKey::from_ed_pem(key!("ed25519.pem")).expect("a key");
-        let secret = || EncodingKey::from_secret(HS);
+        let secret = || EncodingKey::from_secret(LONG_HS);
         vec![
             ((Header::new(Algorithm::HS256), secret()), "HS256"),
             ((Header::new(Algorithm::HS384), secret()), "HS384"),
@@ -257,6 +271,7 @@ pub(super) mod tests {
     fn build(tokens: &Tokens) -> Verifier {
         let secrets = [
             ("hs", HS),
+            ("long", LONG_HS),
             ("other", OTHER_HS),
             ("rsa", key!("rsa.pub.pem")),
             ("p256", key!("p256.pub.pem")),
@@ -269,8 +284,15 @@ pub(super) mod tests {
 
     fn every_key() -> Tokens {
         tokens(&[
-            ("hs", &["HS256", "HS384", "HS512"], None),
-            ("rsa", &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"], None),
+            ("long", &["HS256"], None),
+            ("long", &["HS384"], None),
+            ("long", &["HS512"], None),
+            ("rsa", &["RS256"], None),
+            ("rsa", &["RS384"], None),
+            ("rsa", &["RS512"], None),
+            ("rsa", &["PS256"], None),
+            ("rsa", &["PS384"], None),
+            ("rsa", &["PS512"], None),
             ("p256", &["ES256"], None),
             ("p384", &["ES384"], None),
             ("ed", &["EdDSA"], None),
@@ -350,6 +372,56 @@ pub(super) mod tests {
         for unknown in ["ES512", "hs256", "", "HS256 "] {
             let token = forge(&json!({"alg": unknown}), &claims(), HS);
             assert_eq!(code(&hs_only(), &token), "token_algorithm_refused", "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_verifies_by_the_one_algorithm_that_it_is_bound_to() {
+        for (bound, _) in [("HS256", 0), ("HS384", 1), ("HS512", 2)] {
+            let verifier = build(&tokens(&[("long", &[bound], None)]));
+            for (signer, name) in signers().into_iter().filter(|(_, name)| name.starts_with("HS")) {
+                let expected = if name == bound { "verified" } else { "token_algorithm_refused" };
+                assert_eq!(code(&verifier, &sign(&signer, &claims())), expected, "{bound} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_header_is_never_the_one_that_verifies() {
+        let header = json!({
+            "alg": "HS256", "jwk": {"kty": "oct", "k": encode(OTHER_HS)},
+            "jku": "http://127.0.0.1:1/keys", "x5u": "http://127.0.0.1:1/cert", "x5c": ["MA=="],
+        });
+
+        assert_eq!(code(&hs_only(), &forge(&header, &claims(), HS)), "verified");
+        assert_eq!(
+            code(&hs_only(), &forge(&header, &claims(), OTHER_HS)),
+            "token_signature_invalid"
+        );
+    }
+
+    #[test]
+    fn two_keys_of_one_name_are_an_error_of_the_plan() {
+        let secrets = Secrets::from([("hs".to_owned(), LONG_HS.to_vec())]);
+        let twice = tokens(&[("hs", &["HS256"], Some("a")), ("hs", &["HS512"], Some("a"))]);
+
+        assert!(Verifier::build(&twice, &secrets).is_err());
+    }
+
+    #[test]
+    fn an_issue_in_the_future_is_refused_beyond_the_leeway() {
+        let lenient = build(&Tokens { leeway: 5, ..tokens(&[("hs", &["HS256"], None)]) });
+        let sign_at =
+            |iat: Value| sign(&hmac(HS), &json!({"sub": "a", "exp": NOW + 60, "iat": iat}));
+
+        assert_eq!(code(&hs_only(), &sign_at(json!(NOW))), "verified");
+        assert_eq!(code(&hs_only(), &sign_at(json!(NOW + 1))), "token_not_yet_valid");
+        assert_eq!(code(&lenient, &sign_at(json!(NOW + 5))), "verified");
+        for future in [json!(NOW + 6), json!(NOW + 3600), json!(1e300), json!(u64::MAX)] {
+            assert_eq!(code(&lenient, &sign_at(future)), "token_not_yet_valid");
+        }
+        for wrong in [json!("now"), json!(-1), json!(true), json!([NOW])] {
+            assert_eq!(code(&lenient, &sign_at(wrong)), "token_invalid");
         }
     }
 

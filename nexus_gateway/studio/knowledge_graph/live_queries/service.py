@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
+from nexus_gateway.hub import segment
 from nexus_gateway.studio.knowledge_graph.errors import BadQuery, GraphError, NotFound
 from nexus_gateway.studio.knowledge_graph.live_queries.channel import TooLarge
 from nexus_gateway.studio.knowledge_graph.live_queries.models import (
@@ -293,7 +294,7 @@ class LiveQueries:
 
 def channel_of(tenant: str, query_id: str) -> str:
     """Name the channel of a live query."""
-    return f"graph:{tenant}:query:{query_id}"
+    return f"graph:{segment(tenant)}:query:{query_id}"
 
 
 def _same(data: bytes, last: bytes) -> bool:
