@@ -173,12 +173,20 @@ def token(
     from nexus_gateway.tokens import mint
 
     settings = _settings(config)
+    made = settings.makes_secret()
     try:
         secret = settings.secret()
     except SettingsError as error:
         _refuse(str(error))
     if secret is None:
         _refuse("this gateway verifies tokens with a public key: its owner signs them")
+    if made is not None:
+        typer.echo(
+            f"note: no secret was found in NEXUS_JWT_SECRET, a settings file, or {made}; a new one "
+            "was made there. A gateway with another data folder refuses this token: call this in "
+            "its folder, or with its NEXUS_DATA_DIR or --config",
+            err=True,
+        )
     typer.echo(
         mint(
             secret,
@@ -188,6 +196,7 @@ def token(
             tenant=tenant,
             issuer=settings.jwt_issuer,
             audience=settings.jwt_audience,
+            algorithm=settings.hmac_algorithm(),
         )
     )
 

@@ -173,6 +173,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return development_secret(self.data_dir)
 
+    def makes_secret(self) -> Path | None:
+        """Tell where `secret` would make a new HMAC key, because none is set or stored."""
+        path = (self.data_dir / "jwt-secret").absolute()
+        is_set = self.jwt_secret is not None or self.jwt_public_key_file is not None
+        return None if is_set or path.exists() else path
+
     def hmac_algorithm(self) -> plan.Algorithm:
         """Give the algorithm that the HMAC key is bound to."""
         chosen = self.jwt_algorithm
@@ -352,7 +358,7 @@ def _contradictions_of_keys(settings: Settings) -> Iterator[str]:
         size = len(settings.jwt_secret.reveal().encode())
         if size < least:
             yield (
-                f"jwt_secret: {algorithm} needs at least {least} bytes (RFC 7518, section 3.2), "
+                f"jwt_secret (NEXUS_JWT_SECRET): {algorithm} needs at least {least} bytes (RFC 7518, section 3.2), "
                 f"found {size}; make one with: openssl rand -hex {least}"
             )
     chosen = settings.jwt_algorithm

@@ -20,6 +20,7 @@ from tests.acceptance.support import SECRET, Gateway, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -114,9 +115,38 @@ def signer(
         yield Signer(client, key, algorithm, pem)
 
 
-@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-def test_a_token_of_each_hmac_passes(hmac_gateway: httpx.Client, algorithm: str) -> None:
-    assert ask(hmac_gateway, signed(SECRET, algorithm)).status_code == 200
+def test_a_secret_is_bound_to_one_algorithm(hmac_gateway: httpx.Client) -> None:
+    # It is long enough for all three: a token does not choose (RFC 8725, section 3.1).
+    assert ask(hmac_gateway, signed(SECRET, "HS256")).status_code == 200
+    for other in ("HS384", "HS512"):
+        answer = ask(hmac_gateway, signed(SECRET, other))
+        assert (answer.status_code, code_of(answer)) == (401, "token_algorithm_refused")
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "HS512"])
+def test_the_algorithm_of_a_secret_is_a_setting(tmp_path: Path, algorithm: str) -> None:
+    settings = {"NEXUS_JWT_SECRET": SECRET, "NEXUS_JWT_ALGORITHM": algorithm}
+    with Gateway(tmp_path, environment=settings) as gateway, gateway.client() as client:
+        token = signed(SECRET, algorithm, iss=None, aud=None)
+        assert ask(client, token).status_code == 200
+        assert ask(client, signed(SECRET, "HS256", iss=None, aud=None)).status_code == 401
+
+
+@pytest.mark.parametrize("iat", [3600, 10, -(10**12)])
+def test_a_token_that_claims_a_wrong_time_of_issue_is_refused(
+    hmac_gateway: httpx.Client, iat: int
+) -> None:
+    answer = ask(hmac_gateway, signed(SECRET, "HS256", iat=int(time.time()) + iat))
+
+    assert answer.status_code == 401
+    assert code_of(answer) in {"token_not_yet_valid", "token_invalid"}
+
+
+@pytest.mark.parametrize("tenant", ["", "a\x00b", "a\nb", "x" * 256])
+def test_a_tenant_that_no_name_can_hold_is_refused(hmac_gateway: httpx.Client, tenant: str) -> None:
+    answer = ask(hmac_gateway, signed(SECRET, "HS256", tenant=tenant))
+
+    assert (answer.status_code, code_of(answer)) == (401, "token_invalid")
 
 
 def test_a_token_signed_with_the_private_key_passes(signer: Signer) -> None:

@@ -172,4 +172,5 @@ def own_token(settings: Settings, tenant: str | None = None) -> str:
         tenant=tenant,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        algorithm=settings.hmac_algorithm(),
     )

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 VALUE_BYTES = 64 << 10
+GLOBAL = "admin:global"
+"""The scope to act on every tenant."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$")]
 room = path("api") / "admin" / "secrets"
@@ -126,6 +128,8 @@ class Secrets:
         To change the key: start with the new one as `NEXUS_SECRETS_KEY` and the old one as
         `NEXUS_SECRETS_OLD_KEY`, call this, and start without the old one.
         """
+        if not claims.acts_globally(GLOBAL):
+            raise Reject("permission_denied", f"to act on every tenant needs the scope `{GLOBAL}`")
         done = await self._vault.reseal()
         _logger.info("%d secrets were resealed by %s", done, claims.subject)
         return Resealed(done)

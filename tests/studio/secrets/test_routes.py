@@ -173,7 +173,7 @@ def test_a_key_is_changed_while_both_are_there(settings: Settings) -> None:
         Caller(client, old, "*").send("PUT", f"{ROOM}/a", {"value": VALUE})
 
     with Client(compose(production(settings, KEYS[1], KEYS[0]))) as client:
-        admin = Caller(client, old, "admin:write")
+        admin = Caller(client, old, "admin:write admin:global")
         answers = [admin.send("POST", f"{ROOM}:reseal").body for _ in range(2)]
 
     assert answers == [b'{"resealed":1}', b'{"resealed":0}']
