@@ -358,7 +358,8 @@ def _contradictions_of_keys(settings: Settings) -> Iterator[str]:
         size = len(settings.jwt_secret.reveal().encode())
         if size < least:
             yield (
-                f"jwt_secret (NEXUS_JWT_SECRET): {algorithm} needs at least {least} bytes (RFC 7518, section 3.2), "
+                f"jwt_secret (NEXUS_JWT_SECRET): {algorithm} needs at least {least} "
+                f"bytes (RFC 7518, section 3.2), "
                 f"found {size}; make one with: openssl rand -hex {least}"
             )
     chosen = settings.jwt_algorithm
