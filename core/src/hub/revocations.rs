@@ -101,7 +101,7 @@ impl Revocations {
         let mut all: Vec<_> = realms
             .each()
             .filter(|(realm, _)| of.is_none_or(|of| of == realm))
-            .flat_map(|(realm, lists)| lists.list(realm))
+            .flat_map(|(realm, lists)| lists.list(&realm))
             .filter(|one| one.expires > now)
             .collect();
         all.sort_by_key(|one| one.expires);
@@ -188,7 +188,7 @@ impl Lists {
                 .is_some_and(|(before, _)| is_old(claims, *before, leeway))
     }
 
-    fn list(&self, realm: Realm) -> Vec<Revocation> {
+    fn list(&self, realm: &Realm) -> Vec<Revocation> {
         let tokens = self.tokens.iter().map(|(id, ends)| (Revoked::Token(Arc::clone(id)), *ends));
         let subjects = self.subjects.iter().map(|(subject, (before, ends))| {
             (Revoked::Subject { subject: Arc::clone(subject), before: *before }, *ends)
