@@ -1,7 +1,9 @@
 //! Answers: what a terminal gives, and the body that leaves for the wire.
 
 use std::any::Any;
+use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,6 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use crate::layers::compress::Encoder;
+use crate::layers::compress::pool::{Fixed, INLINE_BYTES_MAX, Pool};
 use crate::websocket::Session;
 
 /// What a terminal answers with.
@@ -31,6 +34,8 @@ pub struct Answer {
 pub enum Content {
     /// All of it, known now.
     Full(Bytes),
+    /// The same for every request: compressed once for all of them.
+    Fixed(Arc<Fixed>),
     /// Chunks as they come.
     Stream(Chunks),
     /// Nothing: the connection becomes a WebSocket.
@@ -80,6 +85,16 @@ impl Answer {
         }
     }
 
+    /// An answer whose body is the same every time.
+    pub fn fixed(status: StatusCode, content_type: HeaderValue, body: &Arc<Fixed>) -> Self {
+        Self {
+            status,
+            content_type: Some(content_type),
+            headers: Vec::new(),
+            content: Content::Fixed(Arc::clone(body)),
+        }
+    }
+
     /// An answer with no body.
     pub fn empty(status: StatusCode) -> Self {
         Self {
@@ -109,8 +124,22 @@ pub struct Body<T> {
 
 enum BodyContent {
     Full(Bytes),
-    Stream(Chunks, Option<Encoder>),
+    Stream(Chunks, Option<(Encoder, Pool)>),
+    /// A long chunk of a stream is being compressed beside the workers.
+    Compressing(Chunks, Compressing),
     Ended,
+}
+
+/// Ends with the encoder and what it made; `None` where it failed.
+type Compressing = Pin<Box<dyn Future<Output = Option<(Encoder, Pool, Bytes)>> + Send>>;
+
+fn compressing(mut encoder: Encoder, pool: Pool, chunk: Bytes) -> Compressing {
+    let next = pool.clone();
+    let work = pool.run(move || {
+        let bytes = encoder.push(&chunk);
+        (encoder, bytes)
+    });
+    Box::pin(async move { work.await.ok().map(|(encoder, bytes)| (encoder, next, bytes)) })
 }
 
 impl<T> Body<T> {
@@ -120,13 +149,40 @@ impl<T> Body<T> {
     }
 
     /// A stream, compressed chunk by chunk where there is an encoder.
-    pub fn stream(chunks: Chunks, encoder: Option<Encoder>, kept: T) -> Self {
+    pub fn stream(chunks: Chunks, encoder: Option<(Encoder, Pool)>, kept: T) -> Self {
         Self { content: BodyContent::Stream(chunks, encoder), kept: Some(kept) }
     }
 
     fn end(&mut self) {
         self.content = BodyContent::Ended;
         self.kept = None;
+    }
+}
+
+impl<T: Unpin> Body<T> {
+    /// Sends a chunk of a stream, compressed where that was agreed to.
+    fn send_chunk(
+        &mut self,
+        chunk: Bytes,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let BodyContent::Stream(_, encoder) = &mut self.content else {
+            return Poll::Ready(None);
+        };
+        match encoder {
+            None => Poll::Ready(Some(Ok(Frame::data(chunk)))),
+            Some((encoder, _)) if chunk.len() <= INLINE_BYTES_MAX => {
+                Poll::Ready(Some(Ok(Frame::data(encoder.push(&chunk)))))
+            }
+            Some(_) => {
+                let content = std::mem::replace(&mut self.content, BodyContent::Ended);
+                if let BodyContent::Stream(chunks, Some((encoder, pool))) = content {
+                    let work = compressing(encoder, pool, chunk);
+                    self.content = BodyContent::Compressing(chunks, work);
+                }
+                Pin::new(self).poll_frame(context)
+            }
+        }
     }
 }
 
@@ -145,22 +201,29 @@ impl<T: Unpin> HttpBody for Body<T> {
                 self.end();
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
+            BodyContent::Compressing(_, work) => {
+                let done = std::task::ready!(work.as_mut().poll(context));
+                let content = std::mem::replace(&mut self.content, BodyContent::Ended);
+                let (Some((encoder, pool, bytes)), BodyContent::Compressing(chunks, _)) =
+                    (done, content)
+                else {
+                    self.end();
+                    return Poll::Ready(Some(Err(Cut)));
+                };
+                self.content = BodyContent::Stream(chunks, Some((encoder, pool)));
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
             BodyContent::Stream(chunks, encoder) => {
-                let chunk = std::task::ready!(chunks.receiver.poll_recv(context));
-                let encoder_state = encoder.as_mut();
-                match (chunk, encoder_state) {
-                    (Some(Ok(chunk)), None) => Poll::Ready(Some(Ok(Frame::data(chunk)))),
-                    (Some(Ok(chunk)), Some(encoder)) => {
-                        Poll::Ready(Some(Ok(Frame::data(encoder.push(&chunk)))))
-                    }
-                    (Some(Err(cut)), _) => {
+                match std::task::ready!(chunks.receiver.poll_recv(context)) {
+                    Some(Ok(chunk)) => self.send_chunk(chunk, context),
+                    Some(Err(cut)) => {
                         self.end();
                         Poll::Ready(Some(Err(cut)))
                     }
-                    (None, _) => {
-                        let rest =
-                            encoder.take().map(Encoder::finish).filter(|rest| !rest.is_empty());
+                    None => {
+                        let rest = encoder.take().map(|(encoder, _)| encoder.finish());
                         self.end();
+                        let rest = rest.filter(|rest| !rest.is_empty());
                         Poll::Ready(rest.map(|rest| Ok(Frame::data(rest))))
                     }
                 }
@@ -172,7 +235,7 @@ impl<T: Unpin> HttpBody for Body<T> {
         match &self.content {
             BodyContent::Ended => true,
             BodyContent::Full(bytes) => bytes.is_empty(),
-            BodyContent::Stream(..) => false,
+            BodyContent::Stream(..) | BodyContent::Compressing(..) => false,
         }
     }
 
@@ -180,7 +243,7 @@ impl<T: Unpin> HttpBody for Body<T> {
         match &self.content {
             BodyContent::Ended => SizeHint::with_exact(0),
             BodyContent::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            BodyContent::Stream(..) => SizeHint::default(),
+            BodyContent::Stream(..) | BodyContent::Compressing(..) => SizeHint::default(),
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::filters::{Context, Filter, WantedBody, body as body_filter};
 use crate::framing::Fault;
 use crate::handler::Calling;
 use crate::head;
+use crate::layers::compress::pool::INLINE_BYTES_MAX;
 use crate::layers::compress::{self, Coding, Encoder};
 use crate::layers::log::{self, Access};
 use crate::layers::trace::Trace;
@@ -42,11 +43,13 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-/// Bytes; a longer answer is compressed on a thread of its own, so that nobody else waits for it.
-const LONG: usize = 64 << 10;
 /// What a client may still send of a body that was refused, so that it reads the refusal instead of a reset.
 const DRAINED_BYTES: usize = 16 << 20;
 const DRAINED_FOR: Duration = Duration::from_secs(5);
+/// Pieces of a body, chunks or frames, that may be small.
+const SMALL_PIECES_MAX: usize = 16 << 10;
+/// Bytes that a piece has on average where a body has more of them.
+const PIECE_BYTES_MIN: usize = 16;
 
 /// A request's body as it leaves: kept with it is what must last until the body has left.
 pub type Sent = Body<Kept>;
@@ -92,10 +95,11 @@ where
         tokio::spawn(drain(body));
     }
     let mut dressed = exchange.dress(outcome);
-    if dressed.is_long()
-        && let Some(coding) = dressed.coding.take()
-    {
-        dressed.content = compressed_elsewhere(coding, dressed.content).await;
+    dressed.take_encoded();
+    if let Some(coding) = dressed.coding.filter(|_| dressed.is_encoded_elsewhere()) {
+        dressed.coding = None;
+        // Boxed, for it is rare and every request's future would be larger for it.
+        dressed.content = Box::pin(exchange.encoded(coding, dressed.content)).await;
     }
     Ok(exchange.send(dressed, activity))
 }
@@ -109,20 +113,27 @@ fn refuse_fault(fault: &Fault) -> Box<Rejection> {
 /// Reads a body that a route does not ask for, as far as `max_bytes`: a request is answered only when it is well-formed
 /// to its end.
 async fn skip_body<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B, max_bytes: u64) {
-    let mut seen = 0;
-    while seen <= max_bytes {
+    let (mut seen, mut pieces) = (0, 0);
+    while seen as u64 <= max_bytes && !is_mostly_overhead(seen, pieces) {
         let Some(Ok(frame)) = body.frame().await else { return };
-        seen += frame.data_ref().map_or(0, |data| data.len() as u64);
+        seen += frame.data_ref().map_or(0, Bytes::len);
+        pieces += 1;
     }
+}
+
+/// Whether a body comes in so many pieces that they cost more than what they carry.
+fn is_mostly_overhead(bytes: usize, pieces: usize) -> bool {
+    pieces > SMALL_PIECES_MAX && bytes / pieces < PIECE_BYTES_MIN
 }
 
 /// Reads what is left of a body for a while.
 async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
     let reading = async {
-        let mut seen = 0;
+        let (mut seen, mut pieces) = (0, 0);
         while let Some(Ok(frame)) = body.frame().await {
             seen += frame.data_ref().map_or(0, Bytes::len);
-            if seen > DRAINED_BYTES {
+            pieces += 1;
+            if seen > DRAINED_BYTES || is_mostly_overhead(seen, pieces) {
                 break;
             }
         }
@@ -139,8 +150,23 @@ struct Dressed {
 }
 
 impl Dressed {
-    fn is_long(&self) -> bool {
-        matches!(&self.content, Content::Full(bytes) if bytes.len() > LONG)
+    /// Takes the coded form of a body that never changes, where it was made before.
+    fn take_encoded(&mut self) {
+        if let (Some(coding), Content::Fixed(fixed)) = (self.coding, &self.content)
+            && let Some(bytes) = fixed.ready(coding)
+        {
+            self.content = Content::Full(bytes.clone());
+            self.coding = None;
+        }
+    }
+
+    /// Whether the body is compressed once for all, or too long for the worker's own thread.
+    fn is_encoded_elsewhere(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.len() > INLINE_BYTES_MAX,
+            Content::Fixed(_) => true,
+            Content::Stream(_) | Content::Upgrade(_) => false,
+        }
     }
 }
 
@@ -380,6 +406,12 @@ impl Exchange {
                 drop(self);
                 Body::full(bytes, Kept { _activity: Some(activity), _exchange: None })
             }
+            Content::Fixed(fixed) => {
+                let bytes = fixed.bytes().clone();
+                self.bytes = bytes.len() as u64;
+                drop(self);
+                Body::full(bytes, Kept { _activity: Some(activity), _exchange: None })
+            }
             Content::Upgrade(session) => {
                 // Hyper gives every request of HTTP/1.1 the means to upgrade.
                 if let Some(upgrade) = self.parts.extensions.remove::<OnUpgrade>() {
@@ -388,7 +420,10 @@ impl Exchange {
                 Body::full(Bytes::new(), Kept { _activity: None, _exchange: None })
             }
             Content::Stream(chunks) => {
-                let encoder = coding.map(Encoder::new);
+                let compress = self.worker.gateway.program.compress.as_ref();
+                let encoder = coding
+                    .zip(compress)
+                    .map(|(coding, compress)| (Encoder::new(coding), compress.pool.clone()));
                 Body::stream(
                     chunks,
                     encoder,
@@ -438,6 +473,7 @@ impl Exchange {
         let compress = program.compress.as_ref()?;
         let length = match content {
             Content::Full(bytes) => Some(bytes.len()),
+            Content::Fixed(fixed) => Some(fixed.bytes().len()),
             Content::Stream(_) => None,
             Content::Upgrade(_) => return None,
         };
@@ -448,6 +484,21 @@ impl Exchange {
         let coding = compress.choose(&self.parts.headers)?;
         coding.mark(headers);
         Some(coding)
+    }
+
+    /// A body in a coding, compressed beside the workers.
+    async fn encoded(&self, coding: Coding, content: Content) -> Content {
+        let Some(compress) = &self.worker.gateway.program.compress else { return content };
+        let done = match content {
+            Content::Fixed(fixed) => fixed.encoded(coding, &compress.pool).await,
+            Content::Full(bytes) => compress.pool.clone().compress(coding, bytes).await,
+            Content::Stream(_) | Content::Upgrade(_) => return content,
+        };
+        match done {
+            Ok(bytes) => Content::Full(bytes),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Content::Full(Bytes::new()), // the runtime ends, and the connection with it
+        }
     }
 
     fn log_panic(&self, message: &str) {
@@ -516,6 +567,7 @@ where
 {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
+    let mut pieces = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             Rejection::because(
@@ -526,6 +578,16 @@ where
         let Ok(data) = frame.into_data() else { continue };
         if (first.len() + rest.len() + data.len()) as u64 > wanted.max_bytes {
             return Err(body_filter::too_large(wanted.max_bytes));
+        }
+        pieces += 1;
+        if is_mostly_overhead(first.len() + rest.len() + data.len(), pieces) {
+            return Err(Rejection::because(
+                &reject::MALFORMED_REQUEST,
+                format!(
+                    "the body comes in more than {SMALL_PIECES_MAX} pieces of less than \
+                     {PIECE_BYTES_MIN} bytes"
+                ),
+            ));
         }
         if first.is_empty() && rest.is_empty() {
             first = data; // most bodies come in one piece, which is then not copied
@@ -562,15 +624,5 @@ fn fill_body(values: &mut [Value], bytes: &Bytes) {
         if let Value::Body(place) = value {
             *place = bytes.clone();
         }
-    }
-}
-
-/// Compresses a long body on a thread of its own.
-async fn compressed_elsewhere(coding: Coding, content: Content) -> Content {
-    let Content::Full(bytes) = content else { return content };
-    let done = tokio::task::spawn_blocking(move || compress::compress(coding, &bytes)).await;
-    match done {
-        Ok(bytes) => Content::Full(bytes),
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

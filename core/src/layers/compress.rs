@@ -4,6 +4,8 @@
 //! varies by `Accept-Encoding` even where this client takes it as it is. [`Compress::choose`] reads
 //! what the client takes.
 
+pub mod pool;
+
 use std::io::Write;
 
 use brotli::CompressorWriter;
@@ -19,6 +21,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::plan;
 use crate::program::PlanError;
+use pool::Pool;
 
 /// Where brotli costs about what gzip does and still beats its size.
 const BROTLI_QUALITY: i32 = 4;
@@ -33,6 +36,8 @@ pub struct Compress {
     min_bytes: usize,
     codings: Box<[Coding]>,
     types: Box<[Type]>,
+    /// Compresses what is long.
+    pub pool: Pool,
 }
 
 /// A content coding.
@@ -83,6 +88,7 @@ impl Compress {
                 .map(|name| Coding::build(name))
                 .collect::<Result<_, _>>()?,
             types: compress.types.iter().map(|name| Type::build(name)).collect::<Result<_, _>>()?,
+            pool: Pool::new(),
         })
     }
 
@@ -291,10 +297,12 @@ impl Encoder {
 
     /// Ends the stream; the rest of its bytes.
     pub fn finish(self) -> Bytes {
-        match self.inner {
-            Inner::Brotli(writer) => writer.into_inner().into(),
-            Inner::Gzip(writer) => writer.finish().unwrap_or_default().into(),
-        }
+        let mut bytes = match self.inner {
+            Inner::Brotli(writer) => writer.into_inner(),
+            Inner::Gzip(writer) => writer.finish().unwrap_or_default(),
+        };
+        bytes.shrink_to_fit(); // a client that reads slowly must not hold what was not needed
+        bytes.into()
     }
 
     fn with_window(coding: Coding, window: i32, capacity: usize) -> Self {

@@ -1,10 +1,13 @@
 //! `answer`: the same answer every time, built once; no Python runs for it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 
 use crate::answer::{Answer, Content};
+use crate::layers::compress::pool::Fixed;
 use crate::program::PlanError;
 use crate::response_head;
 
@@ -13,7 +16,7 @@ pub struct Constant {
     status: StatusCode,
     content_type: HeaderValue,
     headers: Vec<(HeaderName, HeaderValue)>,
-    body: Bytes,
+    body: Arc<Fixed>,
 }
 
 impl Constant {
@@ -34,7 +37,7 @@ impl Constant {
             content_type: HeaderValue::from_str(content_type)
                 .map_err(|_| PlanError::new(format!("{content_type:?} is not a content type")))?,
             headers,
-            body: Bytes::copy_from_slice(body.as_bytes()),
+            body: Fixed::new(Bytes::copy_from_slice(body.as_bytes())),
         })
     }
 
@@ -44,7 +47,7 @@ impl Constant {
             status: self.status,
             content_type: Some(self.content_type.clone()),
             headers: self.headers.clone(),
-            content: Content::Full(self.body.clone()),
+            content: Content::Fixed(Arc::clone(&self.body)),
         }
     }
 }

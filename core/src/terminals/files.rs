@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, LOCATION, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -19,6 +19,7 @@ use http::{HeaderMap, StatusCode};
 use sha1::{Digest, Sha1};
 
 use crate::answer::Answer;
+use crate::layers::compress::pool::Fixed;
 use crate::plan;
 use crate::program::PlanError;
 use crate::reject::{NOT_FOUND, PRECONDITION_FAILED, Rejection};
@@ -45,7 +46,7 @@ struct File {
     /// In whole seconds, as HTTP has them.
     modified: Option<SystemTime>,
     cache: HeaderValue,
-    body: Bytes,
+    body: Arc<Fixed>,
 }
 
 /// What a path names.
@@ -118,7 +119,7 @@ impl Files {
         let mut answer = match file.condition(request) {
             Condition::Fails => return Err(Rejection::new(&PRECONDITION_FAILED)),
             Condition::Holds => {
-                Answer::full(StatusCode::OK, file.content_type.clone(), file.body.clone())
+                Answer::fixed(StatusCode::OK, file.content_type.clone(), &file.body)
             }
             Condition::Unchanged { weak } => {
                 if weak {
@@ -191,7 +192,7 @@ impl File {
             tag: HeaderValue::try_from(format!("\"{digest}\"")).unwrap_or(ASK_AGAIN),
             modified: modified.and_then(in_seconds),
             cache: if forever { YEAR } else { ASK_AGAIN },
-            body: body.into(),
+            body: Fixed::new(body.into()),
         }
     }
 
