@@ -20,6 +20,8 @@ use tail::{Mark, Tail};
 
 /// Bytes that may wait for the writer; lines beyond are counted and lost.
 const BOUND: usize = 4 << 20;
+/// How long the end waits for what is still to be written: nobody may read the other end of it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where lines go.
 pub struct Log {
@@ -35,6 +37,8 @@ struct Shared {
     some: Condvar,
     lost: AtomicU64,
     closing: AtomicBool,
+    /// Notified when the writer has ended.
+    ended: Condvar,
 }
 
 /// Lines that the writer has not taken yet.
@@ -42,6 +46,8 @@ struct Shared {
 struct Waiting {
     bytes: Vec<u8>,
     marks: Vec<Mark>,
+    /// Whether the writer has ended.
+    ended: bool,
 }
 
 /// What is said of one request.
@@ -101,12 +107,17 @@ impl Log {
             some: Condvar::new(),
             lost: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            ended: Condvar::new(),
         });
         let tail = Arc::new(Tail::default());
         let (lines, newest) = (Arc::clone(&shared), Arc::clone(&tail));
         let writer = std::thread::Builder::new()
             .name("nexus-log".into())
-            .spawn(move || write_all(&lines, &newest, target))
+            .spawn(move || {
+                write_all(&lines, &newest, target);
+                lines.lines.lock().ended = true;
+                lines.ended.notify_all();
+            })
             .ok();
         Self { level, tail, shared, writer: Mutex::new(writer) }
     }
@@ -140,11 +151,18 @@ impl Log {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// Writes what waits and ends the writer.
+    /// Writes what waits and ends the writer. One that gets nowhere for 2 s is left behind: the
+    /// process must end although nobody reads its log.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.some.notify_one();
-        if let Some(writer) = self.writer.lock().take() {
+        let Some(writer) = self.writer.lock().take() else { return };
+        let mut lines = self.shared.lines.lock();
+        let deadline = std::time::Instant::now() + CLOSE_TIMEOUT;
+        while !lines.ended && !self.shared.ended.wait_until(&mut lines, deadline).timed_out() {}
+        let ended = lines.ended;
+        drop(lines);
+        if ended {
             let _ = writer.join();
         }
     }
@@ -159,6 +177,11 @@ impl Waiting {
         } else {
             self.bytes.truncate(start);
         }
+    }
+
+    fn swap(&mut self, batch: &mut Self) {
+        std::mem::swap(&mut self.bytes, &mut batch.bytes);
+        std::mem::swap(&mut self.marks, &mut batch.marks);
     }
 
     fn clear(&mut self) {
@@ -179,7 +202,7 @@ fn write_all(shared: &Shared, tail: &Tail, mut target: impl Write) {
                 // A bounded wait, so that `close` is seen even if its notification came just before.
                 shared.some.wait_for(&mut lines, Duration::from_secs(1));
             }
-            std::mem::swap(&mut *lines, &mut batch);
+            lines.swap(&mut batch);
         }
         // Before they are written: who reads along does not wait for a slow reader of the log.
         tail.take(&batch.bytes, &batch.marks);
@@ -258,5 +281,28 @@ mod tests {
         assert!(log.lost() > 0);
         drop(held);
         log.close();
+    }
+
+    #[test]
+    fn closing_leaves_a_writer_behind_that_gets_nowhere() {
+        struct Stuck(std::sync::mpsc::Receiver<()>);
+        impl Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                let _ = self.0.recv(); // until the test has ended
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (held, gate) = std::sync::mpsc::channel::<()>();
+        let log = Log::new(Level::Info, Stuck(gate));
+        log.write(Level::Info, &serde_json::json!({"message": "nobody reads this"}));
+        let began = std::time::Instant::now();
+
+        log.close();
+
+        assert!(began.elapsed() < CLOSE_TIMEOUT * 3);
+        drop(held);
     }
 }
