@@ -398,6 +398,7 @@ class Bounds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uri_bytes: int = 8 << 10
     head_timeout_ms: int = 10_000
     idle_timeout_ms: int = 75_000
+    write_timeout_ms: int = 60_000
     timeout_ms: int = 30_000
     queue: int = 4096
 

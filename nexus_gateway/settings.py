@@ -100,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             replica.
         log_level: the least level written.
         timeout: seconds that a request may take.
+        write_timeout: seconds that a client may read nothing of what it is sent; its connection
+            is closed then.
         body_bytes: bytes that a body may have.
         shutdown_grace: seconds that requests may take to finish at the end.
     """
@@ -143,6 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     realtime_sockets: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
     log_level: plan.Level = "info"
     timeout: Positive = 30.0
+    write_timeout: Positive = 60.0
     body_bytes: Annotated[int, Meta(ge=0, le=1 << 32)] = 1 << 20
     shutdown_grace: Annotated[float, Meta(ge=0)] = 10.0
 
@@ -217,7 +220,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def bounds(self) -> plan.Bounds:
         """Give what a request may be at most."""
         return plan.Bounds(
-            body_bytes=self.body_bytes, timeout_ms=max(1, round(self.timeout * 1000))
+            body_bytes=self.body_bytes,
+            timeout_ms=max(1, round(self.timeout * 1000)),
+            write_timeout_ms=max(1, round(self.write_timeout * 1000)),
         )
 
 

@@ -52,6 +52,18 @@ impl Handler for Doorbell {
         // It can fail only when the counter is full, and then the loop is awake anyway.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
+
+    fn trim(&self) {
+        // The allocator returns what was freed when the thread allocates again, which an idle one
+        // may not do for hours.
+        // SAFETY: it is mimalloc's own function, with this signature, and collects the heap of the
+        // calling thread.
+        unsafe { mi_collect(false) }
+    }
+}
+
+unsafe extern "C" {
+    fn mi_collect(force: bool);
 }
 
 /// How a gateway is served, and how its handlers are run.

@@ -20,8 +20,9 @@ use tokio_rustls::server::TlsStream;
 
 use crate::framing::{Fault, Framing};
 use crate::head::HEADER_FIELDS_PARSED_MAX;
+use crate::http2::{Blocked, Frames};
 use crate::malformed;
-use crate::plan::Level;
+use crate::plan::{Bounds, Level};
 use crate::request::respond;
 use crate::server::{Registered, Worker};
 use crate::websocket::socket::Io;
@@ -62,7 +63,11 @@ pub struct State {
     /// What is malformed in a body; the connection ends with it.
     fault: OnceLock<Fault>,
     ending: AtomicBool,
+    /// Whether it ends although a client has not answered, unless a request is in progress.
+    abandoning: AtomicBool,
     killed: AtomicBool,
+    /// What is known of the frames of HTTP/2. Boxed, for most connections have none.
+    frames: OnceLock<Box<Mutex<Frames>>>,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -87,13 +92,20 @@ impl State {
     }
 
     /// Whether it has outstayed one of its times.
-    pub fn overdue(&self, now: u64, head_ms: u64, idle_ms: u64) -> Option<Overdue> {
+    pub fn overdue(&self, now: u64, bounds: &Bounds) -> Option<Overdue> {
+        let (head_ms, idle_ms) = (bounds.head_timeout_ms, bounds.idle_timeout_ms);
         let over = |since: u64, allowed: u64| since != 0 && now.saturating_sub(since) > allowed;
         if self.half_closed_since.load(Ordering::Relaxed) != 0 {
             self.wake(); // the socket does not announce a reset behind an end
         }
-        if over(self.stalled_since.load(Ordering::Relaxed), idle_ms) {
+        if over(self.stalled_since.load(Ordering::Relaxed), bounds.write_timeout_ms) {
             return Some(Overdue::Stalled);
+        }
+        match self.frames().and_then(|mut frames| frames.blocked(now, bounds.write_timeout_ms)) {
+            Some(Blocked::All) => return Some(Overdue::Stalled),
+            // The others may finish; the client opens another connection for what comes next.
+            Some(Blocked::Some) => self.end(),
+            None => {}
         }
         if self.active.load(Ordering::Relaxed) > 0 {
             return None;
@@ -112,8 +124,41 @@ impl State {
 
     /// Lets it finish what it does and takes nothing further.
     pub fn end(&self) {
-        self.ending.store(true, Ordering::Relaxed);
-        self.wake();
+        if !self.ending.swap(true, Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Ends it although a client has not answered the announcement of [`State::end`], unless a
+    /// request is in progress.
+    pub(crate) fn abandon(&self) {
+        if !self.abandoning.swap(true, Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Waits for [`State::end`] or [`State::kill`], before there is a connection of hyper's.
+    pub(crate) async fn ended(&self) {
+        std::future::poll_fn(|context| {
+            self.listen(context);
+            let ended = [&self.ending, &self.killed].iter().any(|one| one.load(Ordering::Relaxed));
+            if ended { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Whether no request is in progress: none is answered, and none of an answer is to be sent.
+    fn is_done(&self, protocol: Protocol) -> bool {
+        let quiet = self.active.load(Ordering::Relaxed) == 0
+            && self.stalled_since.load(Ordering::Relaxed) == 0;
+        // A client of HTTP/2 may have sent a request that it did not know to be too late: it is
+        // asked first, with a PING of hyper's.
+        let asked = protocol == Protocol::Http1 || self.abandoning.load(Ordering::Relaxed);
+        quiet && asked && !self.frames().is_some_and(|frames| frames.is_responding())
+    }
+
+    fn frames(&self) -> Option<parking_lot::MutexGuard<'_, Frames>> {
+        self.frames.get().map(|frames| frames.lock())
     }
 
     /// Notes since when the client has not read, or that it does.
@@ -195,6 +240,11 @@ impl Activity {
         self.state.stall(stalled.then(|| self.worker.now()));
     }
 
+    /// The time, as of [`Worker::now`].
+    pub(crate) fn now(&self) -> u64 {
+        self.worker.now()
+    }
+
     /// Logs a panic in what is done on the connection.
     pub(crate) fn log_panic(&self, message: &str) {
         let fields = serde_json::json!({"message": "panic", "error": message});
@@ -230,6 +280,9 @@ pub async fn serve<T>(
     T: Transport + Send + 'static,
 {
     let bounds = &worker.gateway.program.bounds;
+    if protocol == Protocol::Http2 {
+        state.frames.get_or_init(|| Box::new(Mutex::new(Frames::new(worker.now()))));
+    }
     let guard = Guard {
         io,
         protocol,
@@ -259,7 +312,14 @@ pub async fn serve<T>(
                 .max_headers(HEADER_FIELDS_PARSED_MAX)
                 .auto_date_header(false);
             let connection = http.serve_connection(TokioIo::new(guard), service).with_upgrades();
-            Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
+            Watched {
+                connection,
+                state,
+                protocol,
+                announced: false,
+                graceful: |c| c.graceful_shutdown(),
+            }
+            .await;
         }
         Protocol::Http2 => {
             let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
@@ -270,7 +330,14 @@ pub async fn serve<T>(
                 .max_header_list_size(list_bytes as u32)
                 .auto_date_header(false);
             let connection = http.serve_connection(TokioIo::new(guard), service);
-            Watched { connection, state, told: false, graceful: |c| c.graceful_shutdown() }.await;
+            Watched {
+                connection,
+                state,
+                protocol,
+                announced: false,
+                graceful: |c| c.graceful_shutdown(),
+            }
+            .await;
         }
     }
 }
@@ -293,7 +360,8 @@ pub(crate) fn upgraded(connection: Upgraded) -> (Box<dyn Io>, Bytes) {
 struct Watched<C> {
     connection: C,
     state: Arc<State>,
-    told: bool,
+    protocol: Protocol,
+    announced: bool,
     graceful: fn(Pin<&mut C>),
 }
 
@@ -306,12 +374,17 @@ impl<C: Future + Unpin> Future for Watched<C> {
         if this.state.killed.load(Ordering::Relaxed) {
             return Poll::Ready(());
         }
-        if this.state.ending.load(Ordering::Relaxed) && !this.told {
-            this.told = true;
+        if this.state.ending.load(Ordering::Relaxed) && !this.announced {
+            this.announced = true;
             (this.graceful)(Pin::new(&mut this.connection));
         }
         // How a connection ends is the client's affair: what it asked for was counted request by request.
-        Pin::new(&mut this.connection).poll(context).map(|_| ())
+        let ended = Pin::new(&mut this.connection).poll(context).map(|_| ());
+        // Hyper would wait for the rest of a head that is there in part.
+        if ended.is_pending() && this.announced && this.state.is_done(this.protocol) {
+            return Poll::Ready(());
+        }
+        ended
     }
 }
 
@@ -365,7 +438,7 @@ struct Guard<T> {
 impl<T> Guard<T> {
     /// Notes the bytes of a request that begins or goes on.
     fn read(&mut self, bytes: &[u8]) {
-        if self.protocol == Protocol::Http2 || self.state.active.load(Ordering::Relaxed) > 0 {
+        if self.state.active.load(Ordering::Relaxed) > 0 {
             return;
         }
         if self.state.head_since.load(Ordering::Relaxed) == 0 {
@@ -375,6 +448,17 @@ impl<T> Guard<T> {
         if !self.line_seen {
             self.line_seen = memchr::memchr(b'\n', bytes).is_some();
         }
+    }
+
+    /// Notes the bytes of frames; false when the client has sent too many that serve no request.
+    fn received(&mut self, bytes: &[u8]) -> bool {
+        let now = self.worker.now();
+        self.state.frames().is_none_or(|mut frames| frames.received(bytes, now))
+    }
+
+    /// Notes whether the client takes what is written.
+    fn progress<R>(&self, outcome: &Poll<R>) {
+        self.state.stall(outcome.is_pending().then(|| self.worker.now()));
     }
 
     /// Whether hyper is about to send a refusal of its own: nothing is being answered, and the whole of what it
@@ -472,6 +556,22 @@ impl<T: Transport> Guard<T> {
 }
 
 impl<T: AsyncWrite + Unpin> Guard<T> {
+    /// Says why the connection is closed, where that can be said without waiting.
+    fn cut_off(&mut self, context: &mut Context<'_>) -> std::io::Error {
+        let goaway = self.state.frames().and_then(|frames| frames.goaway());
+        if let Some(goaway) = goaway
+            && Pin::new(&mut self.io).poll_write(context, &goaway).is_ready()
+        {
+            let _ = Pin::new(&mut self.io).poll_flush(context);
+        }
+        let reason = "the client sends too many frames that serve no request";
+        let fields = serde_json::json!({
+            "message": "connection closed", "error": reason, "peer": self.peer.ip(),
+        });
+        self.worker.gateway.program.log.write(Level::Warning, &fields);
+        std::io::Error::new(std::io::ErrorKind::InvalidData, reason)
+    }
+
     fn poll_refusal(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         while !self.refusal.is_empty() {
             let written =
@@ -493,7 +593,12 @@ impl<T: Transport> AsyncRead for Guard<T> {
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
         if self.protocol == Protocol::Http2 {
-            return Pin::new(&mut self.io).poll_read(context, buffer);
+            let outcome = Pin::new(&mut self.io).poll_read(context, buffer);
+            let bytes = buffer.filled().get(before..).unwrap_or_default();
+            if !self.received(bytes) {
+                return Poll::Ready(Err(self.cut_off(context)));
+            }
+            return outcome;
         }
         match &self.fault {
             // Hyper has refused it, or will once it has answered what came before.
@@ -551,13 +656,12 @@ impl<T: Transport> AsyncWrite for Guard<T> {
             self.state.responding.store(true, Ordering::Relaxed);
         }
         let outcome = Pin::new(&mut self.io).poll_write(context, bytes);
-        match outcome {
-            Poll::Pending => self.state.stall(Some(self.worker.now())),
-            Poll::Ready(Ok(written)) => {
-                self.state.stall(None);
-                self.partial = written < bytes.len();
+        self.progress(&outcome);
+        if let Poll::Ready(Ok(written)) = outcome {
+            self.partial = written < bytes.len();
+            if let (Some(mut frames), Some(sent)) = (self.state.frames(), bytes.get(..written)) {
+                frames.sent(sent, self.worker.now());
             }
-            Poll::Ready(Err(_)) => {}
         }
         outcome
     }
@@ -569,9 +673,15 @@ impl<T: Transport> AsyncWrite for Guard<T> {
         if self.state.half_closed_since.load(Ordering::Relaxed) != 0 {
             self.check_half_closed(context)?;
         }
-        std::task::ready!(self.poll_refusal(context))?;
-        let outcome = Pin::new(&mut self.io).poll_flush(context);
+        let outcome = match self.poll_refusal(context) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.io).poll_flush(context),
+            waiting => waiting,
+        };
         self.unflushed = outcome.is_pending();
+        // Over TLS what was written may wait here.
+        if outcome.is_pending() {
+            self.progress(&outcome);
+        }
         outcome
     }
 

@@ -31,6 +31,10 @@ const FURTHER: u32 = 64;
 pub trait Handler: Send + Sync + 'static {
     /// Says that jobs wait in the queue. Called from any thread; must not block.
     fn wake(&self);
+
+    /// Gives memory that the calling thread has no use for back to the system; where that is done by
+    /// itself, nothing. Called by a worker after connections have ended.
+    fn trim(&self) {}
 }
 
 /// Names a call until it is answered: the thread that waits, a place in its table, and how often that was used.
@@ -164,6 +168,11 @@ impl<R> Queue<R> {
                 self.wake(&mut waiting);
             }
         }
+    }
+
+    /// [`Handler::trim`].
+    pub(crate) fn trim(&self) {
+        self.handler.trim();
     }
 
     /// Wakes the other side if anything waits; the runtime calls it before its thread sleeps.

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod budget;
 pub mod clock;
 pub mod connection;
 pub mod filters;
 mod framing;
 pub mod handler;
 mod head;
+mod http2;
 pub mod hub;
 pub mod json;
 pub mod layers;

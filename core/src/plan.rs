@@ -605,10 +605,17 @@ pub struct Bounds {
     pub head_timeout_ms: u64,
     /// Milliseconds a kept-alive connection may be silent.
     pub idle_timeout_ms: u64,
+    /// Milliseconds that a client may leave what is written to it without taking any of it.
+    #[serde(default = "write_timeout_ms")]
+    pub write_timeout_ms: u64,
     /// Milliseconds from a whole head to the answer's: 408 while the body is read, 504 while the handler runs.
     pub timeout_ms: u64,
     /// Calls that may wait for Python: 503 beyond.
     pub queue: usize,
+}
+
+fn write_timeout_ms() -> u64 {
+    60_000
 }
 
 impl Default for Bounds {
@@ -619,6 +626,7 @@ impl Default for Bounds {
             uri_bytes: 8 << 10,
             head_timeout_ms: 10_000,
             idle_timeout_ms: 75_000,
+            write_timeout_ms: write_timeout_ms(),
             timeout_ms: 30_000,
             queue: 4096,
         }

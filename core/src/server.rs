@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -40,6 +40,19 @@ const SWEEP: Duration = Duration::from_millis(100);
 const DEADLINES: Duration = Duration::from_millis(10);
 /// How long to wait before accepting again when the process has no file descriptors left.
 const BACK_OFF: Duration = Duration::from_millis(50);
+/// How long a client of HTTP/2 may take to answer the announcement that its connection ends, where
+/// it has no request in progress.
+const ANSWER_TO_GOAWAY: Duration = Duration::from_millis(250);
+/// Bytes of a connection that the system holds and has not sent: beyond, a write waits. It bounds
+/// what a client that does not read costs, and shows soon whether it reads.
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
+/// How much later than the gateway the system gives up on a client that takes nothing.
+const SYSTEM_TIMEOUT_MARGIN: Duration = Duration::from_secs(1);
+/// How long after the last time memory is given back to the system, where connections have ended.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
+/// How often that is done after the last connection has ended: the allocator waits for a while
+/// before it gives back what it has found to be free.
+const TRIMS: u32 = 3;
 const BACKLOG: i32 = 4096;
 /// Request bodies that a worker has decoded at a time; each takes what its route's bound allows.
 const BODIES_DECODED_AT_ONCE: usize = 2;
@@ -112,6 +125,8 @@ pub struct Worker {
     started: Instant,
     clock: AtomicU64,
     date: Date,
+    /// How often memory is still to be given back to the system.
+    trims: AtomicU32,
     draining: AtomicBool,
     stop_accepting: Notify,
     finished: Notify,
@@ -128,6 +143,7 @@ impl Worker {
             started: Instant::now(),
             clock: AtomicU64::new(1),
             date: Date::new(),
+            trims: AtomicU32::new(0),
             draining: AtomicBool::new(false),
             stop_accepting: Notify::new(),
             finished: Notify::new(),
@@ -148,6 +164,7 @@ impl Worker {
     /// Closes connections that have outstayed one of their times and ends calls that are past their deadline, for as
     /// long as the worker lives.
     async fn sweep(&self) {
+        let mut trimmed = 0;
         loop {
             let now = self.started.elapsed().as_millis() as u64 + 1;
             if now - self.now() >= SWEEP.as_millis() as u64 {
@@ -155,6 +172,10 @@ impl Worker {
                 self.date.update(SystemTime::now());
                 self.close_all_overdue(now);
                 self.gateway.program.metrics.sample();
+                if now - trimmed >= TRIM_INTERVAL.as_millis() as u64 {
+                    trimmed = now;
+                    self.trim();
+                }
             }
             self.replies.expire(Instant::now());
             let waited_for = self.replies.is_waited_for();
@@ -162,10 +183,18 @@ impl Worker {
         }
     }
 
+    fn trim(&self) {
+        let left = self.trims.load(Ordering::Relaxed);
+        if left > 0 {
+            self.trims.store(left - 1, Ordering::Relaxed);
+            self.gateway.queue.trim();
+        }
+    }
+
     fn close_all_overdue(&self, now: u64) {
         let bounds = &self.gateway.program.bounds;
         for (_, state) in &*self.connections.lock() {
-            if let Some(why) = state.overdue(now, bounds.head_timeout_ms, bounds.idle_timeout_ms) {
+            if let Some(why) = state.overdue(now, bounds) {
                 self.close_overdue(state, why);
             }
         }
@@ -198,7 +227,12 @@ impl Worker {
         match tls {
             None => {
                 // A client that sends nothing has not said what it speaks.
-                if let Ok(Ok(protocol)) = tokio::time::timeout(patience, sniff(&stream)).await {
+                let sniffed = tokio::select! {
+                    biased;
+                    () = state.ended() => return,
+                    sniffed = tokio::time::timeout(patience, sniff(&stream)) => sniffed,
+                };
+                if let Ok(Ok(protocol)) = sniffed {
                     let worker = Arc::clone(&self);
                     serve(worker, stream, peer, protocol, state, Some(registered)).await;
                 }
@@ -207,7 +241,12 @@ impl Worker {
             Some(acceptor) => {
                 let secured = async move {
                     let accepting = tokio::time::timeout(patience, acceptor.accept(stream));
-                    let Ok(Ok(stream)) = accepting.await else { return };
+                    let accepted = tokio::select! {
+                        biased;
+                        () = state.ended() => return,
+                        accepted = accepting => accepted,
+                    };
+                    let Ok(Ok(stream)) = accepted else { return };
                     let protocol = match stream.get_ref().1.alpn_protocol() {
                         Some(b"h2") => Protocol::Http2,
                         _ => Protocol::Http1,
@@ -255,9 +294,12 @@ impl Worker {
         for (_, state) in &*self.connections.lock() {
             state.end();
         }
-        let deadline = Instant::now() + grace;
-        while !self.connections.lock().is_empty() && Instant::now() < deadline {
+        let began = Instant::now();
+        while !self.connections.lock().is_empty() && began.elapsed() < grace {
             tokio::time::sleep(Duration::from_millis(10)).await;
+            if began.elapsed() >= ANSWER_TO_GOAWAY {
+                self.connections.lock().iter().for_each(|(_, state)| state.abandon());
+            }
         }
         let done = self.connections.lock().is_empty();
         for (_, state) in &*self.connections.lock() {
@@ -289,6 +331,7 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.worker.connections.lock().try_remove(self.key);
+        self.worker.trims.store(TRIMS, Ordering::Relaxed);
         self.worker.gateway.program.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -330,13 +373,14 @@ impl Server {
     pub fn start(gateway: &Arc<Gateway>, options: &Options) -> io::Result<Self> {
         let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
         let threads = options.threads.max(1);
+        let write_timeout = Duration::from_millis(gateway.program.bounds.write_timeout_ms);
         let mut addresses = Vec::new();
         let mut listeners: Vec<Vec<std::net::TcpListener>> =
             (0..threads).map(|_| Vec::new()).collect();
         for (host, port) in &options.listen {
             let mut address = resolve(host, *port)?;
             for own in &mut listeners {
-                let listener = listen(address, threads > 1)?;
+                let listener = listen(address, threads > 1, write_timeout)?;
                 address = listener.local_addr()?; // the first bind chooses the port for all
                 own.push(listener);
             }
@@ -482,12 +526,25 @@ fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     })
 }
 
-fn listen(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+fn listen(
+    address: SocketAddr,
+    shared: bool,
+    write_timeout: Duration,
+) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
     }
+    // Inherited by what is accepted. The second is for what was written already, which the guard of
+    // a connection does not see; a system without these options has the guard alone.
+    #[cfg(target_os = "linux")]
+    {
+        let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+        let _ = socket.set_tcp_user_timeout(Some(write_timeout + SYSTEM_TIMEOUT_MARGIN));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (write_timeout, UNSENT_BYTES_MAX, SYSTEM_TIMEOUT_MARGIN);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

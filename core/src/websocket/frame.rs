@@ -8,6 +8,8 @@ use super::message::{CONTROL_BYTES, Message, Opcode};
 
 /// Bytes of a compressed frame that are unmasked at a time.
 const CHUNK: usize = 4 << 10;
+/// Bytes; a fragment of less is mostly head.
+const FRAGMENT_BYTES_MIN: u64 = 16;
 /// Bytes; the longest head: two, a length of eight, a mask of four.
 const HEAD: usize = 14;
 
@@ -24,6 +26,11 @@ impl Fault {
     /// A fault with its code.
     pub const fn new(code: u16, reason: &'static str) -> Self {
         Self { code, reason }
+    }
+
+    /// Frames that cost more than they carry.
+    pub(crate) const fn flood() -> Self {
+        Self::new(1008, "too many frames that carry nothing")
     }
 
     /// A message beyond the limit.
@@ -60,6 +67,16 @@ pub struct Parser {
     /// The payload of a control frame, which may come between the fragments of a message.
     control: Vec<u8>,
     message: Option<Assembly>,
+    read: Read,
+}
+
+/// What was read since it was last asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Read {
+    /// All frames.
+    pub(crate) frames: u32,
+    /// Control frames, and fragments of next to nothing.
+    pub(crate) idle_frames: u32,
 }
 
 /// A frame whose head was read.
@@ -93,7 +110,13 @@ impl Parser {
             frame: None,
             control: Vec::new(),
             message: None,
+            read: Read::default(),
         }
+    }
+
+    /// What was read since the last call.
+    pub(crate) fn take_read(&mut self) -> Read {
+        std::mem::take(&mut self.read)
     }
 
     /// Reads on to the end of a message; `None` when all of `input` was taken without one. Not called again after a
@@ -152,8 +175,13 @@ impl Parser {
         }
         let at = 2 + extended;
         let mask = [head[at], head[at + 1], head[at + 2], head[at + 3]];
+        let fin = first & 0x80 != 0;
+        let is_fragment = !fin || opcode == Opcode::Continuation;
+        let is_idle = opcode.is_control() || is_fragment && length < FRAGMENT_BYTES_MIN;
+        self.read.frames += 1;
+        self.read.idle_frames += u32::from(is_idle);
         self.begin(opcode, first & 0x40 != 0, length)?;
-        Ok(Some(Frame { opcode, fin: first & 0x80 != 0, mask, left: length }))
+        Ok(Some(Frame { opcode, fin, mask, left: length }))
     }
 
     /// Whether `wanted` bytes of the head are there now.

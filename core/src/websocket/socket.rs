@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use super::deflate::Deflate;
 use super::frame::{Fault, Parser, Received};
 use super::message::{Closed, Message, Opcode, close_frame, frame};
+use crate::budget::Budget;
 use crate::connection::Activity;
 
 /// Bytes read, and written, at a time.
@@ -30,6 +31,10 @@ const LARGE: usize = 16 << 10;
 const REPLIES: usize = 16 << 10;
 /// Frames that the queue keeps room for while it is empty.
 const KEPT: usize = 16;
+/// Frames that are read before other tasks get their turn.
+const TURN_FRAMES_MAX: u32 = 512;
+/// Bytes that are read before other tasks get their turn, about.
+const TURN_BYTES_MAX: usize = 128 << 10;
 /// How long the other side may take for its part of a close.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -56,6 +61,10 @@ pub struct Socket {
     unflushed: bool,
     deflate: Deflate,
     end: End,
+    /// For frames that carry nothing.
+    budget: Budget,
+    /// Frames and bytes read since others had their turn.
+    turn: (u32, usize),
     activity: Option<Arc<Activity>>,
 }
 
@@ -82,6 +91,8 @@ impl Socket {
             unflushed: false,
             deflate,
             end: End::Open,
+            budget: Budget::new(0),
+            turn: (0, 0),
             activity: None,
         }
     }
@@ -204,6 +215,11 @@ impl Socket {
             if let End::Closed(closed) = &self.end {
                 return Poll::Ready(Err(closed.clone()));
             }
+            if self.turn.0 >= TURN_FRAMES_MAX || self.turn.1 >= TURN_BYTES_MAX {
+                self.turn = (0, 0);
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if !self.unread.is_empty() && self.replies <= REPLIES {
                 let mut unread = std::mem::take(&mut self.unread);
                 let mut rest = &unread[..];
@@ -211,6 +227,7 @@ impl Socket {
                 let taken = unread.len() - rest.len();
                 unread.advance(taken);
                 self.unread = if unread.is_empty() { Bytes::new() } else { unread };
+                let outcome = self.count(outcome, taken);
                 if let Some(received) = self.accept(outcome) {
                     return Poll::Ready(received);
                 }
@@ -225,8 +242,13 @@ impl Socket {
             if !self.unread.is_empty() {
                 continue;
             }
-            match ready!(self.poll_read(context)) {
-                Ok(Some(outcome)) => {
+            let Poll::Ready(read) = self.poll_read(context) else {
+                self.turn = (0, 0);
+                return Poll::Pending;
+            };
+            match read {
+                Ok(Some((outcome, taken))) => {
+                    let outcome = self.count(outcome, taken);
                     if let Some(received) = self.accept(outcome) {
                         return Poll::Ready(received);
                     }
@@ -236,12 +258,29 @@ impl Socket {
         }
     }
 
-    /// Reads once, as far as the first message; `None` at the connection's end.
+    /// Counts what the parser has taken; the outcome is a fault where the client's budget is used up.
+    fn count(
+        &mut self,
+        outcome: Result<Option<Received>, Fault>,
+        taken: usize,
+    ) -> Result<Option<Received>, Fault> {
+        let read = self.parser.take_read();
+        self.turn.0 += read.frames;
+        self.turn.1 += taken;
+        let now = self.activity.as_ref().map_or(0, |activity| activity.now());
+        if read.idle_frames > 0 && !self.budget.take(read.idle_frames, now) {
+            return Err(Fault::flood());
+        }
+        outcome
+    }
+
+    /// Reads once, as far as the first message, and how many bytes that took; `None` at the
+    /// connection's end.
     #[allow(clippy::type_complexity)] // the parser's own result, or none
     fn poll_read(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<Result<Option<Received>, Fault>>>> {
+    ) -> Poll<io::Result<Option<(Result<Option<Received>, Fault>, usize)>>> {
         IN.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.io).poll_read(context, &mut buffer))?;
@@ -249,9 +288,10 @@ impl Socket {
             if read.is_empty() {
                 return Poll::Ready(Ok(None));
             }
+            let all = read.len();
             let outcome = self.parser.next(&mut read);
             self.unread = Bytes::copy_from_slice(read);
-            Poll::Ready(Ok(Some(outcome)))
+            Poll::Ready(Ok(Some((outcome, all - read.len()))))
         })
     }
 
