@@ -33,11 +33,12 @@ class Endpoint:
 
     With `slots`, `call(*arguments)`. Without, `call(values)` with the core's values as one list: numbers, text,
     `None`, bytes, `Claims`, `Trace`, lists, and query records as tuples with `...` for an absent field.
-    The result of `call` is a coroutine; where `stream` is the content type of a stream, an async iterator.
+    The result of `call` is a coroutine; where `stream` is the content type of a stream, an async iterator. `origin`
+    names the handler in the log.
     """
 
     def __new__(
-        cls, call: Callable[..., Any], slots: Sequence[Slot] | None, stream: str | None
+        cls, call: Callable[..., Any], slots: Sequence[Slot] | None, stream: str | None, origin: str
     ) -> Endpoint: ...
 
 @final
@@ -50,8 +51,8 @@ class Bridge:
         trace: called with (trace_id, span_id, parent_id or None, sampled, request_id, state or None).
         reply: the class of answers with a status; has `status`, `content`, `content_type` and `headers`.
         encode: writes JSON of any other answer into a buffer, from its beginning to its end.
-        refuse: called with an exception of a handler or of a conversion and the request's id;
-            what it is answered with.
+        refuse: called with an exception of a handler or of a conversion, the request's id, the origin of the endpoint
+            and whether its answer could not be encoded; what it is answered with.
         pump: `async def pump(iterator, stream)`, which writes a stream.
     """
 
@@ -62,7 +63,7 @@ class Bridge:
         trace: Callable[..., Any],
         reply: type,
         encode: Callable[[Any, bytearray], None],
-        refuse: Callable[[BaseException, str], Refusal],
+        refuse: Callable[[BaseException, str, str, bool], Refusal],
         pump: Callable[..., Any],
     ) -> Bridge: ...
 

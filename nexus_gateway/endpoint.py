@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, get_origin
 import msgspec
 
 from nexus_gateway.conversion import Convert, build, construct
-from nexus_gateway.handler import returns_of
+from nexus_gateway.handler import origin_of, returns_of
 from nexus_gateway.lower import Apply, Choose, Perhaps, Reading, Take, Unpack
 from nexus_gateway.node import Constant, Record, State
-from nexus_gateway.reject import Reject
+from nexus_gateway.reject import rejection_of
 from nexus_gateway.reply import Response
 
 if TYPE_CHECKING:
@@ -33,11 +33,15 @@ _Reader: TypeAlias = Callable[[_Values], Awaitable[list[object]]]
 
 
 class EndpointSpec(msgspec.Struct, frozen=True):
-    """What `_core.Endpoint` is made of: with slots `call(*arguments)`, without `call(values)`."""
+    """What `_core.Endpoint` is made of: with slots `call(*arguments)`, without `call(values)`.
+
+    `origin` names the handler in the log.
+    """
 
     call: Callable[..., object]
     slots: tuple[Slot, ...] | None
     stream: str | None
+    origin: str
 
 
 def endpoint(route: Route, readings: Sequence[Reading], state: StateMap) -> EndpointSpec:
@@ -57,7 +61,7 @@ def endpoint(route: Route, readings: Sequence[Reading], state: StateMap) -> Endp
         call = _read_stream(read, call) if route.stream else _read_then(read, call)
     if route.recovery is not None and not route.stream:
         call = _recovering(call, route.recovery)
-    return EndpointSpec(call, slots, route.stream)
+    return EndpointSpec(call, slots, route.stream, origin_of(route.handler))
 
 
 def _slots(readings: Sequence[Reading], state: StateMap) -> tuple[Slot, ...] | None:
@@ -118,9 +122,9 @@ def _recovering(inner: Callable[..., object], recovery: Recover) -> Callable[...
     async def call(*values: object) -> object:
         try:
             return await _awaitable(inner(*values))
-        except Reject:
-            raise
-        except Exception as error:  # noqa: BLE001  # what it does not know, the function raises again
+        except Exception as error:
+            if rejection_of(error) is not None:
+                raise
             return await recovery(error)
 
     return call

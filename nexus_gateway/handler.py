@@ -35,6 +35,12 @@ def place_of(handler: Handler) -> str:
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
 
 
+def origin_of(handler: Handler) -> str:
+    """Say which handler, for the log: `module.name() (file:line)`."""
+    module = getattr(_function(handler) or handler, "__module__", None) or "unknown"
+    return f"{module}.{name_of(handler)}() ({place_of(handler)})"
+
+
 def summary_of(handler: Handler) -> tuple[str, str]:
     """Read a handler's docstring: its first line, and the rest."""
     lines = (inspect.getdoc(_unwrap(handler)) or "").split("\n", 1)

@@ -44,10 +44,15 @@ class CoreHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; a traceback becomes one field of it."""
         fields = {"message": record.getMessage(), "logger": record.name}
-        request_id: object = getattr(record, "request_id", None)
-        if isinstance(request_id, str):
-            fields["request_id"] = request_id
+        for name in ("request_id", "handler"):
+            value: object = getattr(record, name, None)
+            if isinstance(value, str):
+                fields[name] = value
         if record.exc_info is not None:
             fields["traceback"] = logging.Formatter().formatException(record.exc_info)
         level = next((name for least, name in _LEVELS if record.levelno >= least), "debug")
-        self._core.log(level, msgspec.json.encode(fields))
+        # What an exception says may hold lone surrogates, which UTF-8 has no bytes for.
+        written = {
+            name: text.encode("utf-8", "backslashreplace").decode() for name, text in fields.items()
+        }
+        self._core.log(level, msgspec.json.encode(written))

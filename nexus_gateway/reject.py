@@ -361,3 +361,14 @@ class Reject(Exception):  # noqa: N818  # it refuses; it is no error of the prog
         wait = () if retry_after is None else (("retry-after", str(retry_after)),)
         self.headers = (*headers, *wait)
         super().__init__(self.message)
+
+
+def rejection_of(error: BaseException) -> Reject | None:
+    """Find the refusal that an exception stands for: itself, or the first of a group.
+
+    A group with anything else in it is a fault: to answer it with a refusal would hide that.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error if isinstance(error, Reject) else None
+    members = [rejection_of(member) for member in error.exceptions]
+    return None if None in members else members[0]

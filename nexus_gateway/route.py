@@ -55,7 +55,10 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     recovery: Recover | None = None
 
     def __or__(self, other: Route | Routes) -> Routes:
-        return Routes(self) | other
+        return Routes(self, other)
+
+    def __ror__(self, other: object) -> Routes:
+        raise TypeError(_not_a_route(other))
 
     def recover(self, fn: Recover) -> Route:
         """Answer what the handler raised with `await fn(exception)`, which may raise a `Reject`.
@@ -93,17 +96,30 @@ class Routes:
 
     __slots__ = ("layers", "routes")
 
-    def __init__(self, *routes: Route, layers: tuple[Layer, ...] = ()) -> None:
-        self.routes = routes
-        self.layers = layers
+    def __init__(self, *routes: Route | Routes, layers: tuple[Layer, ...] = ()) -> None:
+        """Join routes and sets of them.
+
+        Raises:
+            TypeError: something is not a route, or not a layer; the message says what to write.
+        """
+        found: list[Route] = []
+        joined = list(_layers(layers))
+        for one in routes:
+            if isinstance(one, Routes):
+                found.extend(one.routes)
+                joined.extend(layer for layer in one.layers if layer not in joined)
+            elif isinstance(one, Route):  # pyright: ignore[reportUnnecessaryIsInstance]
+                found.append(one)
+            else:
+                raise TypeError(_not_a_route(one))
+        self.routes: tuple[Route, ...] = tuple(found)
+        self.layers: tuple[Layer, ...] = tuple(joined)
 
     def __or__(self, other: Route | Routes) -> Routes:
-        if isinstance(other, Routes):
-            layers = (*self.layers, *(new for new in other.layers if new not in self.layers))
-            return Routes(*self.routes, *other.routes, layers=layers)
-        if isinstance(other, Route):  # pyright: ignore[reportUnnecessaryIsInstance]
-            return Routes(*self.routes, other, layers=self.layers)
-        return NotImplemented
+        return Routes(self, other)
+
+    def __ror__(self, other: object) -> Routes:
+        raise TypeError(_not_a_route(other))
 
     def wrap(self, *layers: Layer) -> Routes:
         """Put log, cors, compress or limit around the gateway, or a timeout around the routes.
@@ -112,6 +128,7 @@ class Routes:
         was written at. Only `timeout` is of the routes that it wraps.
         """
         routes = self.routes
+        layers = _layers(layers)
         for layer in layers:
             if isinstance(layer, Timeout):
                 routes = tuple(_within(route, layer.seconds) for route in routes)
@@ -148,10 +165,46 @@ def blocking(fn: Callable[[*Ts], T]) -> Callable[[*Ts], Awaitable[T]]:
     # Imported here: to describe a gateway needs no event loop, and asyncio is half of the import.
     from asyncio import to_thread
 
+    def run(*values: *Ts) -> T:
+        try:
+            return fn(*values)
+        except StopIteration as error:
+            # A future cannot hold it, so its handler would wait until the deadline.
+            raise RuntimeError(f"{name_of(fn)}() raised StopIteration") from error
+
     async def call(*values: *Ts) -> T:
-        return await to_thread(fn, *values)
+        return await to_thread(run, *values)
 
     return functools.update_wrapper(call, fn)
+
+
+def _layers(layers: object) -> tuple[Layer, ...]:
+    if not isinstance(layers, list | tuple):
+        raise TypeError(f"layers are a tuple, (log(), cors(...)), found {_spell(layers)}")
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"{_spell(layer)} is not a layer: take log(), cors(...), compress(), limit(...)"
+                " or timeout(...)"
+            )
+    return tuple(layers)
+
+
+def _not_a_route(found: object) -> str:
+    # Not by its type, whose module imports this one.
+    if hasattr(found, "then"):
+        return "a chain is not a route yet: end it with .then(handler)"
+    if isinstance(found, list | tuple | set | frozenset | dict):
+        return f"Routes takes each route as an argument, Routes(*routes), found {_spell(found)}"
+    if callable(found):
+        return f"{_spell(found)} is not a route: write chain.then({name_of(found)})"
+    return f"expected a route, found {_spell(found)}"
+
+
+def _spell(found: object) -> str:
+    if callable(found):
+        return f"{name_of(found)}() of {place_of(found)}"
+    return f"a {type(found).__qualname__}"
 
 
 def _within(route: Route, seconds: float) -> Route:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from nexus_gateway.terminals.hub import Position, Revocation
 
+T = TypeVar("T")
+_logger = logging.getLogger("nexus_gateway.server")
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 
 
@@ -118,7 +120,7 @@ class Server:
         self._application = as_application(served)
         compiled = self._application.compile()
         endpoints = [
-            _core.Endpoint(endpoint.call, endpoint.slots, endpoint.stream)
+            _core.Endpoint(endpoint.call, endpoint.slots, endpoint.stream, endpoint.origin)
             for endpoint in compiled.endpoints
         ]
         encoded = msgspec.json.encode(compiled.plan)
@@ -155,9 +157,7 @@ class Server:
             stopped = await self._core.stop(self._grace)
             self._hub.attach(None)
             if not stopped:
-                logging.getLogger(__name__).warning(
-                    "requests were cut after %s s of grace", self._grace
-                )
+                _logger.warning("requests were cut after %s s of grace", self._grace)
         finally:
             await self._opened.aclose()
 
@@ -217,7 +217,43 @@ def serve(
     server = Server(
         served, listen=[(host, port)], threads=threads, tls=tls, grace=grace, eager=eager
     )
-    asyncio.run(_run(server, "http" if tls is None else "https", hint))
+    scheme = "http" if tls is None else "https"
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        complete(loop, loop.create_task(_run(server, scheme, hint)))
+
+
+def complete(loop: asyncio.AbstractEventLoop, main: asyncio.Task[T]) -> T:
+    """Run a loop until its main task is done, whatever other tasks and callbacks raise.
+
+    asyncio ends a loop at `SystemExit` and `KeyboardInterrupt` of any task: that of a handler, or
+    one that it has started, must not end the gateway for everybody.
+    """
+    main.add_done_callback(lambda _: loop.stop())
+    while not main.done():
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Ctrl-C is a signal that `_run` handles; in tests it must end the test.
+            if main.done() or _is_default_interrupt(error):
+                break
+            _logger.exception(
+                "a task of the loop raised %s; the gateway goes on", type(error).__name__
+            )
+    if not main.done():
+        main.cancel()
+        raise KeyboardInterrupt
+    try:
+        return main.result()
+    finally:
+        del main  # its exception would refer to this frame, and this frame to it
+
+
+def _is_default_interrupt(error: BaseException) -> bool:
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 async def _run(server: Server, scheme: str, hint: str | None) -> None:
@@ -234,8 +270,10 @@ async def _run(server: Server, scheme: str, hint: str | None) -> None:
         sys.stdout.flush()
         await ended.wait()
         # A second signal must be able to end a drain that takes too long.
+        # Not Python's own handler of SIGINT: its exception would be that of the handler at hand.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _bridge() -> _core.Bridge:

@@ -10,7 +10,8 @@ Within a running loop, open a `Server` and `await request(...).send(server)`.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self, TypeVarTuple
+import contextvars
+from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
 
 import msgspec
 
@@ -18,11 +19,13 @@ from nexus_gateway import plan
 from nexus_gateway.filter import Filter, literal
 from nexus_gateway.node import Awaited, Both, Either, Mapped, Maybe, Native, Node, Segment, Spread
 from nexus_gateway.route import Route, Routes
-from nexus_gateway.server import Application, Servable, Server, as_application
+from nexus_gateway.server import Application, Servable, Server, as_application, complete
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from types import TracebackType
 
+T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
@@ -49,14 +52,16 @@ class Client:
 
     def __init__(self, served: Servable) -> None:
         """Compile what is served."""
-        self._runner = asyncio.Runner()
         self._server = Server(served, grace=1.0)
+        self._runner = asyncio.Runner()
+        # One for all that is run, so that a lifespan may reset what it has set.
+        self._context = contextvars.copy_context()
 
     def __enter__(self) -> Self:
         """Open what the handlers use."""
         self._runner.__enter__()
         try:
-            self._runner.run(self._server.__aenter__())
+            self._run(self._server.__aenter__())
         except BaseException:
             self._runner.close()
             raise
@@ -70,13 +75,17 @@ class Client:
     ) -> None:
         """Close it."""
         try:
-            self._runner.run(self._server.__aexit__(kind, error, traceback))
+            self._run(self._server.__aexit__(kind, error, traceback))
         finally:
             self._runner.close()
 
     def send(self, request: Request) -> Answer:
         """Send one request and wait for its answer."""
-        return self._runner.run(request.send(self._server))
+        return self._run(request.send(self._server))
+
+    def _run(self, coroutine: Coroutine[object, object, T]) -> T:
+        loop = self._runner.get_loop()
+        return complete(loop, loop.create_task(coroutine, context=self._context))
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -66,7 +66,7 @@ def test_the_core_can_execute_every_example(name: str) -> None:
     bridge = _core.Bridge(
         claims=never, trace=never, reply=object, encode=never, refuse=never, pump=never
     )
-    endpoint = _core.Endpoint(show, None, None)
+    endpoint = _core.Endpoint(show, None, None, "show()")
     secrets = {"jwt-secret": b"x" * 32, "public": PUBLIC_KEY}
     encoded = msgspec.json.encode(examples.EXAMPLES[name])
 

@@ -8,16 +8,14 @@ use http::header::{CACHE_CONTROL, HeaderValue};
 use nexus_core::answer::{Answer, Chunks, Content};
 use nexus_core::handler::{Call, CallId, Outcome};
 use parking_lot::Mutex;
-use pyo3::exceptions::{
-    PyKeyboardInterrupt, PyStopIteration, PySystemExit, PyTypeError, PyValueError,
-};
+use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 use pyo3::{ffi, intern};
 use tokio::sync::mpsc;
 
 use crate::core::Link;
-use crate::reply::Replies;
+use crate::reply::{Fault, Replies};
 use crate::stream::{Stream, WINDOW};
 use crate::values::{Slot, Values};
 
@@ -54,6 +52,8 @@ pub(crate) struct Endpoint {
     slots: Option<Vec<Slot>>,
     /// The content type of what it yields, where it is a stream.
     stream: Option<HeaderValue>,
+    /// Module, name and place of the handler, for the log.
+    pub(crate) origin: Py<PyString>,
 }
 
 #[pymethods]
@@ -63,13 +63,14 @@ impl Endpoint {
         call: Py<PyAny>,
         slots: Option<Vec<Bound<'_, PyAny>>>,
         stream: Option<&str>,
+        origin: Py<PyString>,
     ) -> PyResult<Self> {
         let slots = slots.map(|slots| slots.iter().map(Slot::read).collect()).transpose()?;
         let stream = stream
             .map(HeaderValue::from_str)
             .transpose()
             .map_err(|_| PyValueError::new_err(format!("{stream:?} is not a content type")))?;
-        Ok(Self { call, slots, stream })
+        Ok(Self { call, slots, stream, origin })
     }
 }
 
@@ -97,15 +98,24 @@ pub(crate) fn start(
     call: Call,
 ) -> Result<Work, Outcome> {
     let py = link.py();
-    let (id, request_id) = (call.id, call.request_id);
-    let refused = |error: PyErr| bridge.replies.refusal(py, &error, &request_id);
+    let (id, handler, request_id) = (call.id, call.handler, call.request_id);
+    let refused = |error: PyErr| {
+        bridge.replies.refusal(py, &error, &request_id, &endpoint.origin, Fault::Raised)
+    };
     let made = endpoint.call(py, bridge, call.values).map_err(refused)?;
     let Some(content_type) = &endpoint.stream else {
-        return Ok(Work { coroutine: made.unbind(), id, request_id, stream: None });
+        return Ok(Work { coroutine: made.unbind(), id, handler, request_id, stream: None });
     };
     let mut head = Answer::empty(StatusCode::OK);
     head.content_type = Some(content_type.clone());
-    pump(link, bridge, &made, head, id, &request_id).map_err(refused)
+    let call = Work {
+        coroutine: py.None(),
+        id,
+        handler,
+        request_id: Arc::clone(&request_id),
+        stream: None,
+    };
+    pump(link, bridge, &made, head, &call).map_err(refused)
 }
 
 /// The work that writes the chunks of an async iterator as an answer with this head.
@@ -114,12 +124,12 @@ fn pump(
     bridge: &Bridge,
     chunks: &Bound<'_, PyAny>,
     head: Answer,
-    id: CallId,
-    request_id: &Arc<str>,
+    call: &Work,
 ) -> PyResult<Work> {
-    let stream = open(link, id, head)?;
+    let stream = open(link, call.id, head)?;
     let coroutine = bridge.pump.bind(link.py()).call1((chunks, &stream))?.unbind();
-    Ok(Work { coroutine, id, request_id: Arc::clone(request_id), stream: Some(stream.unbind()) })
+    let request_id = Arc::clone(&call.request_id);
+    Ok(Work { coroutine, request_id, stream: Some(stream.unbind()), ..*call })
 }
 
 /// The stream of a call; its first chunk is what delivers the answer's head.
@@ -172,6 +182,8 @@ pub(crate) struct Running {
 pub(crate) struct Work {
     coroutine: Py<PyAny>,
     id: CallId,
+    /// The index of its endpoint.
+    handler: u32,
     request_id: Arc<str>,
     stream: Option<Py<Stream>>,
 }
@@ -317,9 +329,9 @@ impl Running {
         if !(cancelled && self.cancelled.load(Ordering::Relaxed)) {
             work.failed(link, &error);
         }
-        let ends_the_loop = error.is_instance_of::<PyKeyboardInterrupt>(py)
-            || error.is_instance_of::<PySystemExit>(py);
-        if ends_the_loop || cancelled { Err(error) } else { Ok(()) }
+        // `SystemExit` and `KeyboardInterrupt` end here too: passed on, they would end the loop, and with it the
+        // gateway, for everybody. Signals reach the loop on a way of their own.
+        if cancelled { Err(error) } else { Ok(()) }
     }
 }
 
@@ -336,17 +348,16 @@ impl Work {
         let bridge = link.get().bridge();
         match bridge.replies.streamed(link.py(), &value)? {
             None => Ok(Next::Answer(value)),
-            Some((head, chunks)) => {
-                pump(link, bridge, &chunks, head, self.id, &self.request_id).map(Next::Pump)
-            }
+            Some((head, chunks)) => pump(link, bridge, &chunks, head, self).map(Next::Pump),
         }
     }
 
     fn returned(&self, link: &Bound<'_, Link>, value: &Bound<'_, PyAny>) {
         match &self.stream {
             None => {
-                let outcome =
-                    link.get().bridge().replies.outcome(link.py(), value, &self.request_id);
+                let origin = link.get().origin(self.handler);
+                let replies = &link.get().bridge().replies;
+                let outcome = replies.outcome(link.py(), value, &self.request_id, origin);
                 link.get().answer(link, self.id, outcome);
             }
             Some(stream) => {
@@ -358,7 +369,9 @@ impl Work {
     }
 
     fn failed(&self, link: &Bound<'_, Link>, error: &PyErr) {
-        let outcome = link.get().bridge().replies.refusal(link.py(), error, &self.request_id);
+        let origin = link.get().origin(self.handler);
+        let replies = &link.get().bridge().replies;
+        let outcome = replies.refusal(link.py(), error, &self.request_id, origin, Fault::Raised);
         match &self.stream {
             // The head has left: an honest end is a cut connection. `refuse` has logged the exception.
             Some(stream) if stream.get().begun() => stream.get().end(true),

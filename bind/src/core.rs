@@ -21,8 +21,7 @@ use parking_lot::Mutex;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyConnectionError, PyException, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyString};
 use pyo3::{PyTraverseError, PyVisit, intern};
 use rustix::event::{EventfdFlags, eventfd};
 use serde::Deserialize;
@@ -268,11 +267,12 @@ pub(crate) struct Link {
     batch: Batch,
     eager: Option<Eager>,
     cancelled_error: Py<PyAny>,
-    flush: PyOnceLock<Py<PyAny>>,
+    /// `flush` and `advance` as the loop calls them. They refer to this, so `close` takes them away.
+    flush: Mutex<Option<Py<PyAny>>>,
     jobs: Mutex<Vec<Job<Resolved>>>,
     /// Calls of the batch at hand that are to become tasks.
     started: Mutex<Vec<(CallId, Running)>>,
-    advance: PyOnceLock<Py<PyAny>>,
+    advance: Mutex<Option<Py<PyAny>>>,
     /// By thread.
     outbox: Mutex<Vec<Vec<(CallId, Outcome)>>>,
     flushing: AtomicBool,
@@ -354,10 +354,10 @@ impl Link {
             batch: Batch::new(event_loop)?,
             eager: if eager { Eager::new(event_loop)? } else { None },
             cancelled_error: asyncio.getattr("CancelledError")?.unbind(),
-            flush: PyOnceLock::new(),
+            flush: Mutex::new(None),
             jobs: Mutex::new(Vec::new()),
             started: Mutex::new(Vec::new()),
-            advance: PyOnceLock::new(),
+            advance: Mutex::new(None),
             flushing: AtomicBool::new(false),
             tasks: Mutex::new(AHashMap::new()),
             promises: Mutex::new(AHashMap::new()),
@@ -367,6 +367,11 @@ impl Link {
 
     pub(crate) fn bridge(&self) -> &Bridge {
         self.bridge.get()
+    }
+
+    /// Module, name and place of a handler.
+    pub(crate) fn origin(&self, handler: u32) -> &Py<PyString> {
+        &self.endpoints[handler as usize].get().origin
     }
 
     pub(crate) fn queue(&self) -> Arc<Queue> {
@@ -395,12 +400,17 @@ impl Link {
         // What is answered below leaves with the flush at the end of this.
         self.flushing.store(true, Ordering::Relaxed);
         let any = self.gateway.queue.take(&mut jobs);
-        let done = jobs.drain(..).try_for_each(|job| match job {
-            Job::Call(call) => self.run(slf, call),
-            Job::Cancel(id) => self.cancel(slf.py(), id),
-            Job::Resolve(token, resolved) => self.resolve(slf.py(), token, resolved),
-            Job::Nothing => Ok(()),
-        });
+        // All of them, also after a failure: the others belong to other requests.
+        let mut done = Ok(());
+        for job in jobs.drain(..) {
+            let own = match job {
+                Job::Call(call) => self.run(slf, call),
+                Job::Cancel(id) => self.cancel(slf.py(), id),
+                Job::Resolve(token, resolved) => self.resolve(slf.py(), token, resolved),
+                Job::Nothing => Ok(()),
+            };
+            done = done.and(own);
+        }
         *self.jobs.lock() = jobs;
         if let Some(eager) = &self.eager {
             let left = eager.leave(slf.py());
@@ -444,11 +454,7 @@ impl Link {
     }
 
     fn schedule_advance(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let advance = self
-            .advance
-            .get_or_try_init(py, || slf.getattr(intern!(py, "advance")).map(Bound::unbind))?;
-        self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (advance,)).map(|_| ())
+        self.call_soon(slf, &self.advance, intern!(slf.py(), "advance"))
     }
 
     fn cancel(&self, py: Python<'_>, id: CallId) -> PyResult<()> {
@@ -481,11 +487,26 @@ impl Link {
         if self.flushing.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
+        self.call_soon(slf, &self.flush, intern!(slf.py(), "flush"))
+    }
+
+    /// Has the loop call a method of this, which is bound once.
+    fn call_soon(
+        &self,
+        slf: &Bound<'_, Self>,
+        bound: &Mutex<Option<Py<PyAny>>>,
+        name: &Bound<'_, PyString>,
+    ) -> PyResult<()> {
         let py = slf.py();
-        let flush = self
-            .flush
-            .get_or_try_init(py, || slf.getattr(intern!(py, "flush")).map(Bound::unbind))?;
-        self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (flush,)).map(|_| ())
+        let known = bound.lock().as_ref().map(|method| method.clone_ref(py));
+        let method = if let Some(method) = known {
+            method
+        } else {
+            let method = slf.getattr(name)?.unbind();
+            *bound.lock() = Some(method.clone_ref(py));
+            method
+        };
+        self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (method,)).map(|_| ())
     }
 
     fn hand_over(&self) {
@@ -535,6 +556,10 @@ impl Link {
         let descriptor = self.doorbell.0.as_raw_fd();
         self.event_loop.bind(py).call_method1(intern!(py, "remove_reader"), (descriptor,))?;
         py.detach(|| self.server.join());
+        // What refers to this in turn would keep it, and its descriptors, for as long as the process lives.
+        let taken = (self.flush.lock().take(), self.advance.lock().take());
+        let spare = self.eager.as_ref().and_then(Eager::take_spare);
+        drop((taken, spare));
         Ok(())
     }
 }

@@ -23,6 +23,15 @@ const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream")
 /// Bytes of an answer whose buffer is kept for the next.
 const KEPT: usize = 64 << 10;
 
+/// What went wrong with a handler that is answered with a refusal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It raised.
+    Raised,
+    /// What it returned cannot be sent.
+    Returned,
+}
+
 /// Makes answers of Python's values.
 pub(crate) struct Replies {
     reply: Py<PyAny>,
@@ -50,8 +59,10 @@ impl Replies {
         py: Python<'_>,
         value: &Bound<'_, PyAny>,
         request_id: &str,
+        origin: &Py<PyString>,
     ) -> Outcome {
-        self.answer(py, value).or_else(|error| self.refusal(py, &error, request_id))
+        self.answer(py, value)
+            .or_else(|error| self.refusal(py, &error, request_id, origin, Fault::Returned))
     }
 
     fn answer(&self, py: Python<'_>, value: &Bound<'_, PyAny>) -> PyResult<Answer> {
@@ -130,14 +141,19 @@ impl Replies {
         Ok(body)
     }
 
-    /// What an exception is answered with. An exception in saying so is a 500 too.
-    pub(crate) fn refusal(&self, py: Python<'_>, error: &PyErr, request_id: &str) -> Outcome {
-        // A refusal that cannot be sent, by a header of its own say, is a fault like any other.
-        let refusal = self
-            .read_refusal(py, error, request_id)
-            .or_else(|second| self.read_refusal(py, &second, request_id));
-        Err(refusal.unwrap_or_else(|third| {
-            third.write_unraisable(py, None);
+    /// What an exception is answered with. A refusal that cannot be written, or an exception while it is made, is
+    /// a 500 of the same handler.
+    pub(crate) fn refusal(
+        &self,
+        py: Python<'_>,
+        error: &PyErr,
+        request_id: &str,
+        origin: &Py<PyString>,
+        fault: Fault,
+    ) -> Outcome {
+        let read = |error: &PyErr| self.read_refusal(py, error, request_id, origin, fault);
+        Err(read(error).or_else(|second| read(&second)).unwrap_or_else(|third| {
+            third.write_unraisable(py, Some(origin.bind(py)));
             Rejection::new(&INTERNAL_ERROR)
         }))
     }
@@ -147,12 +163,15 @@ impl Replies {
         py: Python<'_>,
         error: &PyErr,
         request_id: &str,
+        origin: &Py<PyString>,
+        fault: Fault,
     ) -> PyResult<Box<Rejection>> {
         type Refusal = (String, u16, String, Option<Vec<u8>>, Vec<(String, String)>);
+        let error = error.clone_ref(py).into_value(py);
         let (code, status, message, details, headers): Refusal = self
             .refuse
             .bind(py)
-            .call1((error.clone_ref(py).into_value(py), request_id))?
+            .call1((error, request_id, origin, fault == Fault::Returned))?
             .extract()?;
         let kind = KINDS
             .iter()

@@ -152,7 +152,7 @@ pub(crate) struct Eager {
 /// Leaves a trace on a task, and gives what has to be held for it.
 type Leave<'c> = dyn Fn(&Bound<'_, PyAny>) -> PyResult<Py<PyAny>> + 'c;
 
-struct Spare {
+pub(crate) struct Spare {
     task: Py<PyAny>,
     running: Py<Running>,
     /// What runs something within its context, and what it is called with to run the handler's first step.
@@ -270,6 +270,11 @@ impl Eager {
             self.unregister.bind(py).call1((&spare.task,))?;
         }
         Ok(())
+    }
+
+    /// Gives the spare away, which refers to the link.
+    pub(crate) fn take_spare(&self) -> Option<Spare> {
+        self.spare.lock().take()
     }
 
     fn make(&self, link: &Bound<'_, Link>) -> PyResult<Spare> {
