@@ -315,3 +315,14 @@ def verdict_of(code: int, reason: str) -> Verdict:
     if code == 4009 and "reconnect" in reason:
         return "retry"
     return _VERDICTS.get(code, "retry")
+
+
+class Revocation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of a tenant, of none, or of all, that are worth nothing until `expires`."""
+
+    expires: int
+    jti: str | None = None
+    sub: str | None = None
+    before: int | None = None
+    tenant: str | None = None
+    all_tenants: bool = False

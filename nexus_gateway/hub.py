@@ -19,6 +19,7 @@ import msgspec
 
 from nexus_gateway import _core, plan
 from nexus_gateway.rate import parse
+from nexus_gateway.segment import segment
 from nexus_gateway.strict_json import encode
 from nexus_gateway.terminals.hub import (
     Channels,
@@ -31,7 +32,6 @@ from nexus_gateway.terminals.hub import (
     RevocationRequest,
     Revocations,
     hub_rate,
-    segment,
 )
 
 if TYPE_CHECKING:

@@ -106,8 +106,9 @@ class Request(msgspec.Struct, frozen=True):
 
     def body(self, content: bytes, content_type: str = "application/octet-stream") -> Request:
         """Set the body and its type."""
-        with_type = self.header("content-type", content_type)
-        return msgspec.structs.replace(with_type, content=content)
+        others = tuple(one for one in self.headers if one[0].lower() != "content-type")
+        headers = (*others, ("content-type", content_type))
+        return msgspec.structs.replace(self, headers=headers, content=content)
 
     def json(self, value: object) -> Request:
         """Set the body to JSON."""

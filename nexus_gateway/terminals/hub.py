@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus_gateway import plan
+from nexus_gateway.frames import Revocation
 from nexus_gateway.rate import parse
 
 if TYPE_CHECKING:
@@ -18,15 +19,6 @@ if TYPE_CHECKING:
 
 QUEUE = 1024
 QUEUE_BYTES = 1 << 20
-
-
-def segment(claim: str) -> str:
-    """Write a claim as a segment of a channel's name, as the core compares it with a token's.
-
-    A colon would begin another segment, so that `acme` could name channels of `acme:eu`: it is
-    written `%3A`, and `%` is written `%25`. What has neither stays as it is.
-    """
-    return claim.replace("%", "%25").replace(":", "%3A")
 
 
 class Publication(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,17 +131,6 @@ class Disconnected(msgspec.Struct, frozen=True):
     """How many sockets of this replica are being closed; other replicas close theirs."""
 
     sockets: int
-
-
-class Revocation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens of a tenant, of none, or of all, that are worth nothing until `expires`."""
-
-    expires: int
-    jti: str | None = None
-    sub: str | None = None
-    before: int | None = None
-    tenant: str | None = None
-    all_tenants: bool = False
 
 
 class Revocations(msgspec.Struct, frozen=True):

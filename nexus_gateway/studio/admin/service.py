@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from nexus_gateway.frames import Revocation
     from nexus_gateway.studio.admin.store import RevocationStore
-    from nexus_gateway.terminals.hub import Revocation
 
 _logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from nexus_gateway.hub import HubError, segment
+from nexus_gateway.hub import HubError
+from nexus_gateway.segment import segment
 from nexus_gateway.studio.intelligence.models import Entity
 from nexus_gateway.studio.intelligence.told import TOPIC, Told, Verb
 from nexus_gateway.studio.storage.errors import StorageUnavailable

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from nexus_gateway.hub import segment
+from nexus_gateway.segment import segment
 from nexus_gateway.studio.knowledge_graph.models import Edge, Node
 
 if TYPE_CHECKING:

@@ -42,6 +42,8 @@ struct Inner {
     dirty: AHashSet<Arc<str>>,
     /// Whether a session keeps the two sides equal; without one changes are not gathered, for the next tells all.
     connected: bool,
+    /// Whether a session has ended, or could not be opened, since the last one was open.
+    lost: bool,
     outgoing: VecDeque<Outgoing>,
     /// How many messages were delivered here alone, which the others are to learn.
     alone: AHashMap<Arc<str>, u64>,
@@ -82,9 +84,9 @@ impl State {
         if !wanted && !inner.channels.contains_key(channel) {
             return;
         }
-        let connected = inner.connected;
+        let (connected, lost) = (inner.connected, inner.lost);
         let entry = inner.channels.entry(Arc::clone(channel)).or_default();
-        entry.unheard = wanted && (entry.unheard || !entry.wanted && !connected);
+        entry.unheard = wanted && (entry.unheard || !entry.wanted && lost);
         entry.wanted = wanted;
         if !wanted {
             entry.peopled = false;
@@ -188,8 +190,9 @@ impl State {
     /// A session begins: everything is to be told to the server. What was last delivered stays known.
     pub(super) fn connect(&self) {
         let mut inner = self.inner.lock();
-        let Inner { channels, dirty, connected, .. } = &mut *inner;
+        let Inner { channels, dirty, connected, lost, .. } = &mut *inner;
         *connected = true;
+        *lost = false;
         channels.retain(|_, entry| entry.wanted || !entry.members.is_empty());
         dirty.clear();
         for (channel, entry) in channels {
@@ -205,6 +208,7 @@ impl State {
     pub(super) fn disconnect(&self) {
         let mut inner = self.inner.lock();
         inner.connected = false;
+        inner.lost = true;
         inner.dirty.clear();
         for entry in inner.channels.values_mut() {
             entry.live = false;

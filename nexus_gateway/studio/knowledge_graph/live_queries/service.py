@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
-from nexus_gateway.hub import segment
+from nexus_gateway.segment import segment
 from nexus_gateway.studio.knowledge_graph.errors import BadQuery, GraphError, NotFound
 from nexus_gateway.studio.knowledge_graph.live_queries.channel import TooLarge
 from nexus_gateway.studio.knowledge_graph.live_queries.models import (
