@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from nexus_gateway import _core, plan
+from nexus_gateway.frames import Revocation
 from nexus_gateway.rate import parse
 from nexus_gateway.segment import segment
 from nexus_gateway.strict_json import encode
@@ -28,7 +29,6 @@ from nexus_gateway.terminals.hub import (
     History,
     Position,
     Presence,
-    Revocation,
     RevocationRequest,
     Revocations,
     hub_rate,

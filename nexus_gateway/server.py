@@ -30,7 +30,8 @@ from nexus_gateway.route import Route, Routes
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from nexus_gateway.terminals.hub import Position, Revocation
+    from nexus_gateway.frames import Revocation
+    from nexus_gateway.terminals.hub import Position
 
 T = TypeVar("T")
 _logger = logging.getLogger("nexus_gateway.server")

@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Meta
 
 from nexus_gateway import Claims, Code, Reject, auth, body, get, path, post, require
+from nexus_gateway.frames import Revocation  # noqa: TC001 - the handler's answer
 from nexus_gateway.hub import HubError
 from nexus_gateway.studio.admin.store import TooManyRevocations
 from nexus_gateway.studio.refusals import refuse_storage
-from nexus_gateway.terminals.hub import Revocation  # noqa: TC001 - the handler's answer
 
 if TYPE_CHECKING:
     from nexus_gateway import Filter, Routes

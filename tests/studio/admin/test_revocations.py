@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from nexus_gateway.frames import Revocation
 from nexus_gateway.settings import Settings
 from nexus_gateway.studio.admin import store as revocation_store
 from nexus_gateway.studio.admin.service import Revoking
 from nexus_gateway.studio.admin.store import RevocationStore, TooManyRevocations
-from nexus_gateway.terminals.hub import Revocation
 from tests.studio.serving import Serving, serving
 
 if TYPE_CHECKING:
