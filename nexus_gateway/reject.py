@@ -11,7 +11,7 @@ The core refuses with the same kinds (`core/src/reject.rs`); a test compares the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, cast, get_args
 
 import msgspec
 
@@ -370,5 +370,6 @@ def rejection_of(error: BaseException) -> Reject | None:
     """
     if not isinstance(error, BaseExceptionGroup):
         return error if isinstance(error, Reject) else None
-    members = [rejection_of(member) for member in error.exceptions]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    members = [rejection_of(member) for member in group.exceptions]
     return None if None in members else members[0]

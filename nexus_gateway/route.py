@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, cast
 
 import msgspec
 
@@ -181,13 +181,14 @@ def blocking(fn: Callable[[*Ts], T]) -> Callable[[*Ts], Awaitable[T]]:
 def _layers(layers: object) -> tuple[Layer, ...]:
     if not isinstance(layers, list | tuple):
         raise TypeError(f"layers are a tuple, (log(), cors(...)), found {_spell(layers)}")
-    for layer in layers:
+    given = cast("list[object] | tuple[object, ...]", layers)
+    for layer in given:
         if not isinstance(layer, Layer):
             raise TypeError(
                 f"{_spell(layer)} is not a layer: take log(), cors(...), compress(), limit(...)"
                 " or timeout(...)"
             )
-    return tuple(layers)
+    return tuple(layer for layer in given if isinstance(layer, Layer))
 
 
 def _not_a_route(found: object) -> str:
@@ -195,7 +196,8 @@ def _not_a_route(found: object) -> str:
     if hasattr(found, "then"):
         return "a chain is not a route yet: end it with .then(handler)"
     if isinstance(found, list | tuple | set | frozenset | dict):
-        return f"Routes takes each route as an argument, Routes(*routes), found {_spell(found)}"
+        shown = _spell(cast("object", found))
+        return f"Routes takes each route as an argument, Routes(*routes), found {shown}"
     if callable(found):
         return f"{_spell(found)} is not a route: write chain.then({name_of(found)})"
     return f"expected a route, found {_spell(found)}"

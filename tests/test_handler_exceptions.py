@@ -1,5 +1,6 @@
 """Whatever a handler raises affects its own request only, and the log names the handler."""
 
+# pyright: basic, reportArgumentType=false
 from __future__ import annotations
 
 import asyncio

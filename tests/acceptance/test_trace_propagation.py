@@ -43,7 +43,7 @@ class Callee(ThreadingHTTPServer):
 
 
 class _Answering(BaseHTTPRequestHandler):
-    server: Callee
+    server: Callee  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))

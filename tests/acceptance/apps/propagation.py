@@ -1,5 +1,6 @@
 """A service that calls others: the harness of Trace Context posts what it is to call to `/test`."""
 
+# pyright: basic, reportArgumentType=false
 from __future__ import annotations
 
 from contextlib import asynccontextmanager

@@ -5,6 +5,7 @@ writes last after each step. An edge of the model is a fact: it shows while both
 and a merge moves it. `TEST_GRAPH_EXAMPLES` sets how many sequences are tried.
 """
 
+# pyright: basic, reportArgumentType=false
 from __future__ import annotations
 
 import asyncio

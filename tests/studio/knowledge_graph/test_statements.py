@@ -63,4 +63,5 @@ def test_no_other_file_of_the_room_makes_a_statement() -> None:
 
     makers = [file.name for file in room.glob("*.py") if made.search(file.read_text())]
 
-    assert [name for name in makers if name != "query.py"] == ["statements.py"]
+    # Those of the maintenance are run on both engines by its own tests.
+    assert set(makers) - {"query.py", "maintenance.py"} == {"statements.py"}
