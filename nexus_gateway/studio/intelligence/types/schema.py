@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from fractions import Fraction
 from importlib import import_module
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
@@ -177,6 +178,7 @@ def _validator(schema: dict[str, object]) -> Validator:
         "pattern": _pattern,
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties,
+        "multipleOf": _multiple_of,
     }
     return cast("Validator", validators.extend(Draft202012Validator, keywords)(schema))
 
@@ -186,6 +188,21 @@ def _pattern(_: Validator, pattern: str, instance: object, __: object) -> Iterat
 
     if isinstance(instance, str) and not _core.Pattern(pattern).occurs(instance):
         yield ValidationError(f"{instance[:64]!r} does not match {pattern!r}")
+
+
+def _multiple_of(_: Validator, step: float, instance: object, __: object) -> Iterator[Any]:
+    """Compare as decimals: 19.99 is a multiple of 0.01, which no binary fraction shows."""
+    from jsonschema import ValidationError
+
+    if isinstance(instance, bool) or not isinstance(instance, int | float):
+        return
+    if (_decimal(instance) / _decimal(step)).denominator != 1:
+        yield ValidationError(f"{instance!r} is not a multiple of {step!r}")
+
+
+def _decimal(number: float) -> Fraction:
+    """Read a number as it is written: the shortest decimal that stands for its bits."""
+    return Fraction(number) if isinstance(number, int) else Fraction(repr(number))
 
 
 def _pattern_properties(

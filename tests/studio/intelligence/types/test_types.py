@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,6 +35,41 @@ SCHEMA: dict[str, object] = {
 
 def declare(caller: Caller, name: str, schema: object, **more: object) -> Answer:
     return caller.send(request(f"PUT {TYPES}/{name}").json({"attributes": schema, **more}))
+
+
+@pytest.mark.parametrize(
+    ("value", "step", "fits"),
+    [
+        (19.99, 0.01, True),
+        (0.3, 0.1, True),
+        (-1.1, 0.1, True),
+        (1e-7, 1e-8, True),
+        (4.35, 0.05, True),
+        (3, 1.5, True),
+        (7.0, 7, True),
+        (0, 0.01, True),
+        (1e308, 1e-300, True),
+        (123456789012345678, 3, True),
+        (9007199254740993, 2, False),
+        (19.995, 0.01, False),
+        (7.5, 2, False),
+        (1e-8, 1e-7, False),
+        (True, 2, True),
+        ("x", 2, True),
+    ],
+)
+def test_multiples_are_those_of_decimals(value: object, step: float, fits: bool) -> None:  # noqa: FBT001
+    compiled = Compiled({"properties": {"price": {"multipleOf": step}}})
+
+    assert (compiled.problems({"price": value}) == []) == fits
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(0, 8))
+def test_whole_steps_are_multiples(count: int, places: int) -> None:
+    step = float(f"1e-{places}")
+    compiled = Compiled({"properties": {"price": {"multipleOf": step}}})
+
+    assert compiled.problems({"price": float(Decimal(count).scaleb(-places))}) == []
 
 
 def test_a_type_is_declared_shown_listed_and_removed(alice: Caller) -> None:
