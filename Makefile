@@ -51,7 +51,7 @@ $(STAMP): pyproject.toml uv.lock $(NATIVE)
 	@test -n '$(PYTHON)' || { echo 'no Python 3.11 or newer was found on the PATH' >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.8'
-	$(UV) sync --quiet --frozen --inexact --all-extras --reinstall-package nexus-gateway
+	$(UV) sync --quiet --frozen --inexact --all-extras --reinstall-package nexus-warp-gateway
 	@touch $@
 
 run: $(STAMP) page

@@ -8,7 +8,7 @@ export default defineConfig({
   base: "/dashboard/",
   resolve: {
     // The client's source: what is tested there is what runs here.
-    alias: { "@nexus/realtime": beside("../clients/typescript/src/index.ts") },
+    alias: { "nexus-warp-realtime": beside("../clients/typescript/src/index.ts") },
   },
   build: {
     outDir: beside("../nexus_gateway/studio/dashboard/dist"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -109,3 +110,19 @@ def test_the_environment_that_the_readme_names_exists() -> None:
     named = set(re.findall(r"`(NEXUS_[A-Z0-9_]+)`", readme))
 
     assert {name for name in named if f"`{name}`" not in reference} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_page_installs_a_distribution_of_someone_else(page: Path) -> None:
+    """The name `nexus-gateway` on PyPI, and the scope `@nexus` on npm, are not this project's."""
+    text = page.read_text(encoding="utf-8")
+
+    assert not re.search(r"\b(?:pip install|uv add|uvx|pipx \w+)\b[^\n]*\bnexus-gateway\b", text)
+    assert "@nexus/" not in text
+
+
+def test_the_distribution_has_a_name_of_its_own() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert project["name"] == "nexus-warp-gateway"
+    assert list(project["scripts"]) == ["nexus-gateway"]

@@ -1,6 +1,6 @@
 /** What comes from the gateway: the steps before now once, then a summary twice a second and the log, by the hub. */
 
-import { type Ack, Realtime, type RealtimeError, type Status } from "@nexus/realtime";
+import { type Ack, Realtime, type RealtimeError, type Status } from "nexus-warp-realtime";
 import { type Board, type LogEntry, leftOut } from "./board.js";
 import { stepsOf, summaryOf } from "./figures.js";
 import { ask, expiryOf, refusal } from "./session.js";

@@ -1,7 +1,7 @@
 /** The page: joins the feed, the board and the panels. */
 
-import type { Status } from "@nexus/realtime";
 import { html, render } from "lit-html";
+import type { Status } from "nexus-warp-realtime";
 import { Board } from "./board.js";
 import { Chart, type Line } from "./chart.js";
 import { Feed } from "./feed.js";

@@ -1,4 +1,4 @@
-"""A client of the realtime hub, for asyncio; needs `websockets` (`nexus-gateway[client]`).
+"""A client of the realtime hub, for asyncio; needs `websockets` (`nexus-warp-gateway[client]`).
 
 async with Realtime("http://localhost:8000/ws/realtime", token=token) as hub:
     async for event in hub.subscribe("public:lobby"):

@@ -52,7 +52,7 @@ export interface RealtimeOptions {
   readonly token?: string | (() => string | Promise<string>);
   /** How the token is brought: `subprotocol` (browsers too), or by the first `message`. */
   readonly auth?: "subprotocol" | "message";
-  /** JSON, or MessagePack by `@nexus/realtime/msgpack`. */
+  /** JSON, or MessagePack by `nexus-warp-realtime/msgpack`. */
   readonly codec?: Codec;
   /** Where there is none of the platform: that of the package `ws`. */
   readonly WebSocket?: SocketConstructor;
