@@ -1,12 +1,11 @@
 """Whatever a handler raises affects its own request only, and the log names the handler."""
 
-# pyright: basic, reportArgumentType=false
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -16,6 +15,7 @@ from tests.gateway import refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
+    from types import FrameType
 
 
 class UnprintableError(Exception):
@@ -118,7 +118,10 @@ def test_what_a_task_of_a_handler_raises_is_answered_with_500(error: BaseExcepti
     # Ctrl-C of a test must end the test; here the signal has a handler, as in `serve`.
     import signal
 
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    def ignore(number: int, frame: FrameType | None) -> None:
+        pass
+
+    before = signal.signal(signal.SIGINT, ignore)
     try:
         with Client(routes) as client:
             status, _ = refused(client.send(request("GET /raise")))
@@ -239,28 +242,30 @@ def test_routes_are_made_of_routes_and_of_sets_of_them() -> None:
     assert joined.layers == (log(),)
 
 
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (lambda one, routes: routes(path("a") & get()), "end it with .then"),
-        (lambda one, routes: routes([one]), r"Routes\(\*routes\), found a list"),
-        (lambda one, routes: routes(answer), "write chain.then"),
-        (lambda one, routes: routes(None), "expected a route, found a NoneType"),
-        (lambda one, routes: one | None, "expected a route, found a NoneType"),
-        (lambda one, routes: None | one, "expected a route, found a NoneType"),
-        (lambda one, routes: routes(one) | (path("a") & get()), "end it with .then"),
-        (lambda one, routes: (path("a") & get()) | routes(one), "end it with .then"),
-        (lambda one, routes: routes(one) | [one], r"Routes\(\*routes\)"),
-        (lambda one, routes: routes(one, layers=log()), "layers are a tuple"),
-        (
-            lambda one, routes: routes(one, layers=(cors,)),
-            r"cors\(\) of .*cors.py:\d+ is not a layer",
-        ),
-        (lambda one, routes: routes(one).wrap(timeout), "is not a layer"),
-        (lambda one, routes: routes(one).wrap("log"), "a str is not a layer"),
-        (lambda one, routes: routes("routes"), "expected a route, found a str"),
-    ],
-)
+# The first value is a route, the second the class `Routes`; both are `Any`, since a checker would
+# refuse what these try.
+NOT_ROUTES: list[tuple[Callable[[Any, Any], object], str]] = [
+    (lambda one, routes: routes(path("a") & get()), "end it with .then"),
+    (lambda one, routes: routes([one]), r"Routes\(\*routes\), found a list"),
+    (lambda one, routes: routes(answer), "write chain.then"),
+    (lambda one, routes: routes(None), "expected a route, found a NoneType"),
+    (lambda one, routes: one | None, "expected a route, found a NoneType"),
+    (lambda one, routes: None | one, "expected a route, found a NoneType"),
+    (lambda one, routes: routes(one) | (path("a") & get()), "end it with .then"),
+    (lambda one, routes: (path("a") & get()) | routes(one), "end it with .then"),
+    (lambda one, routes: routes(one) | [one], r"Routes\(\*routes\)"),
+    (lambda one, routes: routes(one, layers=log()), "layers are a tuple"),
+    (
+        lambda one, routes: routes(one, layers=(cors,)),
+        r"cors\(\) of .*cors.py:\d+ is not a layer",
+    ),
+    (lambda one, routes: routes(one).wrap(timeout), "is not a layer"),
+    (lambda one, routes: routes(one).wrap("log"), "a str is not a layer"),
+    (lambda one, routes: routes("routes"), "expected a route, found a str"),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), NOT_ROUTES)
 def test_what_is_not_a_route_is_refused_with_what_to_write(
     make: Callable[..., object], said: str
 ) -> None:

@@ -8,11 +8,11 @@ also where no Redis tells them, and after that Redis has lost its data.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol, Self
 
 from nexus_gateway.studio.admin.store import PAGE
+from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -87,10 +87,7 @@ class Revoking:
         trace: TracebackType | None,
     ) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await tasks.cancel([self._task])
 
     async def revoke(
         self,

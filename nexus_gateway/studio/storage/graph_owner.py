@@ -19,6 +19,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Literal, Self
 
+from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ class OwnedGraph:
         trace: TracebackType | None,
     ) -> None:
         """Close the file, then release the lease."""
-        if self._renewing is not None:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
+        await tasks.cancel([self._renewing])
         await self._graph.__aexit__(kind, error, trace)
         with contextlib.suppress(StorageUnavailable):
             await self._engine.command(_RELEASE, self._holder)

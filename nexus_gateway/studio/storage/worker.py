@@ -14,6 +14,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.jobs import JobRefused
 
@@ -120,10 +121,7 @@ class Worker:
         if self._loop is not None:
             await self._loop
         self._jobs.unlisten(self._woken)
-        tasks = list(self._running)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.cancel(self._running)
 
     async def _look(self) -> None:
         """Claim what is due whenever a slot is free, until it closes."""
@@ -169,8 +167,7 @@ class Worker:
             await asyncio.wait({handler})
         except asyncio.CancelledError:
             # The process ends: the next may begin at once.
-            handler.cancel()
-            await asyncio.gather(handler, return_exceptions=True)
+            await tasks.cancel([handler])
             with contextlib.suppress(StorageUnavailable):
                 await self._jobs.release(job)
             raise

@@ -1,6 +1,5 @@
 """A service that calls others: the harness of Trace Context posts what it is to call to `/test`."""
 
-# pyright: basic, reportArgumentType=false
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
@@ -37,7 +36,7 @@ class Caller:
 
     async def call(self, ids: Trace, calls: list[Call]) -> list[int]:
         """Call each URL; the status of each answer."""
-        statuses = []
+        statuses: list[int] = []
         for call in calls:
             answer = await self.client.post(call.url, json=call.arguments, headers=ids.outgoing())
             statuses.append(answer.status_code)

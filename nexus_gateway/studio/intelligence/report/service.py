@@ -15,6 +15,7 @@ import msgspec
 
 from nexus_gateway.studio.intelligence.growth import fill, since
 from nexus_gateway.studio.intelligence.models import Part, Report
+from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
@@ -157,13 +158,13 @@ class Reports:
         """
         moment = self._clock()
         started = time.perf_counter()
-        tasks = {
+        running = {
             asyncio.ensure_future(_timed(name, work))
             for name, work in self._works(tenant, window, moment).items()
         }
         done: list[SectionDone] = []
         try:
-            for next_one in asyncio.as_completed(tasks, timeout=seconds):
+            for next_one in asyncio.as_completed(running, timeout=seconds):
                 section = await next_one
                 done.append(section)
                 yield section
@@ -176,9 +177,7 @@ class Reports:
                     done.append(section)
                     yield section
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await tasks.cancel(running)
         yield self._report(moment, done)
 
     async def _make(self, key: _Key, window: Window, seconds: float, state: str) -> Report:

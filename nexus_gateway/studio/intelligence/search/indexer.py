@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable, text_of
 from nexus_gateway.studio.intelligence.search import analyser
+from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ class Indexer:
         trace: TracebackType | None,
     ) -> None:
         """Stop; what is not made is made by the next process."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await tasks.cancel([self._task])
 
     async def _run(self) -> None:
         delay = _FIRST_DELAY

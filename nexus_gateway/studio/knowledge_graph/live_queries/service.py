@@ -36,6 +36,7 @@ from nexus_gateway.studio.knowledge_graph.live_queries.models import (
 from nexus_gateway.studio.knowledge_graph.live_queries.store import MOST, Kept
 from nexus_gateway.studio.knowledge_graph.query import Caps, Question
 from nexus_gateway.studio.knowledge_graph.rows import EPOCH, micros
+from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.errors import GraphTimeout, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -115,10 +116,7 @@ class LiveQueries:
     ) -> None:
         """Stop telling; another replica, or this one after its restart, tells what is not told."""
         looking, self._looking = self._looking, None
-        tasks = [*self._rounds.values(), *([] if looking is None else [looking])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.cancel([*self._rounds.values(), looking])
 
     # --- what callers ask ---
 
