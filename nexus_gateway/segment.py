@@ -1,4 +1,4 @@
-"""Claims as segments of channels' names: one rule for all who make such a name."""
+"""Claims as segments of the names of channels: one rule for the gateway and its clients."""
 
 from __future__ import annotations
 

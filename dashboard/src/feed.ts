@@ -57,8 +57,10 @@ export class Feed {
       gap: ({ count }) => this.log([leftOut(count ?? "unknown")]),
       subscribed: (ack) => void this.precedeLog(ack),
       error: (error) => {
-        board.withoutLog = error.message;
-        this.listener.logged();
+        if (error.code !== "closed") {
+          board.withoutLog = error.message;
+          this.listener.logged();
+        }
       },
     });
   }
@@ -69,8 +71,11 @@ export class Feed {
   }
 
   private withoutMetrics(error: RealtimeError): void {
-    this.stop();
-    this.listener.refused(error.message);
+    // That the connection is closed is told by its status.
+    if (error.code !== "closed") {
+      this.stop();
+      this.listener.refused(error.message);
+    }
   }
 
   /** What happened before the page was opened, or while the connection was cut. */

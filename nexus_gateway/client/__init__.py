@@ -16,6 +16,7 @@ from nexus_gateway.client.options import Options, Status
 from nexus_gateway.client.realtime import Realtime
 from nexus_gateway.client.subscription import Event, Gap, Subscription
 from nexus_gateway.frames import Ack, History, Join, Kept, Leave, Member, Message, Position
+from nexus_gateway.segment import segment
 
 __all__ = [
     "JSON",
@@ -37,4 +38,5 @@ __all__ = [
     "RealtimeError",
     "Status",
     "Subscription",
+    "segment",
 ]

@@ -6,7 +6,7 @@ export class RealtimeError extends Error {
 
   /**
    * @param code of the hub, or `connection_lost` (sent, but the answer never came: it may have been done),
-   *   `timeout`, `queue_full` or `closed`.
+   *   `timeout`, `queue_full`, `already_subscribed`, `token_invalid`, `malformed_body` or `closed`.
    * @param retryAfter seconds, where the hub names them.
    */
   constructor(

@@ -19,4 +19,5 @@ export {
   type SocketConstructor,
   type Status,
 } from "./realtime.js";
+export { segment } from "./segment.js";
 export type { Gap, Handlers, SubscribeOptions, Subscription } from "./subscription.js";

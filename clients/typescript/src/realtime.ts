@@ -3,7 +3,10 @@
  */
 
 import { Backoff, type BackoffOptions } from "./backoff.js";
+import { Callbacks } from "./callbacks.js";
+import { Credentials } from "./credentials.js";
 import { RealtimeError } from "./errors.js";
+import { Heartbeat } from "./heartbeat.js";
 import {
   type Ack,
   type Codec,
@@ -16,8 +19,9 @@ import {
   type PresenceEvent,
   verdictOf,
 } from "./protocol.js";
-import { Requests } from "./requests.js";
+import { type Content, Requests } from "./requests.js";
 import { type Handlers, type SubscribeOptions, Subscription } from "./subscription.js";
+import { checkedNumber, Timer } from "./timer.js";
 
 /** The part of a WebSocket that is used: a browser's, Node's own, or that of the package `ws`. */
 export interface Socket {
@@ -46,9 +50,12 @@ export type Status =
     }
   | { readonly state: "closed"; readonly code: number; readonly reason: string };
 
-/** How a client connects. Times are milliseconds. */
+/** How a client connects. Times are milliseconds, of any size; `Infinity` is for ever. */
 export interface RealtimeOptions {
-  /** The token, or what gives a fresh one: asked for each connection and when one expires. */
+  /**
+   * The token, or what gives a fresh one: asked for each connection and when one expires. One that cannot be a token is
+   * never sent; no message, status or error quotes it.
+   */
   readonly token?: string | (() => string | Promise<string>);
   /** How the token is brought: `subprotocol` (browsers too), or by the first `message`. */
   readonly auth?: "subprotocol" | "message";
@@ -59,49 +66,89 @@ export interface RealtimeOptions {
   readonly backoff?: Partial<BackoffOptions>;
   /** For a connection to be made and welcomed. */
   readonly connectTimeout?: number;
-  /** For an answer to a request. */
+  /** For a request to be sent, and as long again for its answer. */
   readonly requestTimeout?: number;
-  /** Requests that may wait for an answer. */
+  /** Requests that may wait to be sent or answered. */
   readonly maxRequests?: number;
-  /** Bytes that may wait in the socket. */
+  /** Bytes that may wait in the socket: further requests wait in the client until they have left. */
   readonly maxBuffered?: number;
   /** Called at each change. */
   readonly onStatus?: (status: Status) => void;
+  /**
+   * Called with an error that concerns no request: a frame that cannot be read, which is left out, or what a callback of
+   * the program has thrown. Without it the error is reported to the page, or written to the console.
+   */
+  readonly onError?: (error: Error) => void;
   readonly random?: () => number;
 }
 
 const TOO_LATE = 4000;
+const ABNORMAL = 1006;
+/** Between two looks at whether the socket has room again; browsers tell nobody. */
+const DRAIN_POLL_MS = 20;
+const RECONNECT_DELAY_MS_MAX = 600_000;
+/** What a WebSocket throws where another attempt cannot help: the address or the page is wrong. */
+const USELESS_TO_RETRY: readonly string[] = ["SyntaxError", "SecurityError"];
 
 /** A connection to the hub. It begins to connect at once; `close` ends it for good. */
 export class Realtime {
+  // Private to the language, so that nobody who logs a client logs a token.
+  readonly #options: RealtimeOptions;
+  readonly #url: string;
+  readonly #credentials = new Credentials();
+  readonly #requests: Requests;
+  #socket: Socket | undefined;
   private readonly subscriptions = new Map<string, Subscription>();
-  private readonly asking = new Map<number, string>();
-  private readonly requests: Requests;
   private readonly backoff: Backoff;
   private readonly codec: Codec;
   private readonly random: () => number;
-  private readonly url: string;
-  private socket: Socket | undefined;
-  private welcomed = 0;
-  private heard = 0;
+  private readonly callbacks: Callbacks;
+  private readonly heartbeat: Heartbeat;
+  private readonly connectTimeout: number;
+  private readonly maxBuffered: number;
+  private attempt = 0;
+  private welcomed: number | undefined;
+  private maxFrameBytes = Number.POSITIVE_INFINITY;
   private comeBackAt = 0;
   private refusedTokens = 0;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private advice: ReturnType<typeof setTimeout> | undefined;
-  private pulse: ReturnType<typeof setInterval> | undefined;
+  private handshakeStatus = 0;
+  private timer: Timer | undefined;
+  private advice: Timer | undefined;
+  private drain: ReturnType<typeof setTimeout> | undefined;
   private current: Status = { state: "connecting" };
 
-  /** @param url of the hub; `http` is read as `ws`. */
-  constructor(
-    url: string,
-    private readonly options: RealtimeOptions = {},
-  ) {
-    this.url = url.replace(/^http/, "ws");
+  /**
+   * @param url of the hub; `http` is read as `ws`.
+   * @throws RealtimeError `token_invalid`: the text that was given cannot be a token.
+   * @throws RangeError a time or a bound is negative or not a number.
+   */
+  constructor(url: string, options: RealtimeOptions = {}) {
+    this.#options = options;
+    this.#url = url.replace(/^http/i, "ws");
     this.codec = options.codec ?? json;
     this.random = options.random ?? Math.random;
+    this.callbacks = new Callbacks(options.onError);
     const times = { base: 500, cap: 30_000, stable: 5000, ...options.backoff };
+    for (const [name, millis] of Object.entries(times)) {
+      checkedNumber(`backoff.${name}`, millis);
+    }
     this.backoff = new Backoff(times, this.random);
-    this.requests = new Requests(options.maxRequests ?? 256, options.requestTimeout ?? 10_000);
+    this.connectTimeout = checkedNumber("connectTimeout", options.connectTimeout ?? 10_000);
+    const timeout = checkedNumber("requestTimeout", options.requestTimeout ?? 10_000);
+    this.maxBuffered = checkedNumber("maxBuffered", options.maxBuffered ?? 1 << 20);
+    this.#requests = new Requests(
+      checkedNumber("maxRequests", options.maxRequests ?? 256),
+      timeout,
+      (frame) => this.codec.encode(frame),
+      (content) => this.transmit(content),
+    );
+    this.heartbeat = new Heartbeat(
+      () => void this.write({ type: "ping" }),
+      () => this.drop(TOO_LATE, "nothing was heard within two heartbeats"),
+    );
+    if (typeof options.token === "string") {
+      this.#credentials.checked(options.token, options.auth !== "message");
+    }
     void this.connect();
   }
 
@@ -113,28 +160,37 @@ export class Realtime {
   /**
    * Listens to a channel, now and after each reconnection, until it is unsubscribed.
    *
-   * @throws RealtimeError `already_subscribed`: a socket has each channel once.
+   * @throws RealtimeError `already_subscribed`: a socket has each channel once. `closed`: the connection has ended for
+   *   good.
    */
   subscribe<T = unknown>(
     channel: string,
     handlers: Handlers<T> | Handlers<T>["message"],
     options: SubscribeOptions = {},
   ): Subscription<T> {
+    if (this.current.state === "closed") {
+      throw this.closedError(this.current);
+    }
     if (this.subscriptions.has(channel)) {
       throw new RealtimeError("already_subscribed", `the channel ${channel} has a subscription`);
     }
     const all = typeof handlers === "function" ? { message: handlers } : handlers;
-    const made = new Subscription<T>(channel, all, options, () => this.forget(channel));
+    const end = () => this.forget(made as unknown as Subscription);
+    const made = new Subscription<T>(channel, all, options, this.callbacks, end);
     // What comes is what was published: its type is the publisher's promise, which nobody can check here.
-    const kept = made as unknown as Subscription;
-    this.subscriptions.set(channel, kept);
-    if (this.welcomed > 0) {
-      this.ask(kept);
+    const untyped = made as unknown as Subscription;
+    this.subscriptions.set(channel, untyped);
+    if (this.welcomed !== undefined) {
+      this.ask(untyped);
     }
     return made;
   }
 
-  /** Publishes; resolves when the hub has taken it. Before there is a connection it waits for one. */
+  /**
+   * Publishes; resolves when the hub has taken it. It waits for a connection, and for room in the socket.
+   *
+   * @throws TypeError `data` cannot be written.
+   */
   async publish(
     channel: string,
     data: unknown,
@@ -169,66 +225,137 @@ export class Realtime {
 
   /** Ends the connection for good; what waits for an answer is refused with `closed`. */
   close(): void {
-    this.finish(1000, "closed by this client");
+    this.finish(1000, "closed by this client", false);
   }
 
   private async connect(): Promise<void> {
+    this.attempt += 1;
+    const attempt = this.attempt;
+    const late = () => this.drop(TOO_LATE, "no welcome came in time");
+    this.timer = new Timer(this.connectTimeout, late, true);
     this.tell({ state: "connecting" });
-    const deadline = this.options.connectTimeout ?? 10_000;
-    this.timer = setTimeout(() => this.drop(TOO_LATE, "no welcome came in time"), deadline);
     let token: string | undefined;
     try {
       token = await this.token();
     } catch (error) {
-      this.lost(4003, `no token: ${error instanceof Error ? error.message : String(error)}`, true);
+      if (this.attempt === attempt) {
+        this.withoutToken(error);
+      }
       return;
     }
-    if (this.current.state === "connecting" && this.socket === undefined) {
+    // Meanwhile it may have been closed, or given up for another attempt.
+    if (this.attempt === attempt) {
       this.open(token);
     }
   }
 
+  /** Only what is said here is told: what a program's function throws may quote its credentials. */
+  private withoutToken(error: unknown): void {
+    if (error instanceof RealtimeError && error.code === "token_invalid") {
+      this.lost(4003, error.message);
+    } else {
+      const name = error instanceof Error ? error.name : typeof error;
+      this.lost(ABNORMAL, `the function that gives the token has thrown ${name}`);
+    }
+  }
+
   private async token(): Promise<string | undefined> {
-    const given = this.options.token;
-    return typeof given === "function" ? await given() : given;
+    const given = this.#options.token;
+    if (given === undefined) {
+      return undefined;
+    }
+    const token: unknown = typeof given === "function" ? await given() : given;
+    return this.#credentials.checked(token, this.#options.auth !== "message");
   }
 
   private open(token: string | undefined): void {
-    const Made = this.options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor);
-    const first = token !== undefined && this.options.auth === "message";
+    const first = token !== undefined && this.#options.auth === "message";
     const protocols: string[] = [this.codec.protocol];
     if (token !== undefined) {
       protocols.push(first ? "nexus.auth" : `nexus.bearer.${token}`);
     }
-    const socket = new Made(this.url, protocols);
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => first && this.write({ type: "auth", token });
-    socket.onmessage = (event: { data: string | ArrayBuffer }) => {
-      if (this.socket === socket) {
-        this.read(event.data);
-      }
-    };
-    socket.onerror = () => {}; // a close follows, and says as much
-    socket.onclose = (event: { code: number; reason: string }) => {
-      if (this.socket === socket) {
-        this.lost(event.code, event.reason);
-      }
-    };
-    this.socket = socket;
-  }
-
-  private read(data: string | ArrayBuffer): void {
-    this.heard = Date.now();
-    let decoded: unknown;
-    try {
-      decoded = this.codec.decode(data);
-    } catch {
-      this.drop(1007, "a frame cannot be read");
+    const socket = this.made(protocols);
+    if (socket === undefined) {
       return;
     }
-    for (const frame of framesOf(decoded)) {
-      this.take(frame);
+    this.handshakeStatus = 0;
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      if (first && this.#socket === socket) {
+        this.write({ type: "auth", token });
+      }
+    };
+    socket.onmessage = (event: { data: string | ArrayBuffer }) => this.read(socket, event.data);
+    // A close follows. The package `ws` says here which status the handshake was refused with; browsers do not.
+    socket.onerror = (event: { message?: unknown }) => {
+      const status = /Unexpected server response: (\d{3})/.exec(String(event?.message));
+      this.handshakeStatus = this.#socket === socket && status !== null ? Number(status[1]) : 0;
+    };
+    socket.onclose = (event: { code: number; reason: string }) => {
+      if (this.#socket === socket) {
+        this.ended(event.code, event.reason);
+      }
+    };
+  }
+
+  /** Makes a socket. What is thrown is told without its message, which may quote the token or the URL. */
+  private made(protocols: string[]): Socket | undefined {
+    const Made =
+      this.#options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor | undefined);
+    if (Made === undefined) {
+      this.finish(ABNORMAL, "this platform has no WebSocket: give one as the option WebSocket");
+      return undefined;
     }
+    try {
+      return new Made(this.#url, protocols);
+    } catch (error) {
+      const name = error instanceof Error ? error.name : typeof error;
+      const reason = `the WebSocket cannot be made: ${name}`;
+      if (USELESS_TO_RETRY.includes(name)) {
+        this.finish(ABNORMAL, `${reason}; is the URL one of ws, wss, http or https?`);
+      } else {
+        this.lost(ABNORMAL, reason);
+      }
+      return undefined;
+    }
+  }
+
+  private ended(code: number, reason: string): void {
+    const status = this.handshakeStatus;
+    if (status === 0) {
+      this.lost(code, reason);
+    } else if (status === 401) {
+      this.lost(4003, "the handshake was refused with HTTP 401");
+    } else if (status === 429) {
+      this.lost(4029, "the handshake was refused with HTTP 429");
+    } else if (status >= 500) {
+      this.lost(code, `the handshake was refused with HTTP ${status}`);
+    } else {
+      this.finish(code, `the handshake was refused with HTTP ${status}`);
+    }
+  }
+
+  private read(socket: Socket, data: string | ArrayBuffer): void {
+    if (this.#socket !== socket) {
+      return;
+    }
+    this.heartbeat.heard();
+    let frames: Frame[];
+    try {
+      frames = framesOf(this.codec.decode(data));
+    } catch (error) {
+      const name = error instanceof Error ? error.name : typeof error;
+      const message = `a frame of the hub cannot be read, and is left out: ${name}`;
+      this.callbacks.report(new RealtimeError("malformed_body", message));
+      return;
+    }
+    for (const frame of frames) {
+      if (this.#socket === socket) {
+        this.take(frame);
+      }
+    }
+    this.flush();
   }
 
   private take(frame: Frame): void {
@@ -246,14 +373,14 @@ export class Realtime {
         break;
       case "join":
       case "leave":
-        subscription?.handlers.presence?.(frame as unknown as PresenceEvent);
+        subscription?.moved(frame as unknown as PresenceEvent);
         break;
       case "ack":
         this.acknowledged(frame);
         break;
       case "history":
       case "presence":
-        this.requests.answer(frame.id, frame);
+        this.#requests.answer(frame.id, frame);
         break;
       case "error":
         this.refused(frame);
@@ -265,82 +392,90 @@ export class Realtime {
         this.advised(frame);
         break;
       case "ping":
-        this.write({ type: "pong" });
+        if (this.hasRoom()) {
+          this.write({ type: "pong" });
+        }
         break;
     }
   }
 
   private welcome(frame: Frame): void {
-    clearTimeout(this.timer);
-    this.welcomed = Date.now();
+    this.timer?.cancel();
+    this.welcomed = performance.now();
     this.refusedTokens = 0;
-    const seconds = typeof frame.ping_seconds === "number" ? frame.ping_seconds : 25;
-    this.watch(Math.max(1, seconds) * 1000);
-    this.tell({ state: "connected", connection: String(frame.connection) });
+    const { max_bytes } = frame;
+    this.maxFrameBytes = typeof max_bytes === "number" ? max_bytes : Number.POSITIVE_INFINITY;
+    this.heartbeat.start(frame.ping_seconds);
     for (const subscription of this.subscriptions.values()) {
       this.ask(subscription);
     }
-    this.requests.flush((waiting) => this.write(waiting));
-  }
-
-  /** Pings while the socket is quiet, and gives it up where nothing comes back. */
-  private watch(period: number): void {
-    clearInterval(this.pulse);
-    this.pulse = setInterval(() => {
-      const quiet = Date.now() - this.heard;
-      if (quiet > 2 * period) {
-        this.drop(TOO_LATE, "nothing was heard within two heartbeats");
-      } else if (quiet >= period / 2) {
-        this.write({ type: "ping" });
-      }
-    }, period / 2);
+    this.flush();
+    this.tell({ state: "connected", connection: String(frame.connection) });
   }
 
   private ask(subscription: Subscription): void {
-    const id = this.requests.id();
-    this.asking.set(id, subscription.channel);
-    if (!this.write(subscription.request(id))) {
-      this.asking.delete(id); // asked again with the next connection
-    }
+    this.write(subscription.request(this.#requests.id()));
   }
 
   private acknowledged(frame: Frame): void {
-    const channel = this.asked(frame);
-    if (channel === undefined) {
-      this.requests.answer(frame.id, frame);
+    const subscription = this.asked(frame);
+    if (subscription === undefined) {
+      this.#requests.answer(frame.id, frame);
     } else {
-      this.subscriptions.get(channel)?.acknowledged(frame as unknown as Ack);
+      subscription.acknowledged(frame as unknown as Ack);
     }
   }
 
   private refused(frame: Frame): void {
     const after = typeof frame.retry_after === "number" ? frame.retry_after : undefined;
-    const error = new RealtimeError(String(frame.code), String(frame.error), after);
-    const channel = this.asked(frame);
-    if (channel === undefined) {
-      this.requests.answer(frame.id, error);
-    } else {
-      this.subscriptions.get(channel)?.handlers.error?.(error);
+    const message = this.#credentials.redacted(String(frame.error));
+    const error = new RealtimeError(String(frame.code), message, after);
+    if (this.#requests.answer(frame.id, error)) {
+      return;
+    }
+    // Without an id the hub has ended the subscription by itself: a new token is not good for it.
+    const ended =
+      frame.id === undefined ? this.subscriptions.get(String(frame.channel)) : undefined;
+    const subscription = this.asked(frame) ?? ended;
+    if (subscription !== undefined) {
+      subscription.refused(error);
+    } else if (frame.id === undefined) {
+      this.callbacks.report(error);
     }
   }
 
-  private asked(frame: Frame): string | undefined {
-    const id = frame.id as number;
-    const channel = this.asking.get(id);
-    this.asking.delete(id);
-    return channel;
+  /** The subscription that waits for this answer: not a later one of the same channel. */
+  private asked(frame: Frame): Subscription | undefined {
+    if (typeof frame.id !== "number") {
+      return undefined;
+    }
+    for (const subscription of this.subscriptions.values()) {
+      if (subscription.pending === frame.id) {
+        return subscription;
+      }
+    }
+    return undefined;
   }
 
-  private forget(channel: string): void {
-    if (this.subscriptions.delete(channel)) {
-      this.write({ type: "unsubscribe", channel });
+  private forget(subscription: Subscription): void {
+    const { channel } = subscription;
+    if (this.subscriptions.get(channel) === subscription) {
+      this.subscriptions.delete(channel);
+      if (this.welcomed !== undefined) {
+        // With an id, so that its answer is not taken for one of the next subscription.
+        this.write({ type: "unsubscribe", channel, id: this.#requests.id() });
+      }
     }
   }
 
   private async refresh(): Promise<void> {
-    if (typeof this.options.token === "function") {
+    const attempt = this.attempt;
+    if (typeof this.#options.token === "function") {
       try {
-        this.write({ type: "auth", token: await this.token() });
+        const token = await this.token();
+        if (this.attempt === attempt && this.welcomed !== undefined) {
+          this.write({ type: "auth", token });
+        }
       } catch {
         // The hub closes with 4001, and the next connection asks again.
       }
@@ -348,34 +483,36 @@ export class Realtime {
   }
 
   private advised(frame: Frame): void {
-    const millis = typeof frame.delay_ms === "number" ? Math.min(frame.delay_ms, 600_000) : 0;
-    const part = this.random() * Math.max(0, millis);
-    this.comeBackAt = Date.now() + part;
-    clearTimeout(this.advice);
-    this.advice = setTimeout(() => this.drop(1000, "asked to reconnect"), part);
+    const given = typeof frame.delay_ms === "number" ? frame.delay_ms : 0;
+    const millis = Math.min(Math.max(0, given), RECONNECT_DELAY_MS_MAX);
+    const part = this.random() * millis;
+    this.comeBackAt = performance.now() + part;
+    this.advice?.cancel();
+    this.advice = new Timer(part, () => this.drop(1000, "asked to reconnect"));
   }
 
   /** Gives the socket up from this side, and comes back. */
   private drop(code: number, reason: string): void {
-    const socket = this.socket;
+    const socket = this.#socket;
     this.lost(code === 1000 ? 1001 : code, reason);
     // A page may close with 1000 or a code of its own, and with no other.
-    socket?.close(code === 1000 || code >= 3000 ? code : TOO_LATE, reason);
+    shut(socket, code === 1000 || code >= 3000 ? code : TOO_LATE, reason);
   }
 
-  private lost(code: number, reason: string, providerFailed = false): void {
+  private lost(code: number, reason: string): void {
     this.disconnect();
-    const verdict = providerFailed ? "retry" : this.judge(code, reason);
+    const verdict = this.judge(code, reason);
     if (verdict === "stop") {
       this.finish(code, reason);
       return;
     }
-    const advised = this.comeBackAt - Date.now();
+    const advised = this.comeBackAt - performance.now();
     this.comeBackAt = 0;
     const later = verdict === "later" ? 5000 : 0;
     const retryIn = advised > 0 ? advised : later + this.backoff.next();
-    this.tell({ state: "waiting", retryIn, code, reason });
-    this.timer = setTimeout(() => void this.connect(), retryIn);
+    this.timer = new Timer(retryIn, () => void this.connect());
+    const told = this.#credentials.redacted(reason);
+    this.tell({ state: "waiting", retryIn, code, reason: told });
   }
 
   private judge(code: number, reason: string): "retry" | "later" | "stop" {
@@ -384,47 +521,94 @@ export class Realtime {
       return verdict;
     }
     this.refusedTokens += 1;
-    const canRenew = typeof this.options.token === "function" && this.refusedTokens <= 3;
+    const canRenew = typeof this.#options.token === "function" && this.refusedTokens <= 3;
     return canRenew ? "retry" : "stop";
   }
 
   /** Leaves the socket behind; what was on its way with it is told. */
   private disconnect(): void {
-    clearTimeout(this.timer);
-    clearTimeout(this.advice);
-    clearInterval(this.pulse);
-    if (this.welcomed > 0) {
-      this.backoff.lasted(Date.now() - this.welcomed);
+    this.attempt += 1;
+    this.timer?.cancel();
+    this.advice?.cancel();
+    clearTimeout(this.drain);
+    this.drain = undefined;
+    this.heartbeat.stop();
+    if (this.welcomed !== undefined) {
+      this.backoff.lasted(performance.now() - this.welcomed);
     }
-    this.welcomed = 0;
-    this.socket = undefined;
-    this.asking.clear();
-    this.requests.lost();
+    this.welcomed = undefined;
+    this.#socket = undefined;
+    this.#requests.lost();
   }
 
-  private finish(code: number, reason: string): void {
-    const socket = this.socket;
-    this.disconnect();
-    socket?.close(1000);
-    this.requests.close(new RealtimeError("closed", `the connection is closed: ${code} ${reason}`));
-    this.tell({ state: "closed", code, reason });
-  }
-
-  private request(fields: object): Promise<Frame> {
+  private finish(code: number, reason: string, failed = true): void {
     if (this.current.state === "closed") {
-      return Promise.reject(new RealtimeError("closed", "the connection is closed"));
+      return;
     }
-    return this.requests.ask(fields, (frame) => this.welcomed > 0 && this.write(frame));
+    const socket = this.#socket;
+    this.disconnect();
+    shut(socket, 1000);
+    const closed = { state: "closed", code, reason: this.#credentials.redacted(reason) } as const;
+    const error = this.closedError(closed);
+    const subscriptions = [...this.subscriptions.values()];
+    this.subscriptions.clear();
+    this.tell(closed);
+    this.#requests.close(error);
+    if (failed) {
+      for (const subscription of subscriptions) {
+        subscription.refused(error);
+      }
+    }
   }
 
-  /** Sends a frame; false where there is no socket, or too much waits in it already. */
-  private write(frame: object): boolean {
-    const socket = this.socket;
-    if (socket === undefined || socket.bufferedAmount > (this.options.maxBuffered ?? 1 << 20)) {
+  private closedError({ code, reason }: { code: number; reason: string }): RealtimeError {
+    return new RealtimeError("closed", `the connection is closed: ${code} ${reason}`);
+  }
+
+  private async request(fields: object): Promise<Frame> {
+    if (this.current.state === "closed") {
+      throw this.closedError(this.current);
+    }
+    const answer = this.#requests.ask(fields);
+    this.flush();
+    return await answer;
+  }
+
+  /** Sends requests that wait; where the socket is full, again as soon as it has room. */
+  private flush(): void {
+    if (this.welcomed === undefined || this.#requests.flush() || this.drain !== undefined) {
+      return;
+    }
+    this.drain = setTimeout(() => {
+      this.drain = undefined;
+      this.flush();
+    }, DRAIN_POLL_MS);
+  }
+
+  private hasRoom(): boolean {
+    return this.#socket !== undefined && this.#socket.bufferedAmount <= this.maxBuffered;
+  }
+
+  /** Sends a request; false where it must wait for a connection or for room. */
+  private transmit(content: Content): boolean | RealtimeError {
+    if (this.welcomed === undefined || !this.hasRoom()) {
       return false;
     }
+    if (byteLengthOf(content) > this.maxFrameBytes) {
+      const message = `the hub takes frames of ${this.maxFrameBytes} bytes at most`;
+      return new RealtimeError("payload_too_large", message);
+    }
+    return this.send(content);
+  }
+
+  /** Sends a frame of the client's own; these are few and small, and wait for nothing. */
+  private write(frame: object): boolean {
+    return this.#socket !== undefined && this.send(this.codec.encode(frame));
+  }
+
+  private send(content: Content): boolean {
     try {
-      socket.send(this.codec.encode(frame));
+      this.#socket?.send(content);
       return true;
     } catch {
       return false; // still connecting, or closing: the close tells
@@ -433,6 +617,18 @@ export class Realtime {
 
   private tell(status: Status): void {
     this.current = status;
-    this.options.onStatus?.(status);
+    this.callbacks.run(() => this.#options.onStatus?.(status));
   }
+}
+
+function shut(socket: Socket | undefined, code: number, reason?: string): void {
+  try {
+    socket?.close(code, reason);
+  } catch {
+    // Whatever it is, nobody listens to it any more.
+  }
+}
+
+function byteLengthOf(content: Content): number {
+  return typeof content === "string" ? new TextEncoder().encode(content).length : content.length;
 }

@@ -3,6 +3,7 @@
  * so where something is lost.
  */
 
+import type { Callbacks } from "./callbacks.js";
 import type { RealtimeError } from "./errors.js";
 import type { Ack, Frame, Message, Position, PresenceEvent } from "./protocol.js";
 
@@ -23,7 +24,10 @@ export interface Handlers<T = unknown> {
   subscribed?(ack: Ack): void;
   /** Join and leave, where `presence` was asked for. */
   presence?(event: PresenceEvent): void;
-  /** The hub refuses the subscription; it is not asked for again before the next connection. */
+  /**
+   * The hub refuses the subscription, or ends it: it is not asked for again before the next connection. With the code
+   * `closed` the connection has ended for good, after a revocation for example, and nothing will come any more.
+   */
   error?(error: RealtimeError): void;
 }
 
@@ -44,11 +48,13 @@ export interface SubscribeOptions {
 export class Subscription<T = unknown> {
   private last: Position | undefined;
   private told = false;
+  private asked: number | undefined;
 
   constructor(
     readonly channel: string,
-    readonly handlers: Handlers<T>,
+    private readonly handlers: Handlers<T>,
     private readonly options: SubscribeOptions,
+    private readonly callbacks: Callbacks,
     private readonly end: () => void,
   ) {
     this.last = options.position;
@@ -64,8 +70,17 @@ export class Subscription<T = unknown> {
     this.end();
   }
 
+  /**
+   * The request that the hub has not answered yet. Until it has, what comes in the channel belongs to an earlier
+   * subscription.
+   */
+  get pending(): number | undefined {
+    return this.asked;
+  }
+
   /** The frame that asks for the channel, from the place where it was left. */
   request(id: number): object {
+    this.asked = id;
     const presence = this.options.presence ? { presence: true } : {};
     const { consumer } = this.options;
     const named = consumer === undefined ? {} : { consumer };
@@ -74,50 +89,73 @@ export class Subscription<T = unknown> {
 
   /** The hub has said from where messages follow. */
   acknowledged(ack: Ack): void {
+    this.asked = undefined;
     const resumed = this.last !== undefined;
-    if (resumed && ack.recovered !== true) {
-      this.handlers.gap?.({ channel: this.channel, reason: "lost" });
-    }
+    const lost = resumed && ack.recovered !== true;
     if (ack.epoch !== undefined && ack.offset !== undefined && !(resumed && ack.recovered)) {
       this.last = { epoch: ack.epoch, offset: ack.offset };
     }
     this.told = false;
-    this.handlers.subscribed?.(ack);
+    if (lost) {
+      this.gap({ channel: this.channel, reason: "lost" });
+    }
+    this.callbacks.run(() => this.handlers.subscribed?.(ack));
+  }
+
+  /** The hub has refused the subscription, or there is no connection for it any more. */
+  refused(error: RealtimeError): void {
+    this.asked = undefined;
+    this.callbacks.run(() => this.handlers.error?.(error));
   }
 
   /** A message has come: once each, and never after a hole that was not told. */
   received(frame: Frame): void {
     const { epoch, offset } = frame;
-    if (typeof epoch !== "string" || typeof offset !== "number") {
+    if (this.asked !== undefined || typeof epoch !== "string" || typeof offset !== "number") {
       return;
     }
     const last = this.last;
     if (last?.epoch === epoch && offset <= last.offset) {
       return;
     }
-    if (last !== undefined && !this.told) {
-      this.look(last, epoch, offset);
-    }
+    const told = this.told;
     this.told = false;
     this.last = { epoch, offset };
-    this.handlers.message(frame as unknown as Message<T>);
+    if (last !== undefined && !told) {
+      this.look(last, epoch, offset);
+    }
+    this.callbacks.run(() => this.handlers.message(frame as unknown as Message<T>));
+  }
+
+  /** Somebody came or left. */
+  moved(event: PresenceEvent): void {
+    if (this.asked === undefined) {
+      this.callbacks.run(() => this.handlers.presence?.(event));
+    }
   }
 
   /** Back-pressure has dropped messages before the next one. */
   dropped(frame: Frame): void {
+    if (this.asked !== undefined) {
+      return;
+    }
     this.told = true;
     // 0 says that nobody could count them.
     const known = typeof frame.count === "number" && frame.count > 0;
     const count = known ? { count: frame.count as number } : {};
-    this.handlers.gap?.({ channel: this.channel, reason: "dropped", ...count });
+    this.gap({ channel: this.channel, reason: "dropped", ...count });
+  }
+
+  private gap(gap: Gap): void {
+    this.callbacks.run(() => this.handlers.gap?.(gap));
   }
 
   private look(last: Position, epoch: string, offset: number): void {
     if (last.epoch !== epoch) {
-      this.handlers.gap?.({ channel: this.channel, reason: "missing" });
+      this.gap({ channel: this.channel, reason: "missing" });
     } else if (offset > last.offset + 1) {
       const count = offset - last.offset - 1;
-      this.handlers.gap?.({ channel: this.channel, reason: "missing", count });
+      this.gap({ channel: this.channel, reason: "missing", count });
     }
   }
 }
