@@ -14,6 +14,9 @@ NODE := $(shell node -e 'const [major, minor] = process.versions.node.split(".")
 	process.exit(major > 20 || (major == 20 && minor >= 19) ? 0 : 1)' 2>/dev/null \
 	&& command -v npm >/dev/null && echo yes)
 WITHOUT_NODE := Node 20.19 or newer with npm is missing:
+# Most tests wait for servers and clocks, so that more processes than processors are of use. Each
+# process starts servers of its own; the tests of a file stay together and share them.
+TEST_PROCESSES ?= $(shell n=`getconf _NPROCESSORS_ONLN`; echo $$((n < 7 ? n + 1 : 8)))
 MODULES := node_modules/.package-lock.json
 PAGE := nexus_gateway/studio/dashboard/dist/index.html
 PAGE_SOURCES := $(shell find dashboard clients/typescript -not -path '*/node_modules/*' -type f 2>/dev/null)
@@ -61,7 +64,7 @@ test: test-python test-rust test-node
 
 test-python: $(STAMP) page
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term -n $(TEST_PROCESSES) --dist loadfile
 
 test-rust:
 	cargo test --quiet --locked -p nexus-core

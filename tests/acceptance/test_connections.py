@@ -28,7 +28,7 @@ def test_a_slow_head_is_closed_at_its_time(timed: Gateway) -> None:
         assert closed(connection)
         spent = time.monotonic() - started
 
-    assert 0.2 <= spent < 0.7
+    assert 0.2 <= spent < 2
 
 
 def test_a_head_that_drips_is_closed_at_its_time(timed: Gateway) -> None:

@@ -73,7 +73,7 @@ def test_a_blocked_loop_leaves_the_core_s_answers_as_fast_as_before(handlers: Ga
     assert sorted(took)[int(len(took) * 0.95)] < 0.1
     assert max(took) < 0.4
     assert (answer.status_code, code_of(answer)) == (504, "deadline_exceeded")
-    assert 0.5 <= spent < 1.0
+    assert 0.5 <= spent < 2
 
 
 def test_blocking_does_not_delay_others(handlers: Gateway) -> None:

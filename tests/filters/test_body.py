@@ -142,9 +142,9 @@ def test_the_limit_is_that_of_the_decoded_body_and_text_is_checked_after_it() ->
     [
         b"",
         b"plain",
-        gzip.compress(b"x" * 100)[:-1],
-        gzip.compress(b"x" * 100)[:12],
-        gzip.compress(b"x" * 100) + b"more",
+        gzip.compress(b"x" * 100, mtime=0)[:-1],
+        gzip.compress(b"x" * 100, mtime=0)[:12],
+        gzip.compress(b"x" * 100, mtime=0) + b"more",
     ],
 )
 def test_a_body_that_is_not_what_it_says_is_malformed(coded: bytes) -> None:

@@ -236,4 +236,4 @@ async def test_a_revocation_at_one_replica_closes_sockets_at_the_other(
         after = client.get("/me")
 
     assert (code, after.status_code) == (4002, 401)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 3
