@@ -106,6 +106,9 @@ class Auth(ClientFrame, frozen=True, tag="auth"):
 
     token: str
 
+    def __repr__(self) -> str:
+        return "Auth(token=...)"
+
 
 # --- what the server sends ---
 

@@ -68,6 +68,10 @@ class Application(msgspec.Struct, frozen=True):
     state: Mapping[object, object] = {}
     lifespan: Lifespan | None = None
 
+    def __repr__(self) -> str:
+        # Its keys are in no message.
+        return f"Application({len(self.routes.routes)} routes, secrets={sorted(self.secrets)})"
+
     def compile(self) -> Compiled:
         """Check every handler against its chain and write the plan.
 

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from nexus_gateway import plan, rate
+from nexus_gateway.credentials import check_key
 from nexus_gateway.layers.cors import SENDABLE, check_headers, check_origins
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         # A URL has its password in it.
-        shown = {name: "..." for name in ("database_url", "redis_url") if getattr(self, name)}
+        urls = (name for name in self.__struct_fields__ if name.endswith("_url"))
+        shown = {name: "..." for name in urls if getattr(self, name)}
         fields = ((name, shown.get(name, getattr(self, name))) for name in self.__struct_fields__)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
@@ -286,7 +288,8 @@ def _convert(key: str, value: object) -> object:
         raise LookupError(f"there is no setting {key!r}; {hint}")
     if get_origin(field.type) is tuple and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
-    secret = field.type == Secret | None
+    # A URL may have a password in it.
+    secret = field.type == Secret | None or key.endswith("_url")
     try:
         return msgspec.convert(value, field.type, strict=False, dec_hook=_wrap)
     except msgspec.ValidationError as error:
@@ -317,13 +320,13 @@ def _check_value(key: str, value: object) -> None:
         case "rate_limit" | "address_limit", str(text) if text:
             rate.parse(text)
         case "neo4j_url", str(text) if not text.startswith(("bolt", "neo4j")):
-            scheme = text.split("://", 1)[0]
-            raise ValueError(f"expected bolt://host:port or neo4j://..., found {scheme!r}")
+            raise ValueError(f"expected bolt://host:port or neo4j://..., found {_scheme(text)}")
         case "redis_url", str(text) if not text.startswith(("redis://", "rediss://")):
-            scheme = text.split("://", 1)[0]
-            raise ValueError(f"expected redis://host:port or rediss://..., found {scheme!r}")
+            raise ValueError(f"expected redis://host:port or rediss://..., found {_scheme(text)}")
         case "embeddings_url", str(text) if not text.startswith(("http://", "https://")):
-            raise ValueError(f"expected http://host/v1 or https://..., found {text!r}")
+            raise ValueError(f"expected http://host/v1 or https://..., found {_scheme(text)}")
+        case "embeddings_key", Secret():
+            check_key(value.reveal())
         case "cors_origins", _:
             check_origins(_texts(value))
         case "cors_headers", _:
@@ -334,6 +337,12 @@ def _check_value(key: str, value: object) -> None:
             sealing_key(value.reveal())
         case _:
             pass
+
+
+def _scheme(url: str) -> str:
+    """Name a URL's scheme; the rest of it may have a password."""
+    scheme, mark, _ = url.partition("://")
+    return f"the scheme {scheme!r}" if mark and "@" not in scheme else "no scheme"
 
 
 def _texts(values: object) -> list[str]:

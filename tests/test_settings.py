@@ -154,7 +154,7 @@ def test_neo4j_needs_its_password() -> None:
 def test_neo4j_is_spoken_to_over_bolt() -> None:
     (found,) = problems({"NEXUS_NEO4J_URL": "http://db:7474"})
 
-    assert found.endswith("expected bolt://host:port or neo4j://..., found 'http'")
+    assert found.endswith("expected bolt://host:port or neo4j://..., found the scheme 'http'")
 
 
 # --- secrets ---

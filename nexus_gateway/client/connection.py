@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,7 @@ from websockets.typing import Subprotocol
 
 from nexus_gateway import frames
 from nexus_gateway.client import endings
+from nexus_gateway.credentials import check_token
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -25,11 +27,33 @@ if TYPE_CHECKING:
     from nexus_gateway.client.codec import Codec
     from nexus_gateway.client.endings import Ending
     from nexus_gateway.client.options import Bringing, Options, TokenSource
+    from nexus_gateway.client.redaction import Redaction
     from nexus_gateway.frames import SentByServer
 
 _FARTHEST = 600.0
 """Seconds that a server may ask a client to stay away at most."""
 _logger = logging.getLogger(__name__)
+# `websockets` logs every header and frame at the level DEBUG, and so every token.
+_SOCKET_LOG = logging.getLogger("nexus_gateway.client.websockets")
+_SOCKET_LOG.addFilter(lambda record: record.levelno > logging.DEBUG)
+_SOCKET_LOG.setLevel(logging.INFO)
+
+
+_URL_EXPECTED = (
+    "the URL cannot be used: expected ws://host or wss://host, or http or https; a TLS context"
+    " needs wss or https"
+)
+
+
+class _MalformedTokenError(Exception):
+    """The source of tokens has given what cannot be one; the message says why."""
+
+
+class _Opening(connect):
+    """Opens a connection to the given address only: tokens are not for where it redirects to."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class Owner(Protocol):
@@ -51,6 +75,7 @@ class Manner(Protocol):
     codec: Codec
     backoff: Backoff
     options: Options
+    redaction: Redaction
 
 
 class Connection:
@@ -66,21 +91,27 @@ class Connection:
         """Seconds since the welcome, once it has ended."""
         self.come_back_at: float | None = None
         """When the hub wants the client again, by `time.monotonic`."""
+        self.frame_bytes_max: float = math.inf
+        """What the hub takes; a longer frame would end the connection."""
 
     async def run(self) -> Ending:
         """Connect, read until the end, and say how it ended."""
         try:
             async with asyncio.timeout(self._manner.options.connect_timeout):
-                token = await fresh(self._manner.token)
+                token = await self._token()
+        except _MalformedTokenError as error:
+            return endings.malformed_token(str(error))
         except Exception as error:  # noqa: BLE001  # the program's own: whatever it raises, try again
-            return endings.failed(RuntimeError(f"no token: {error!r}"))
+            # Its text may quote the program's credentials.
+            return endings.tokenless(error)
         try:
             async with asyncio.timeout(self._manner.options.connect_timeout):
                 socket = await self._open(token)
         except InvalidStatus as error:
             return endings.refused(error)
-        except InvalidURI as error:
-            return endings.Ending(endings.ABNORMAL, str(error), "stop")
+        except (InvalidURI, ValueError):
+            # Their texts quote the URL, which may bring credentials.
+            return endings.Ending(endings.ABNORMAL, _URL_EXPECTED, "stop")
         except (OSError, TimeoutError, WebSocketException) as error:
             return endings.failed(error)
         self._socket = socket
@@ -124,7 +155,7 @@ class Connection:
                     offered.append(f"nexus.bearer.{token}")
                 case "message":
                     offered.append("nexus.auth")
-        return await connect(
+        return await _Opening(
             manner.url,
             subprotocols=[Subprotocol(name) for name in offered],
             additional_headers=headers,
@@ -134,7 +165,24 @@ class Connection:
             ping_timeout=manner.options.heartbeat,
             max_size=manner.options.max_bytes,
             ssl=manner.options.tls,
+            logger=_SOCKET_LOG,
         )
+
+    async def _token(self) -> str | None:
+        """Ask for the token; it is remembered as one that no text may contain."""
+        source = self._manner.token
+        if source is None:
+            return None
+        given: object = source
+        if callable(source):
+            given = source()
+            given = await given if inspect.isawaitable(given) else given
+        if isinstance(given, str):
+            self._manner.redaction.remember(given)
+        try:
+            return check_token(given, subprotocol=self._manner.auth == "subprotocol")
+        except ValueError as error:
+            raise _MalformedTokenError(str(error)) from None
 
     async def _converse(self, socket: ClientConnection, token: str | None) -> Ending:
         began = time.monotonic()
@@ -161,13 +209,15 @@ class Connection:
     async def _read(self, socket: ClientConnection) -> None:
         for frame in self._manner.codec.decode(await socket.recv(decode=False)):
             match frame:
-                case frames.Welcome(connection=name):
+                case frames.Welcome(connection=name, max_bytes=max_bytes):
                     self._welcomed = True
+                    self.frame_bytes_max = max_bytes
                     await self._owner.welcomed(self, name)
                 case frames.Expiring():
                     self.spawn(self._refresh())
                 case frames.Reconnect(delay_ms=delay_ms):
-                    part = self._manner.backoff.part(min(delay_ms / 1000, _FARTHEST))
+                    seconds = 0.0 if math.isnan(delay_ms) else min(delay_ms / 1000, _FARTHEST)
+                    part = self._manner.backoff.part(seconds)
                     self.come_back_at = time.monotonic() + part
                     self.spawn(self._go(socket, part))
                 case _:
@@ -177,9 +227,11 @@ class Connection:
         if not callable(self._manner.token):
             return
         try:
-            token = await fresh(self._manner.token)
+            token = await self._token()
         except Exception as error:  # noqa: BLE001  # the hub closes with 4001, and it is asked again
-            _logger.warning("no fresh token: %r", error)
+            malformed = isinstance(error, _MalformedTokenError)
+            why = str(error) if malformed else f"its source has raised {type(error).__name__}"
+            _logger.warning("no fresh token: %s", why)
         else:
             if token is not None:
                 await self.send(frames.Auth(token))
@@ -187,11 +239,3 @@ class Connection:
     async def _go(self, socket: ClientConnection, after: float) -> None:
         await asyncio.sleep(after)
         await socket.close(1000, "asked to reconnect")
-
-
-async def fresh(source: TokenSource) -> str | None:
-    """Ask for the token."""
-    if not callable(source):
-        return source
-    given = source()
-    return await given if inspect.isawaitable(given) else given

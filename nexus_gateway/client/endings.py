@@ -57,6 +57,18 @@ def refused(error: InvalidStatus) -> Ending:
             return Ending(ABNORMAL, reason, "stop")
 
 
+def malformed_token(why: str) -> Ending:
+    """Read a token that is not sent, since it cannot be one."""
+    return Ending(4003, why, "fresh-token")
+
+
+def tokenless(error: Exception) -> Ending:
+    """Read what the source of tokens has raised: its kind alone, since its text may quote one."""
+    if isinstance(error, TimeoutError):
+        return Ending(ABNORMAL, "no token: its source did not answer in time", "retry")
+    return Ending(ABNORMAL, f"no token: its source has raised {type(error).__name__}", "retry")
+
+
 def failed(error: Exception) -> Ending:
     """Read what kept a connection from being made."""
     return Ending(ABNORMAL, str(error) or type(error).__name__, "retry")

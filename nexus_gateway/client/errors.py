@@ -9,7 +9,7 @@ class RealtimeError(Exception):
     Attributes:
         code: of the hub, one of `/errors/{code}`; or `connection_lost` (it was sent and the answer
             never came: it may have been done), `timeout`, `queue_full`, `already_subscribed`,
-            `closed`.
+            `closed`. No message quotes a credential.
         retry_after: seconds, where the hub names them.
     """
 

@@ -25,7 +25,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """Times and bounds of a client; times are seconds.
+    """Times and bounds of a client; times are seconds, of any size; `math.inf` is for ever.
 
     Attributes:
         connect_timeout: for a connection to be made and welcomed.
@@ -42,3 +42,15 @@ class Options(msgspec.Struct, frozen=True):
     max_requests: int = 256
     max_bytes: int = 16 << 20
     tls: SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        for name in (
+            "connect_timeout",
+            "request_timeout",
+            "heartbeat",
+            "max_requests",
+            "max_bytes",
+        ):
+            value = getattr(self, name)
+            if not value > 0:  # as it is for NaN
+                raise ValueError(f"{name} is a number above 0, found {value!r}")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
+import traceback
 from typing import TYPE_CHECKING, Self
 
 from websockets.exceptions import ConnectionClosed
@@ -19,8 +21,10 @@ from nexus_gateway.client.codec import JSON, Codec
 from nexus_gateway.client.connection import Connection
 from nexus_gateway.client.errors import RealtimeError
 from nexus_gateway.client.options import Bringing, Options, Status, TokenSource
+from nexus_gateway.client.redaction import Redaction
 from nexus_gateway.client.requests import Requests
 from nexus_gateway.client.subscription import Subscription
+from nexus_gateway.credentials import check_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 _TOKENS = 3
 """Fresh tokens that are tried one after another before the client gives up."""
+_RETRY_AFTER_S_MAX = 600.0
 _logger = logging.getLogger(__name__)
 
 
@@ -53,20 +58,27 @@ class Realtime:
         Args:
             url: of the hub; `http` is read as `ws`.
             token: the token, or what gives a fresh one: asked for each connection, and when one
-                expires.
+                expires. What cannot be a token is never sent, and nothing that the client tells or
+                logs quotes one.
             auth: how the token is brought: by `header`, or as a browser does, by `subprotocol` or
                 by the first `message`.
             codec: `JSON` or `MSGPACK`.
             backoff: when to try again.
             on_status: called at each change.
             options: times and bounds.
+
+        Raises:
+            ValueError: the text given as the token cannot be one; the message does not quote it.
         """
+        if isinstance(token, str):
+            check_token(token, subprotocol=auth == "subprotocol")
         self.url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
         self.token = token
         self.auth: Bringing = auth
         self.codec = codec
         self.backoff = backoff or Backoff()
         self.options = options or Options()
+        self.redaction = Redaction(self.url)
         self._on_status = on_status
         self._requests = Requests(self.options.max_requests)
         self._subscriptions: dict[str, Subscription] = {}
@@ -100,7 +112,9 @@ class Realtime:
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
-            await asyncio.wait([running])
+            # Called by its own function that gives tokens, it would wait for itself.
+            if running is not asyncio.current_task():
+                await asyncio.wait([running])
         self._finish(1000, "closed by this client", failed=False)
 
     async def connected(self) -> None:
@@ -215,6 +229,11 @@ class Realtime:
             with self._requests.place():
                 async with asyncio.timeout(self.options.request_timeout):
                     connection = await self._welcomed()
+                    if len(content) > connection.frame_bytes_max:
+                        bound = (
+                            f"the hub takes frames of {connection.frame_bytes_max} bytes at most"
+                        )
+                        raise RealtimeError("payload_too_large", bound)
                     with self._requests.sent(number) as answer:
                         await connection.deliver(content)
                         found = await answer
@@ -223,9 +242,12 @@ class Realtime:
             why = f"; {self._status.reason}" if self._status.state == "waiting" else ""
             raise RealtimeError("timeout", f"no answer came within {seconds:g} s{why}") from None
         except ConnectionClosed as error:
-            raise RealtimeError("connection_lost", f"while it was sent: {error}") from error
+            # Not as its cause, since it quotes the reason of the close as it is.
+            message = f"while it was sent: {error}"
+            raise self.redaction.error("connection_lost", message) from None
         if not isinstance(found, kind):
-            raise RealtimeError("internal_error", f"expected {kind.__name__}, found {found!r}")
+            other = type(found).__name__
+            raise RealtimeError("internal_error", f"expected {kind.__name__}, found {other}")
         return found
 
     async def _welcomed(self) -> Connection:
@@ -241,8 +263,8 @@ class Realtime:
     async def _run(self) -> None:
         try:
             ending = await self._until_useless()
-        except Exception as error:
-            _logger.exception("the client of the hub has failed")
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
+            self._log_failure("the client of the hub has failed", error)
             self._finish(1011, repr(error))
         else:
             self._finish(ending.code, ending.reason)
@@ -271,7 +293,8 @@ class Realtime:
             seconds = max(0.0, connection.come_back_at - time.monotonic())
         else:
             seconds = ending.pause + self.backoff.next()
-        self._tell(Status("waiting", code=ending.code, reason=ending.reason, retry_in=seconds))
+        reason = self.redaction.text(ending.reason)
+        self._tell(Status("waiting", code=ending.code, reason=reason, retry_in=seconds))
         await asyncio.sleep(seconds)
 
     def _leave(self, connection: Connection) -> None:
@@ -284,7 +307,7 @@ class Realtime:
     def _finish(self, code: int, reason: str, *, failed: bool = True) -> None:
         if self._status.state == "closed":
             return
-        self._tell(Status("closed", code=code, reason=reason))
+        self._tell(Status("closed", code=code, reason=self.redaction.text(reason)))
         error = self._closed() if failed else None
         for subscription in self._subscriptions.values():
             subscription.finish(error)
@@ -298,7 +321,14 @@ class Realtime:
         self._status = status
         self._changed.set()
         if self._on_status is not None:
-            self._on_status(status)
+            try:
+                self._on_status(status)
+            except Exception as error:  # noqa: BLE001  # the program's own; the client goes on
+                self._log_failure("on_status has failed", error)
+
+    def _log_failure(self, what: str, error: Exception) -> None:
+        lines = "".join(traceback.format_exception(error))
+        _logger.error("%s\n%s", what, self.redaction.text(lines))
 
     # --- what the connection says ---
 
@@ -323,16 +353,31 @@ class Realtime:
                     self._subscriptions[channel].moved(frame)
             case frames.Ack() | frames.History() | frames.Presence():
                 self._answered(frame.id, frame)
-            case frames.Error(code=code, error=error, retry_after=after):
-                self._answered(frame.id, RealtimeError(code, error, after))
+            case frames.Error(code=code, error=message, retry_after=after):
+                self._refuse(frame, self.redaction.error(code, message, after))
             case _:
                 pass
+
+    def _refuse(self, frame: frames.Error, error: RealtimeError) -> None:
+        """Give an error to whom it is for.
+
+        Without an id the hub has ended a subscription by itself: a new token is not good for it.
+        """
+        if frame.id is not None:
+            self._answered(frame.id, error)
+            return
+        ended = self._subscriptions.pop(frame.channel or "", None)
+        if ended is None:
+            _logger.warning("the hub says: %s", error)
+        else:
+            ended.finish(error)
 
     def _answered(self, number: frames.Id | None, outcome: SentByServer | RealtimeError) -> None:
         asked = self._asking.pop(number, None) if isinstance(number, int) else None
         if asked is None:
-            if not self._requests.answer(number, outcome) and isinstance(outcome, RealtimeError):
-                _logger.warning("the hub says: %s", outcome)
+            self._requests.answer(number, outcome)
+        elif self._subscriptions.get(asked.channel) is not asked:
+            return
         elif isinstance(outcome, RealtimeError):
             self._refused(asked, outcome)
         elif isinstance(outcome, frames.Ack):
@@ -342,7 +387,9 @@ class Realtime:
         """Ask again where the hub says when, or end the subscription with its error."""
         connection = self._connection
         if error.retry_after is not None and connection is not None:
-            connection.spawn(self._ask(subscription, connection, after=error.retry_after))
+            known = 0.0 if math.isnan(error.retry_after) else error.retry_after
+            seconds = min(max(0.0, known), _RETRY_AFTER_S_MAX)
+            connection.spawn(self._ask(subscription, connection, after=seconds))
         else:
             self._subscriptions.pop(subscription.channel, None)
             subscription.finish(error)
@@ -360,5 +407,8 @@ class Realtime:
     async def _forget(self, subscription: Subscription) -> None:
         if self._subscriptions.get(subscription.channel) is subscription:
             del self._subscriptions[subscription.channel]
+            self._asking.pop(subscription.pending or 0, None)
             if self._connection is not None:
-                await self._connection.send(frames.Unsubscribe(subscription.channel))
+                # With an id, so that a refusal is not taken for one of the next subscription.
+                number = self._requests.number()
+                await self._connection.send(frames.Unsubscribe(subscription.channel, number))

@@ -62,6 +62,7 @@ class Subscription:
         self._events: deque[Event] = deque()
         self._overrun: int | None = 0
         self._told = False
+        self._pending: int | None = None
         self._wake = asyncio.Event()
         self._held = asyncio.Event()
         self._ack = Ack()
@@ -124,8 +125,17 @@ class Subscription:
 
     # --- what the connection says ---
 
+    @property
+    def pending(self) -> int | None:
+        """The request that the hub has not answered yet.
+
+        Until it has, what comes in the channel belongs to an earlier subscription.
+        """
+        return self._pending
+
     def request(self, number: int) -> Subscribe:
         """Write the frame that asks for the channel, from the place where it was left."""
+        self._pending = number
         last = self._last
         return Subscribe(
             self.channel,
@@ -138,6 +148,7 @@ class Subscription:
 
     def acknowledged(self, ack: Ack) -> None:
         """Take from where messages follow."""
+        self._pending = None
         last = self._last
         given = None if ack.epoch is None or ack.offset is None else Position(ack.epoch, ack.offset)
         if last is not None and ack.recovered is not True:
@@ -152,6 +163,8 @@ class Subscription:
 
     def received(self, message: Message) -> None:
         """Take a message: once each, and never after a hole that was not told."""
+        if self._pending is not None:
+            return
         last = self._last
         if last is not None and last.epoch == message.epoch and message.offset <= last.offset:
             return
@@ -163,12 +176,14 @@ class Subscription:
 
     def dropped(self, dropped: Dropped) -> None:
         """Take it that back-pressure has dropped messages before the next one."""
-        self._told = True
-        self._put(Gap(self.channel, "dropped", dropped.count or None))
+        if self._pending is None:
+            self._told = True
+            self._put(Gap(self.channel, "dropped", dropped.count or None))
 
     def moved(self, event: Join | Leave) -> None:
         """Take it that somebody came or left."""
-        self._put(event)
+        if self._pending is None:
+            self._put(event)
 
     def finish(self, error: RealtimeError | None) -> None:
         """End the iterator once what has come is taken."""

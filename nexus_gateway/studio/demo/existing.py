@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from nexus_gateway.credentials import redacted
 from nexus_gateway.studio.demo.errors import DemoError
-from nexus_gateway.studio.demo.loader import TIMEOUT, connection_to
+from nexus_gateway.studio.demo.loader import TIMEOUT, bearer, connection_to
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,16 +43,17 @@ def foreign_ids(target: str, own_types: Collection[str], *, url: str, token: str
     Raises:
         DemoError: the gateway cannot be reached or refuses.
     """
+    headers = {"authorization": bearer(token), "accept": "application/x-ndjson"}
     connection = connection_to(url)
     try:
         connection.request(
             "GET",
             f"{urlsplit(url).path.rstrip('/')}{target}?limit={PAGE_ITEMS_MAX}",
-            headers={"authorization": f"Bearer {token}", "accept": "application/x-ndjson"},
+            headers=headers,
         )
         answer = connection.getresponse()
         if answer.status >= 300:
-            text = answer.read(500).decode(errors="replace")
+            text = redacted(answer.read(500).decode(errors="replace"), (token,))
             raise DemoError(f"the gateway refuses to list {target}: {answer.status} {text}")
         items = (_decode(line) for line in answer if line.strip())
         return {item.entity_id for item in items if item.entity_type not in own_types}

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from nexus_gateway.credentials import check_token, redacted
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.intelligence.models import Draft, Imported
 
@@ -92,16 +93,30 @@ def connection_to(url: str) -> http.client.HTTPConnection:
     Raises:
         DemoError: the URL is not one of HTTP.
     """
-    expected = f"expected a URL such as http://127.0.0.1:8000, found {url!r}"
+    expected = f"expected a URL such as http://127.0.0.1:8000, found {redacted(url)!r}"
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as exc:
-        raise DemoError(expected) from exc
+    except ValueError:
+        raise DemoError(expected) from None  # its text quotes a part of the URL
+    if "@" in parts.netloc:
+        raise DemoError("a URL with a user or a password is not supported: give --token")
     if parts.scheme not in ("http", "https") or parts.hostname is None:
         raise DemoError(expected)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     return kind(parts.hostname, port, timeout=TIMEOUT)
+
+
+def bearer(token: str) -> str:
+    """Give the value of the header `authorization`.
+
+    Raises:
+        DemoError: it is not a token; the message does not quote it.
+    """
+    try:
+        return f"Bearer {check_token(token)}"
+    except ValueError as error:
+        raise DemoError(f"--token: {error}") from None
 
 
 def batches(drafts: Iterable[Draft], size: int) -> Iterator[list[Draft]]:
@@ -121,7 +136,7 @@ class Sender:
         sleep: waits some seconds.
 
     Raises:
-        DemoError: the URL is not one of HTTP.
+        DemoError: the URL is not one of HTTP, or the token is none.
     """
 
     def __init__(
@@ -134,7 +149,8 @@ class Sender:
     ) -> None:
         self._connection = connection_to(url)
         self.target = urlsplit(url).path.rstrip("/") + target
-        self._authorization = f"Bearer {token}"
+        self._authorization = bearer(token)
+        self._token = token
         self._sleep = sleep
 
     def send(self, batch: list[Draft]) -> Imported:
@@ -165,7 +181,8 @@ class Sender:
                 continue
             if status < 300:
                 return answer
-            problem = f"{status} {answer.decode(errors='replace')[:500]}"
+            said = redacted(answer.decode(errors="replace"), (self._token,))
+            problem = f"{status} {said[:500]}"
             if status not in (429, 503):
                 raise DemoError(f"the gateway refuses: {problem}")
             self._sleep(wait)

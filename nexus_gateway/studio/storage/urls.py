@@ -45,6 +45,9 @@ class PostgresAddress(msgspec.Struct, frozen=True):
     connect_timeout: float | None
     settings: dict[str, str]
 
+    def __repr__(self) -> str:
+        return "PostgresAddress(...)"  # there may be a password in it
+
 
 def postgres_address(url: str) -> PostgresAddress:
     """Read a PostgreSQL URL with the parameters of libpq that are supported.
@@ -124,8 +127,9 @@ def check_neo4j_url(url: str) -> None:
 def _split(url: str, schemes: tuple[str, ...], expected: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise ValueError(f"expected {expected}: {str(error).lower()}") from None
+    except ValueError:
+        # Its text quotes the user and the password.
+        raise ValueError(f"expected {expected}: the host cannot be read") from None
     if parts.scheme not in schemes or not url[len(parts.scheme) :].startswith("://"):
         found = repr(parts.scheme) if parts.scheme else "none"
         raise ValueError(f"expected {expected}, found the scheme {found}")
@@ -135,6 +139,11 @@ def _split(url: str, schemes: tuple[str, ...], expected: str) -> SplitResult:
         raise ValueError("'%' must be followed by two hexadecimal digits; '%' itself is %25")
     if parts.fragment:
         raise ValueError("'#' in a user or a password is %23")
+    if "@" in parts.path or "@" in parts.query:
+        # Whatever stands before it may be the rest of a password: no later message may quote it.
+        raise ValueError(
+            "'/' and '?' in a user or a password are %2F and %3F, '@' elsewhere is %40"
+        )
     return parts
 
 
@@ -152,7 +161,8 @@ def _check_host(host: str, expected: str) -> None:
     if name and not _HOST.fullmatch(name):
         raise ValueError(f"expected {expected}, found the host {unquote(name)!r}")
     if port and not (re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 1 << 16):
-        raise ValueError(f"expected a port from 1 to 65535, found {port!r}")
+        found = f", found {port}" if port.isascii() and port.isdecimal() else ""
+        raise ValueError(f"expected a port from 1 to 65535{found}")
     if not name and not expected.startswith("postgresql"):
         raise ValueError(f"expected {expected}, found no host")
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from nexus_gateway.credentials import check_key, redacted
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Provider:
         timeout: seconds that a call may take.
 
     Raises:
-        ValueError: the URL is not one of HTTP.
+        ValueError: the URL is not one of HTTP, or the key cannot be sent; neither is quoted.
     """
 
     floor = 0.2
@@ -72,18 +73,24 @@ class Provider:
     def __init__(
         self, url: str, name: str, *, key: str | None = None, batch: int = 64, timeout: float = 10.0
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise ValueError(f"expected http://host/v1 or https://..., found {url!r}")
+        expected = "expected http://host/v1 or https://..., without a user or a password"
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError(expected) from None  # its text quotes a part of the URL
+        if parts.scheme not in ("http", "https") or parts.hostname is None or "@" in parts.netloc:
+            raise ValueError(expected)
         self.model = f"provider:{name}"
         self.batch = batch
         self._name = name
         self._secure = parts.scheme == "https"
-        self._host, self._port = parts.hostname, parts.port
+        self._host, self._port = parts.hostname, port
         self._path = f"{parts.path.rstrip('/')}/embeddings"
         self._headers = {"content-type": "application/json", "accept": "application/json"}
         if key is not None:
-            self._headers["authorization"] = f"Bearer {key}"
+            self._headers["authorization"] = f"Bearer {check_key(key)}"
+        self._secrets = () if key is None else (key,)
         self._timeout = timeout
         self._idle: deque[http.client.HTTPConnection] = deque(maxlen=KEPT)
         self._known: OrderedDict[str, bytes] = OrderedDict()
@@ -135,7 +142,8 @@ class Provider:
         )
         status, answer = self._post(body)
         if status in _REFUSED:
-            raise _Refused(f"the provider of embeddings refuses it: {status} {answer[:200]!r}")
+            said = redacted(repr(answer[:200]), self._secrets)
+            raise _Refused(f"the provider of embeddings refuses it: {status} {said}")
         if status != 200:
             raise EmbeddingUnavailable(f"the provider of embeddings answered {status}")
         return self._vectors(answer, len(texts))
