@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import msgspec
 
 from nexus_gateway.node import Conversion, Default, Each, Json, Member, Parse, Record, Text
 from nexus_gateway.reject import Detail, Reject
-from nexus_gateway.validation import decoder
+from nexus_gateway.validation import FieldError, decoder
 
 Convert: TypeAlias = Callable[..., object]
 
@@ -47,13 +48,16 @@ def _parse(conversion: Parse) -> Convert:
 
     def parse(text: str) -> object:
         try:
-            return msgspec.convert(text, kind)
-        except msgspec.ValidationError:
+            found: object = msgspec.convert(text, kind)
+            if isinstance(found, datetime):
+                found.astimezone(UTC)
+        except (msgspec.ValidationError, OverflowError):
             # The core checks the form and the calendar; what it lets pass Python may not hold.
             message = f"expected {kind.__name__}, got {text!r}"
             detail = Detail(location, name, kind.__name__, message)
             sentence = f"{location} {name}: {message}"
             raise Reject("validation_error", sentence, status=400, details=(detail,)) from None
+        return found
 
     return parse
 
@@ -82,6 +86,10 @@ def _guarded(kind: type[msgspec.Struct]) -> Convert:
     def make(**fields: object) -> object:
         try:
             return kind(**fields)
+        except FieldError as error:
+            detail = Detail("query", error.field, "value", error.message)
+            sentence = f"query {error}"
+            raise Reject("validation_error", sentence, status=400, details=(detail,)) from error
         except (TypeError, ValueError) as error:
             raise Reject("validation_error", f"query: {error}", status=400) from error
 

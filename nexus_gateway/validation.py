@@ -52,6 +52,18 @@ def decoder(kinds: Sequence[object]) -> Callable[[bytes], object]:
     return decode
 
 
+class FieldError(ValueError):
+    """A value that `__post_init__` refuses, with the field that holds it.
+
+    A plain `ValueError` is reported for the whole object, this one for the field.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
 def explain(value: object, kind: object) -> list[Detail]:
     """List each field of plain JSON values that is not what `kind` asks for, at most 100."""
     return list(islice(_walk(value, kind, ""), MOST_DETAILS))
@@ -90,7 +102,7 @@ def _walk(value: object, kind: object, path: str) -> Iterator[Detail]:
         deeper = _children(value, _choose(value, kind), path)
         found = next(deeper, None)
         if found is None:
-            yield _detail(str(error), path, kind)
+            yield _refused(error, path, kind)
         else:
             yield found
             yield from deeper
@@ -170,6 +182,13 @@ def _is_array(value: object) -> TypeGuard[list[object]]:
 
 _EXPECTED = re.compile(r"Expected `(?P<kind>[^`]*)`(?P<limit>.*?)(?:, got .*)?")
 _PLACE = re.compile(r" - at `(?:key in )?\$?(?P<path>[^`]*)`$")
+
+
+def _refused(error: msgspec.ValidationError, path: str, kind: object) -> Detail:
+    cause = error.__cause__
+    if isinstance(cause, FieldError):
+        return Detail("body", _join(path, cause.field), "value", cause.message)
+    return _detail(str(error), path, kind)
 
 
 def _detail(text: str, path: str, kind: object) -> Detail:

@@ -7,10 +7,13 @@ other takes too.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta
+
+from nexus_gateway.validation import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,39 +39,110 @@ JsonObject: TypeAlias = Annotated[
     msgspec.Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": True})
 ]
 
+ATTRIBUTES_BYTES_MAX = 1 << 20
+"""Bytes of one record's attributes as JSON."""
+LINE_BYTES_MAX = 2 << 20
+"""Bytes of a line of an import or ingest: the largest record that is exported is shorter."""
 DEPTH = 32
 """Levels that attributes may be nested; what walks them may then call itself."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check_plain(*texts: str) -> None:
+def check_plain(record: msgspec.Struct, *texts: str) -> None:
     """Refuse control characters, which a pattern for each field would make slow to check.
 
+    Args:
+        record: the struct that has the texts, by which the refusal names the field.
+        texts: values of its fields, or of its lists.
+
     Raises:
-        ValueError: there is one.
+        FieldError: there is one.
     """
     # Searched as one: a batch has thousands of tags.
     found = _CONTROL.search("".join(texts))
     if found is not None:
-        raise ValueError(f"expected no control character, found {found[0]!r}")
+        message = f"expected no control character, found {found[0]!r}"
+        raise FieldError(_field_of(record, texts), message)
 
 
-def check_depth(value: object, levels: int = DEPTH) -> None:
+def check_text(record: msgspec.Struct, *names: str) -> None:
+    """Refuse U+0000, which not every database stores in a text, in fields that take other controls.
+
+    Raises:
+        FieldError: a field has one.
+    """
+    for name in names:
+        value: object = getattr(record, name)
+        if isinstance(value, str) and "\0" in value:
+            raise FieldError(name, "expected no character U+0000")
+
+
+def check_moments(record: msgspec.Struct, *names: str) -> None:
+    """Refuse times whose UTC form is outside the years 1 to 9999: none could be read back.
+
+    Raises:
+        FieldError: a field has one.
+    """
+    for name in names:
+        moment: object = getattr(record, name)
+        if isinstance(moment, datetime):
+            try:
+                moment.astimezone(UTC)
+            except OverflowError:
+                message = "expected a time in the years 1 to 9999 of UTC"
+                raise FieldError(name, message) from None
+
+
+def _field_of(record: msgspec.Struct, texts: Iterable[str]) -> str:
+    """Find the field whose text has a control character."""
+    wrong = {text for text in texts if _CONTROL.search(text)}
+    for name in record.__struct_fields__:
+        value: object = getattr(record, name)
+        if isinstance(value, str) and value in wrong:
+            return name
+        if isinstance(value, tuple):
+            items = cast("tuple[object, ...]", value)
+            places = (place for place, item in enumerate(items) if item in wrong)
+            if (place := next(places, None)) is not None:
+                return f"{name}[{place}]"
+    return "$"
+
+
+def check_depth(value: object, field: str = "attributes") -> None:
     """Refuse attributes that are nested too deeply.
 
     Raises:
-        ValueError: they are.
+        FieldError: they are.
     """
+    if _is_deeper(value, DEPTH):
+        raise FieldError(field, f"expected at most {DEPTH} levels")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
     inner: Iterable[object] = ()
     if isinstance(value, dict):
         inner = cast("dict[str, object]", value).values()
     elif isinstance(value, list):
         inner = cast("list[object]", value)
     for item in inner:
-        if isinstance(item, dict | list):
-            if levels == 1:
-                raise ValueError(f"attributes are nested deeper than {DEPTH} levels")
-            check_depth(cast("object", item), levels - 1)
+        if isinstance(item, dict | list) and (
+            levels == 1 or _is_deeper(cast("object", item), levels - 1)
+        ):
+            return True
+    return False
+
+
+def encoded(attributes: object) -> msgspec.Raw:
+    """Write attributes as they are stored; what is exported of them fits a line of an import.
+
+    Raises:
+        FieldError: they are larger than `ATTRIBUTES_BYTES_MAX`.
+    """
+    text = msgspec.json.encode(attributes)
+    if len(text) > ATTRIBUTES_BYTES_MAX:
+        message = f"expected at most {ATTRIBUTES_BYTES_MAX} bytes of JSON, found {len(text)}"
+        raise FieldError("attributes", message)
+    return msgspec.Raw(text)
 
 
 def merge_patch(target: object, patch: object) -> object:

@@ -18,6 +18,7 @@ from nexus_gateway import Claims, Code, Reject, auth, body, get, path, post, req
 from nexus_gateway.frames import Revocation  # noqa: TC001 - the handler's answer
 from nexus_gateway.hub import HubError
 from nexus_gateway.studio.admin.store import TooManyRevocations
+from nexus_gateway.studio.fields import check_text
 from nexus_gateway.studio.refusals import refuse_storage
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ class RevocationDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: Seconds | None = None
     tenant: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     all_tenants: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what a schema cannot say; the error becomes one of the body."""
+        check_text(self, "jti", "sub", "tenant")
 
 
 def routes(revoking: Revoking, limited: Filter[()]) -> Routes:

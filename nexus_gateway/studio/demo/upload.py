@@ -22,7 +22,7 @@ from rich.progress import (
 from nexus_gateway.studio.demo.command import own_token
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.demo.loader import Sender
-from nexus_gateway.studio.intelligence.importing import LINE as LINE_BYTES_MAX
+from nexus_gateway.studio.fields import LINE_BYTES_MAX
 from nexus_gateway.studio.intelligence.importing import ImportSummary, Line
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET, structs
 
-from nexus_gateway.studio.fields import merge_patch
-from nexus_gateway.studio.intelligence.errors import NotFound, RevisionMismatch
+from nexus_gateway.studio.fields import encoded, merge_patch
+from nexus_gateway.studio.intelligence.errors import AttributesTooLarge, NotFound, RevisionMismatch
 from nexus_gateway.studio.intelligence.models import Entity, Outcome, Stamp
+from nexus_gateway.validation import FieldError
 
 if TYPE_CHECKING:
     from nexus_gateway.studio.conditions import Condition
@@ -22,13 +23,17 @@ if TYPE_CHECKING:
 
 
 def made(entity_id: str, content: Content, stamp: Stamp) -> Entity:
-    """Make an entity as a client gave it."""
+    """Make an entity as a client gave it.
+
+    Raises:
+        AttributesTooLarge: its attributes cannot be stored.
+    """
     return Entity(
         entity_id=entity_id,
         entity_type=content.entity_type,
         name=content.name,
         tags=tuple(dict.fromkeys(content.tags)),
-        attributes=msgspec.Raw(msgspec.json.encode(content.attributes)),
+        attributes=_encoded(content.attributes),
         created_at=stamp.at,
         updated_at=stamp.at,
         revision=1,
@@ -77,13 +82,20 @@ def merged(current: Entity, patch: Patch) -> Entity:
         attributes: object = (
             {} if patch.attributes is None else merge_patch(before, patch.attributes)
         )
-        after = structs.replace(after, attributes=msgspec.Raw(msgspec.json.encode(attributes)))
+        after = structs.replace(after, attributes=_encoded(attributes))
     if patch.aliases is not UNSET:
         aliases = _aliases(current.entity_id, patch.aliases or ())
         after = structs.replace(after, aliases=aliases)
     if patch.source is not UNSET:
         after = structs.replace(after, source=patch.source)
     return after
+
+
+def _encoded(attributes: object) -> msgspec.Raw:
+    try:
+        return encoded(attributes)
+    except FieldError as error:
+        raise AttributesTooLarge(error) from None
 
 
 def _aliases(entity_id: str, given: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ EntityError
 ├── Moved               the id is an alias of another
 ├── RevisionMismatch    what is stored is not what the caller expected
 ├── AttributesRefused   attributes are not what their type asks for
+│   └── AttributesTooLarge   they are larger than can be stored
 ├── BadSchema           a type's schema cannot be used
 └── BadQuery            a field of a query cannot be answered
 """
@@ -18,6 +19,8 @@ import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from nexus_gateway.validation import FieldError
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -58,7 +61,8 @@ class AttributesRefused(EntityError):  # noqa: N818 - as above
     def __init__(self, entity_type: str, problems: Sequence[Problem]) -> None:
         first = problems[0]
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        super().__init__(f"not a {entity_type!r}: {first.path}: {first.message}{more}")
+        kind = f"not a {entity_type!r}: " if entity_type else ""
+        super().__init__(f"{kind}{first.path}: {first.message}{more}")
         self.entity_type = entity_type
         self.problems = tuple(problems)
 
@@ -70,6 +74,19 @@ class AttributesRefused(EntityError):  # noqa: N818 - as above
                 msgspec.structs.replace(one, path=f"{name}[{one.index}].{one.path}")
                 for one in self.problems
             ],
+        )
+
+
+class AttributesTooLarge(AttributesRefused):
+    """Say that the attributes of an entity are larger than can be stored."""
+
+    def __init__(self, error: FieldError) -> None:
+        super().__init__("", [Problem(error.field, "size", error.message)])
+
+    def at(self, place: int) -> AttributesRefused:
+        """Say the same of one of the entities that were given together."""
+        return AttributesRefused(
+            self.entity_type, [msgspec.structs.replace(one, index=place) for one in self.problems]
         )
 
 

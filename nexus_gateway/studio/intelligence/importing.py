@@ -13,6 +13,7 @@ import msgspec
 
 from nexus_gateway import strict_json
 from nexus_gateway.reject import Detail
+from nexus_gateway.studio.fields import LINE_BYTES_MAX
 from nexus_gateway.studio.intelligence.edits import made
 from nexus_gateway.studio.intelligence.errors import AttributesRefused, EntityError
 from nexus_gateway.studio.intelligence.models import Draft, Entity, Outcome, Stamp
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 CHUNK = 1000
 """Lines in a transaction: others that write wait for one at most."""
-LINE = 1 << 20
-"""Bytes of a line."""
 CHUNK_BYTES = 4 << 20
 """Bytes of a chunk: few long lines make one, too."""
 TOLD = 100
@@ -164,8 +163,8 @@ def _read_line(raw: bytes, chunk: Chunk, stamp: Stamp) -> None:
     if not raw or raw.isspace():
         return
     try:
-        if len(raw) > LINE:
-            message = f"a line has at most {LINE} bytes, this one {len(raw)}"
+        if len(raw) > LINE_BYTES_MAX:
+            message = f"a line has at most {LINE_BYTES_MAX} bytes, this one {len(raw)}"
             chunk.refused.append(Line(chunk.last, "refused", error=message))
             return
         draft = _read(raw)
@@ -174,8 +173,13 @@ def _read_line(raw: bytes, chunk: Chunk, stamp: Stamp) -> None:
     except _MALFORMED as error:
         chunk.refused.append(_malformed(chunk.last, error))
     else:
-        chunk.numbers.append(chunk.last)
-        chunk.entities.append(made(draft.entity_id, draft, stamp))
+        try:
+            entity = made(draft.entity_id, draft, stamp)
+        except AttributesRefused as error:
+            chunk.refused.append(_refused(chunk.last, draft.entity_id, error))
+        else:
+            chunk.numbers.append(chunk.last)
+            chunk.entities.append(entity)
 
 
 def _wrong(line: int, raw: bytes) -> Line:
@@ -201,7 +205,11 @@ def _id_of(value: object) -> str | None:
 def _told(line: int, entity: Entity, outcome: Outcome | EntityError) -> Line:
     if isinstance(outcome, Outcome):
         return Line(line, outcome.result, outcome.entity_id, outcome.revision)
+    return _refused(line, entity.entity_id, outcome)
+
+
+def _refused(line: int, entity_id: str, error: EntityError) -> Line:
     details: tuple[Detail, ...] = ()
-    if isinstance(outcome, AttributesRefused):
-        details = tuple(Detail("body", one.path, one.kind, one.message) for one in outcome.problems)
-    return Line(line, "refused", entity.entity_id, error=str(outcome), details=details)
+    if isinstance(error, AttributesRefused):
+        details = tuple(Detail("body", one.path, one.kind, one.message) for one in error.problems)
+    return Line(line, "refused", entity_id, error=str(error), details=details)

@@ -21,7 +21,9 @@ from nexus_gateway.studio.fields import (
     Tags,
     check_depth,
     check_plain,
+    check_text,
 )
+from nexus_gateway.validation import FieldError
 
 Source: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=128, description="Where it is known from.")
@@ -79,7 +81,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        check_plain(self.entity_type, *self.tags, *self.aliases, self.source or "")
+        check_plain(self, self.entity_type, *self.tags, *self.aliases, self.source or "")
+        check_text(self, "name")
         check_aliases(self.aliases)
         check_depth(self.attributes)
 
@@ -104,11 +107,11 @@ class Draft(Content, frozen=True, kw_only=True):
         super().__post_init__()
         if not self.entity_id:
             if self.key is None:
-                raise ValueError("entity_id or key is needed, both are missing")
+                raise FieldError("entity_id", "entity_id or key is needed, both are missing")
             msgspec.structs.force_setattr(self, "entity_id", id_of_key(self.source, self.key))
-        check_plain(self.entity_id)
+        check_plain(self, self.entity_id)
         if self.entity_id in RESERVED:
-            raise ValueError(f"entity_id {self.entity_id!r} is reserved")
+            raise FieldError("entity_id", f"{self.entity_id!r} is reserved")
 
 
 class Patch(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,10 +126,11 @@ class Patch(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        check_plain(*(self.tags or ()), *(self.aliases or ()), self.source or "")
+        check_plain(self, *(self.tags or ()), *(self.aliases or ()), self.source or "")
+        check_text(self, "name")
         check_aliases(self.aliases or ())
         if self.entity_type is not UNSET:
-            check_plain(self.entity_type)
+            check_plain(self, self.entity_type)
         check_depth(self.attributes)
 
 
@@ -280,11 +284,11 @@ def check_aliases(aliases: tuple[str, ...]) -> None:
     """Refuse aliases that could not be reached.
 
     Raises:
-        ValueError: one is reserved.
+        FieldError: one is reserved.
     """
-    for alias in aliases:
+    for place, alias in enumerate(aliases):
         if alias in RESERVED:
-            raise ValueError(f"alias {alias!r} is reserved")
+            raise FieldError(f"aliases[{place}]", f"{alias!r} is reserved")
 
 
 def version_of(entity: Entity) -> str:

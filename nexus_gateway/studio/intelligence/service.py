@@ -21,6 +21,7 @@ from nexus_gateway.studio.intelligence.edits import (
 from nexus_gateway.studio.intelligence.errors import (
     AlreadyExists,
     AttributesRefused,
+    AttributesTooLarge,
     BadQuery,
     Moved,
     NotFound,
@@ -131,7 +132,12 @@ class Entities:
             AlreadyExists: an id or an alias is taken.
         """
         stamp = Stamp(self.clock(), by)
-        entities = [made(draft.entity_id, draft, stamp) for draft in drafts]
+        entities: list[Entity] = []
+        for place, draft in enumerate(drafts):
+            try:
+                entities.append(made(draft.entity_id, draft, stamp))
+            except AttributesTooLarge as refused:
+                raise refused.at(place).within("items") from refused
         edits = [(entity.entity_id, replacing(entity)) for entity in entities]
         try:
             changes = await self.store.change(tenant, edits, stamp)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, structs
 
-from nexus_gateway.studio.fields import merge_patch
+from nexus_gateway.studio.fields import encoded, merge_patch
 from nexus_gateway.studio.knowledge_graph.errors import BadQuery, NotFound, RevisionMismatch
 from nexus_gateway.studio.knowledge_graph.models import (
     Edge,
@@ -23,6 +23,7 @@ from nexus_gateway.studio.knowledge_graph.models import (
     check_span,
     edge_id,
 )
+from nexus_gateway.validation import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,7 @@ def new_node(entity_id: str, content: NodeContent, stamp: Stamp, past: Past | No
         entity_type=content.entity_type,
         name=content.name,
         tags=tuple(dict.fromkeys(content.tags)),
-        attributes=msgspec.Raw(msgspec.json.encode(content.attributes)),
+        attributes=_encoded(content.attributes),
         origin=content.origin,
         valid_from=content.valid_from,
         valid_to=content.valid_to,
@@ -86,7 +87,7 @@ def new_edge(draft: EdgeDraft, stamp: Stamp, past: Past | None = None) -> Edge:
         target=draft.target,
         type=draft.type,
         key=draft.key,
-        attributes=msgspec.Raw(msgspec.json.encode(draft.attributes)),
+        attributes=_encoded(draft.attributes),
         origin=draft.origin,
         valid_from=draft.valid_from,
         valid_to=draft.valid_to,
@@ -187,13 +188,20 @@ def _patched(record: Record, patch: FactPatch) -> Record:
     if patch.attributes is not UNSET:
         before = msgspec.json.decode(record.attributes, type=dict[str, object])
         merged: object = {} if patch.attributes is None else merge_patch(before, patch.attributes)
-        given["attributes"] = msgspec.Raw(msgspec.json.encode(merged))
+        given["attributes"] = _encoded(merged)
     after = structs.replace(record, **given)
     try:
         check_span(after.valid_from, after.valid_to)
-    except ValueError as exc:
-        raise BadQuery("valid_to", str(exc), location="body") from exc
+    except FieldError as exc:
+        raise BadQuery(exc.field, f"{exc.field} {exc.message}", location="body") from exc
     return after
+
+
+def _encoded(attributes: object) -> msgspec.Raw:
+    try:
+        return encoded(attributes)
+    except FieldError as exc:
+        raise BadQuery(exc.field, f"{exc.field}: {exc.message}", location="body") from None
 
 
 def joined(target: Node, duplicate: Node) -> Node:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from nexus_gateway.hub import HubError
 from nexus_gateway.segment import segment
 from nexus_gateway.studio.knowledge_graph.models import Edge, Node
 
@@ -41,11 +42,16 @@ Verb: TypeAlias = Literal["created", "updated", "deleted", "merged"]
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One change: the state after it, or, of what ended, the last one."""
+    """One change: the state after it, or, of what ended, the last one.
+
+    entity_id, edge_id: instead of a node or an edge that is too large for a message.
+    """
 
     change: Verb
     node: Node | None = None
     edge: Edge | None = None
+    entity_id: str | None = None
+    edge_id: str | None = None
 
 
 class Bulk(msgspec.Struct, frozen=True):
@@ -112,7 +118,7 @@ class Live:
                 await self._publisher.publish(f"graph:{segment(tenant)}:changes", total)
                 return
             for channel, event in _events(tenant, real_nodes, real_edges):
-                await self._publisher.publish(channel, event)
+                await self._publish(channel, event)
             if self._around is not None and len(real_nodes) <= NEAR:
                 for node in real_nodes:
                     await self._tell_near(tenant, node, real_edges)
@@ -133,7 +139,19 @@ class Live:
         ends = {end for edge in (*here, *ended) for end in (edge.source, edge.target)}
         told = Event(_verb(change), node=change.kept)
         for end in sorted(ends - {name}):
-            await self._publisher.publish(f"graph:{segment(tenant)}:near:{end}", told)
+            await self._publish(f"graph:{segment(tenant)}:near:{end}", told)
+
+    async def _publish(self, channel: str, event: Event) -> None:
+        """Publish a change; what is too large for a message by its id alone."""
+        try:
+            await self._publisher.publish(channel, event)
+        except HubError as error:
+            if error.code != "payload_too_large":
+                raise
+            entity_id = None if event.node is None else event.node.entity_id
+            edge_id = None if event.edge is None else event.edge.edge_id
+            named = Event(event.change, entity_id=entity_id, edge_id=edge_id)
+            await self._publisher.publish(channel, named)
 
 
 def _events(

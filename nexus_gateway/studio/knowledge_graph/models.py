@@ -19,8 +19,11 @@ from nexus_gateway.studio.fields import (
     Tag,
     Tags,
     check_depth,
+    check_moments,
     check_plain,
+    check_text,
 )
+from nexus_gateway.validation import FieldError
 
 EdgeType: TypeAlias = Annotated[
     str,
@@ -110,8 +113,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        check_plain(self.origin or "")
+        check_plain(self, self.origin or "")
         check_depth(self.attributes)
+        check_moments(self, "valid_from", "valid_to")
         check_span(self.valid_from, self.valid_to)
 
 
@@ -125,7 +129,8 @@ class NodeContent(Fact, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
         super().__post_init__()
-        check_plain(self.entity_type, *self.tags)
+        check_plain(self, self.entity_type, *self.tags)
+        check_text(self, "name")
 
 
 class NodeDraft(NodeContent, frozen=True, kw_only=True):
@@ -136,7 +141,7 @@ class NodeDraft(NodeContent, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
         super().__post_init__()
-        check_plain(self.entity_id)
+        check_plain(self, self.entity_id)
 
 
 class NodeReplacement(NodeContent, frozen=True, kw_only=True):
@@ -156,7 +161,7 @@ class EdgeDraft(Fact, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
         super().__post_init__()
-        check_plain(self.source, self.target, self.type, self.key)
+        check_plain(self, self.source, self.target, self.type, self.key)
 
 
 class FactPatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,8 +174,9 @@ class FactPatch(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        check_plain(self.origin or "")
+        check_plain(self, self.origin or "")
         check_depth(self.attributes)
+        check_moments(self, "valid_from", "valid_to")
 
 
 class EdgePatch(FactPatch, frozen=True, kw_only=True):
@@ -187,9 +193,10 @@ class NodePatch(FactPatch, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
         super().__post_init__()
-        check_plain(*(self.tags or ()))
+        check_plain(self, *(self.tags or ()))
+        check_text(self, "name")
         if self.entity_type is not UNSET:
-            check_plain(self.entity_type)
+            check_plain(self, self.entity_type)
 
 
 class Bulk(msgspec.Struct, frozen=True):
@@ -463,10 +470,10 @@ def check_span(start: datetime | None, end: datetime | None) -> None:
     """Refuse a time that ends before it begins.
 
     Raises:
-        ValueError: it does.
+        FieldError: it does.
     """
     if start is not None and end is not None and start >= end:
-        raise ValueError("valid_to must be after valid_from")
+        raise FieldError("valid_to", "must be after valid_from")
 
 
 def edge_id(source: str, target: str, type: str, key: str = "") -> str:  # noqa: A002 - the field's name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.studio.fields import check_depth
+from nexus_gateway.studio.fields import check_depth, check_moments, check_text
 from nexus_gateway.studio.knowledge_graph import rows
 from nexus_gateway.studio.knowledge_graph.cypher.cost import Estimate, estimate
 from nexus_gateway.studio.knowledge_graph.cypher.misread import Misread, Writes, place
@@ -27,6 +27,7 @@ from nexus_gateway.studio.knowledge_graph.past import past
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.storage.errors import BadStatement, GraphTimeout
 from nexus_gateway.studio.storage.graph import Statement
+from nexus_gateway.validation import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,10 +81,13 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
-        check_depth(self.parameters)
+        check_text(self, "query")
+        check_depth(self.parameters, "parameters")
         _check_wide(self.parameters)
+        check_moments(self, "valid_at", "as_of")
         if self.valid_at is not None and self.as_of is not None:
-            raise ValueError("valid_at and as_of are two questions: expected one of them")
+            message = "valid_at and as_of are two questions: expected one of them"
+            raise FieldError("as_of", message)
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -218,11 +222,11 @@ def _check_wide(value: object) -> None:
     """Refuse numbers that no engine takes.
 
     Raises:
-        ValueError: there is one.
+        FieldError: there is one.
     """
     match value:
         case int() if not -(1 << 63) <= value < 1 << 63:
-            raise ValueError("parameters have a number of more than 64 bits")
+            raise FieldError("parameters", "expected numbers of at most 64 bits")
         case dict():
             for one in cast("dict[str, object]", value).values():
                 _check_wide(one)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Properties: TypeAlias = "dict[str, Value]"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 PROPERTIES = 64
 """Attributes of one thing that are kept under their own names."""
 TEXT = 4096
@@ -193,8 +195,13 @@ def micros(moment: datetime) -> int:
 
 
 def moment(value: Value) -> datetime | None:
-    """Read a time."""
-    return EPOCH + timedelta(microseconds=value) if isinstance(value, int) else None
+    """Read a time; one that an earlier version stored beyond Python's years is the last of them.
+
+    Without that, a node with such a time could neither be listed nor deleted.
+    """
+    if not isinstance(value, int):
+        return None
+    return EPOCH + timedelta(microseconds=min(max(value, _FIRST), _LAST))
 
 
 def _ends(edge: Edge) -> Properties:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from nexus_gateway.studio.fields import ATTRIBUTES_BYTES_MAX
 from nexus_gateway.studio.knowledge_graph.edits import (
     Change,
     Past,
@@ -488,9 +489,13 @@ class KnowledgeGraph:
 
     async def _merge(self, author: Author, target: Node, other: Node) -> Merged:
         stamp = self._stamp(author)
+        both = joined(target, other)
+        if len(both.attributes) > ATTRIBUTES_BYTES_MAX:
+            message = f"both have more than {ATTRIBUTES_BYTES_MAX} bytes of attributes"
+            raise BadQuery("duplicate", message, location="body")
         moved, counts = await self._moved(author, other.entity_id, target.entity_id, stamp)
         nodes = [
-            changed(target, joined(target, other), stamp),
+            changed(target, both, stamp),
             Change(other, None, "merged"),
         ]
         await self._keep(author, stamp, nodes, moved, {other.entity_id: target.entity_id})

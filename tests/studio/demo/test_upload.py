@@ -96,7 +96,7 @@ async def test_a_line_of_seven_mebibytes_is_refused_and_the_others_are_kept(
 
     said = capsys.readouterr().out
     assert refused == 1
-    assert "entities.ndjson:4: a line has at most 1048576 bytes, this one 7340" in said
+    assert "entities.ndjson:4: a line has at most 2097152 bytes, this one 7340" in said
     assert "5 created, 0 updated, 3 unchanged, 1 refused" in said
 
 

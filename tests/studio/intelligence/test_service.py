@@ -129,7 +129,9 @@ async def test_many_created_at_once_are_each_kept_and_told_once(
 
 async def test_one_that_cannot_be_kept_keeps_no_other_from_being_made(entities: Entities) -> None:
     drafts = [draft(f"e{number}") for number in range(20)]
-    drafts[9] = Draft(entity_id="bad", entity_type="tool", name="x\0y")
+    # What routes refuse; the store must not lose the others for it.
+    drafts[9] = msgspec.structs.replace(drafts[9], entity_id="bad")
+    msgspec.structs.force_setattr(drafts[9], "name", "x\0y")
 
     results = await asyncio.gather(
         *(entities.create("", one) for one in drafts), return_exceptions=True

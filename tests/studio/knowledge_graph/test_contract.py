@@ -30,9 +30,10 @@ from nexus_gateway.studio.knowledge_graph.models import (
 from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
+from nexus_gateway.studio.storage.graph import Statement
 
 if TYPE_CHECKING:
-    from nexus_gateway.studio.storage.graph import Graph
+    from nexus_gateway.studio.storage.graph import Graph, Value
 
 ANY = Condition()
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -496,6 +497,21 @@ async def test_a_corrected_validity_holds_for_the_past_too(room: Room) -> None:
     assert "a" in await room.store.nodes(room.tenant, ["a"], START - 600 * DAY)
     with pytest.raises(errors.BadQuery, match="valid_to must be after valid_from"):
         await room.service.patch_node(room.author, "a", NodePatch(valid_from=START + DAY), ANY)
+
+
+async def test_a_time_that_an_earlier_version_stored_beyond_the_years_can_be_read_and_deleted(
+    room: Room,
+) -> None:
+    await room.nodes("a")
+    stored = "MATCH (n:Entity {entity_id: 'a', tenant: $tenant}) SET n.valid_from = $at"
+    values: dict[str, Value] = {"tenant": room.tenant, "at": -62_135_647_200_000_000}
+    await room.store.graph.write([Statement(stored, values)], seconds=5)
+
+    listed = (await room.explorer.node_page(room.tenant, NodeSelection())).items
+    await room.service.remove_node(room.author, "a", ANY)
+
+    assert [node.valid_from for node in listed] == [datetime.min.replace(tzinfo=UTC)]
+    assert (await room.explorer.node_page(room.tenant, NodeSelection())).items == ()
 
 
 async def test_stats_and_schema_agree_with_the_graph(room: Room) -> None:

@@ -94,10 +94,12 @@ class Job:
     def take(self, entities: Sequence[Entity]) -> list[Outcome | EntityError]:
         """Create or replace entities, each for itself: what became of each, in order.
 
-        Those that are new, without aliases and named once are written together.
+        Those that are new, without aliases and named once are written together; the others, one
+        after the other, cannot meet them. Numbers follow the order of all.
         """
         ids = [entity.entity_id for entity in entities]
         special = self._known(ids) | {name for name, many in Counter(ids).items() if many > 1}
+        special.update(chain.from_iterable(entity.aliases for entity in entities))
         results: dict[int, Outcome | EntityError] = {}
         plain: list[tuple[int, Entity]] = []
         number = writes.next_number(self._connection)
@@ -108,15 +110,15 @@ class Job:
             if problems:
                 results[position] = AttributesRefused(entity.entity_type, problems)
                 continue
-            self._renewed[number + len(plain)] = True
-            plain.append((number + len(plain), entity))
+            self._renewed[number + position] = True
+            plain.append((number + position, entity))
             self._telling.add("created", entity.entity_id)
             results[position] = Outcome(entity.entity_id, "created", 1)
         self._tags.update(chain.from_iterable(entity.tags for _, entity in plain))
         writes.insert(self._connection, self._tenant, plain)
         for position, entity in enumerate(entities):
             if position not in results:
-                results[position] = self._take(entity)
+                results[position] = self._take(entity, number + position)
         self._finish()
         return [results[position] for position in range(len(entities))]
 
@@ -159,7 +161,10 @@ class Job:
         )
         return row is not None or past.rowcount > 0
 
-    def _change(self, entity_id: str, edit: Edit) -> tuple[Entity | None, Entity | None]:
+    def _change(
+        self, entity_id: str, edit: Edit, number: int | None = None
+    ) -> tuple[Entity | None, Entity | None]:
+        """Apply an edit; `number` is that of an entity that it creates, the next one without."""
         row = self._row(entity_id)
         before = None if row is None else entity_of(row)
         after = edit(before)
@@ -171,7 +176,8 @@ class Job:
             self._tags.update(after.tags)
         if row is None or before is None:
             assert after is not None  # noqa: S101 - `after is before` otherwise
-            number = writes.next_number(self._connection)
+            if number is None:
+                number = writes.next_number(self._connection)
             writes.insert(self._connection, self._tenant, [(number, after)])
             self._renewed[number] = True
             self._telling.add("created", entity_id)
@@ -185,12 +191,12 @@ class Job:
             writes.update(self._connection, self._tenant, row[0], before, after)
         return before, after
 
-    def _take(self, entity: Entity) -> Outcome | EntityError:
+    def _take(self, entity: Entity, number: int) -> Outcome | EntityError:
         def edit(current: Entity | None) -> Entity:
             return entity if current is None else changed(current, entity, self._stamp)
 
         try:
-            return outcome(*self._change(entity.entity_id, edit))
+            return outcome(*self._change(entity.entity_id, edit, number))
         except EntityError as refusal:
             return refusal
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.studio.fields import EntityType, JsonObject
+from nexus_gateway.studio.fields import EntityType, JsonObject, check_text
 
 TYPES = 1000
 """Types that one tenant may declare."""
@@ -28,6 +28,10 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ]
     description: Annotated[str, Meta(max_length=1024)] | None = None
+
+    def __post_init__(self) -> None:
+        """Check what a schema cannot say; the error becomes one of the body."""
+        check_text(self, "description")
 
 
 class DeclaredType(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import msgspec
 
 from nexus_gateway import strict_json
+from nexus_gateway.studio.fields import LINE_BYTES_MAX
 from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeDraft, edge_id
 from nexus_gateway.validation import explain
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 PART = 1 << 20
 """Bytes of a part, and the rest of a line; one part at a time is read into memory."""
-LINE = 1 << 20
-"""Bytes of a line."""
 SHOWN = 64 << 10
 """Characters of a refused line that are kept; a longer one cannot be given again from there."""
 
@@ -79,8 +78,10 @@ def name_of(item: Item) -> str:
 
 
 def _read_line(number: int, raw: bytes, found: Read) -> None:
-    if len(raw) > LINE:
-        found.wrong.append((number, f"a line has at most {LINE} bytes, this one {len(raw)}"))
+    if len(raw) > LINE_BYTES_MAX:
+        found.wrong.append(
+            (number, f"a line has at most {LINE_BYTES_MAX} bytes, this one {len(raw)}")
+        )
         return
     try:
         # A node has no source; what names one in its attributes is tried as a node all the same.
