@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from nexus_gateway.field_error import FieldError
 from nexus_gateway.node import Conversion, Default, Each, Json, Member, Parse, Record, Text
 from nexus_gateway.reject import Detail, Reject
-from nexus_gateway.validation import FieldError, decoder
+from nexus_gateway.validation import decoder
 
 Convert: TypeAlias = Callable[..., object]
 

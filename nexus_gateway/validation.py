@@ -16,6 +16,7 @@ from typing import Annotated, Literal, NewType, TypeGuard, Union, get_args, get_
 
 import msgspec
 
+from nexus_gateway.field_error import FieldError
 from nexus_gateway.reject import Detail, Reject
 from nexus_gateway.strict_json import check
 
@@ -50,18 +51,6 @@ def decoder(kinds: Sequence[object]) -> Callable[[bytes], object]:
         raise _wrong(raw, kinds)
 
     return decode
-
-
-class FieldError(ValueError):
-    """A value that `__post_init__` refuses, with the field that holds it.
-
-    A plain `ValueError` is reported for the whole object, this one for the field.
-    """
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 def explain(value: object, kind: object) -> list[Detail]:

@@ -5,7 +5,7 @@ error of the client, or goes the whole way. SQLite is tested with the embedded g
 with Neo4j. `TEST_ROUND_TRIP_EXAMPLES` sets how many sets of values are tried.
 """
 
-# pyright: basic
+# pyright: basic, reportIndexIssue=false, reportArgumentType=false
 # mypy: disable-error-code="index, assignment, call-overload, arg-type"
 from __future__ import annotations
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from nexus_gateway.hub import HubError
 from nexus_gateway.segment import segment
 from nexus_gateway.studio.knowledge_graph.models import Edge, Node
 
@@ -145,8 +144,9 @@ class Live:
         """Publish a change; what is too large for a message by its id alone."""
         try:
             await self._publisher.publish(channel, event)
-        except HubError as error:
-            if error.code != "payload_too_large":
+        except Exception as error:
+            # A `HubError`; what publishes is not imported here, as this is no matter of HTTP.
+            if getattr(error, "code", None) != "payload_too_large":
                 raise
             entity_id = None if event.node is None else event.node.entity_id
             edge_id = None if event.edge is None else event.edge.edge_id

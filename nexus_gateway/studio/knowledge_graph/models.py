@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from nexus_gateway.field_error import FieldError
 from nexus_gateway.studio.conditions import version_name
 from nexus_gateway.studio.fields import (
     EntityId,
@@ -23,7 +24,6 @@ from nexus_gateway.studio.fields import (
     check_plain,
     check_text,
 )
-from nexus_gateway.validation import FieldError
 
 EdgeType: TypeAlias = Annotated[
     str,

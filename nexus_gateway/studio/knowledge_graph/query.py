@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 import msgspec
 from msgspec import Meta
 
+from nexus_gateway.field_error import FieldError
 from nexus_gateway.studio.fields import check_depth, check_moments, check_text
 from nexus_gateway.studio.knowledge_graph import rows
 from nexus_gateway.studio.knowledge_graph.cypher.cost import Estimate, estimate
@@ -27,7 +28,6 @@ from nexus_gateway.studio.knowledge_graph.past import past
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.storage.errors import BadStatement, GraphTimeout
 from nexus_gateway.studio.storage.graph import Statement
-from nexus_gateway.validation import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
