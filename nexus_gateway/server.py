@@ -120,7 +120,8 @@ class Server:
             threads: of the core, each with its own listener.
             tls: certificate and key; None serves in clear.
             grace: seconds that requests may take to finish at the end.
-            eager: use a task again that no handler can have seen; False makes one for each call.
+            eager: run a handler until it first waits as soon as its call is taken (`eager_start` of
+            asyncio, Python 3.12 and newer); False leaves the first step to the loop.
         """
         self._application = as_application(served)
         compiled = self._application.compile()
@@ -211,7 +212,8 @@ def serve(
         threads: of the core.
         tls: certificate and key; None serves in clear.
         grace: seconds that requests may take to finish at the end.
-        eager: use a task again that no handler can have seen; False makes one for each call.
+        eager: run a handler until it first waits as soon as its call is taken (`eager_start` of
+            asyncio, Python 3.12 and newer); False leaves the first step to the loop.
         hint: a line for the person at the terminal, printed below the address.
 
     Raises:

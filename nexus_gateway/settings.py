@@ -94,7 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tls_cert: a PEM file, the certificate chain.
         tls_key: a PEM file, the certificate's private key.
         workers: threads of the core.
-        eager: use a task again that no handler can have seen; False makes one for each call.
+        eager: run a handler until it first waits as soon as its call is taken (`eager_start` of
+            asyncio, Python 3.12 and newer); False leaves the first step to the loop.
         rate_limit: of each subject on the routes that ask for a token; empty is none.
         address_limit: of each client address, before a request is looked at; empty is none.
         realtime_sockets: sockets and streams of events that a subject may have at a time, in each

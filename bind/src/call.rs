@@ -171,9 +171,8 @@ impl Drop for Abandon {
 #[pyclass(frozen, module = "nexus_gateway._core")]
 pub(crate) struct Running {
     link: Py<Link>,
+    /// `None` once the call has ended.
     work: Mutex<Option<Work>>,
-    /// What the handler waited for in a first step that was run before the task's.
-    awaited: Mutex<Option<Py<PyAny>>>,
     /// Nobody waits for the answer any more.
     cancelled: AtomicBool,
 }
@@ -211,9 +210,6 @@ impl Running {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        if let Some(future) = self.awaited.lock().take() {
-            return Ok(Some(future.into_bound(py)));
-        }
         let Some(coroutine) = self.coroutine(py) else { return Ok(None) };
         self.after(py, send(&coroutine, py.None().bind(py)))
     }
@@ -253,35 +249,17 @@ impl Running {
         let Some(coroutine) = self.coroutine(py) else { return Ok(()) };
         coroutine.call_method0(intern!(py, "close")).map(|_| ())
     }
-
-    /// Runs the handler's first step before the task that it belongs to takes over; whether it is at its end.
-    fn advance(&self, py: Python<'_>) -> PyResult<bool> {
-        let Some(coroutine) = self.coroutine(py) else { return Ok(true) };
-        let awaited = match self.after(py, send(&coroutine, py.None().bind(py))) {
-            // Answered already; there is no task yet that would have to know.
-            Err(error) if error.is_instance(py, self.link.get().cancelled_error(py)) => None,
-            awaited => awaited?,
-        };
-        let ended = awaited.is_none();
-        *self.awaited.lock() = awaited.map(Bound::unbind);
-        Ok(ended)
-    }
 }
 
 impl Running {
-    /// A coroutine for a call, or for one that is given later.
-    pub(crate) fn new(link: Py<Link>, work: Option<Work>) -> Self {
-        Self {
-            link,
-            work: Mutex::new(work),
-            awaited: Mutex::new(None),
-            cancelled: AtomicBool::new(false),
-        }
+    /// A coroutine for a call.
+    pub(crate) fn new(link: Py<Link>, work: Work) -> Self {
+        Self { link, work: Mutex::new(Some(work)), cancelled: AtomicBool::new(false) }
     }
 
-    /// Takes a call; the one before has ended.
-    pub(crate) fn take(&self, work: Work) {
-        *self.work.lock() = Some(work);
+    /// Whether the call has been answered.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.work.lock().is_none()
     }
 
     /// Says that nobody waits for the answer any more.

@@ -27,7 +27,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use serde::Deserialize;
 
 use crate::call::{Bridge, Endpoint, Running, start};
-use crate::task::{Batch, Eager, Task};
+use crate::task::Tasks;
 
 create_exception!(
     nexus_gateway._core,
@@ -70,7 +70,7 @@ unsafe extern "C" {
 struct Options {
     #[serde(flatten)]
     server: server::Options,
-    /// Whether a handler's first step is run at once instead of by the loop.
+    /// Whether a handler's first step is run at once instead of by the loop, where Python can (3.12 and newer).
     eager: bool,
 }
 
@@ -121,6 +121,10 @@ impl Core {
         let addresses = server.addresses.iter().map(|a| (a.ip().to_string(), a.port())).collect();
         let link = Link::new(py, self, server, event_loop, options.eager)?;
         let link = Bound::new(py, link)?;
+        *link.get().callbacks.lock() = Some(Callbacks {
+            flush: link.getattr(intern!(py, "flush"))?.unbind(),
+            resume: link.getattr(intern!(py, "resume"))?.unbind(),
+        });
         event_loop.call_method1(
             intern!(py, "add_reader"),
             (self.doorbell.0.as_raw_fd(), link.getattr(intern!(py, "drain"))?),
@@ -254,6 +258,15 @@ impl Core {
     }
 }
 
+/// The task of a call, and the coroutine that it runs.
+type Started = (Py<PyAny>, Py<Running>);
+
+/// Methods of `Link` as the loop calls them, bound once. They refer to it, so `close` drops them.
+struct Callbacks {
+    flush: Py<PyAny>,
+    resume: Py<PyAny>,
+}
+
 /// The loop's side: what it takes from the queue, what it runs, and what it owes.
 #[pyclass(frozen, module = "nexus_gateway._core")]
 pub(crate) struct Link {
@@ -264,19 +277,15 @@ pub(crate) struct Link {
     endpoints: Vec<Py<Endpoint>>,
     bridge: Py<Bridge>,
     event_loop: Py<PyAny>,
-    batch: Batch,
-    eager: Option<Eager>,
+    tasks: Tasks,
     cancelled_error: Py<PyAny>,
-    /// `flush` and `advance` as the loop calls them. They refer to this, so `close` takes them away.
-    flush: Mutex<Option<Py<PyAny>>>,
+    callbacks: Mutex<Option<Callbacks>>,
     jobs: Mutex<Vec<Job<Resolved>>>,
-    /// Calls of the batch at hand that are to become tasks.
-    started: Mutex<Vec<(CallId, Running)>>,
-    advance: Mutex<Option<Py<PyAny>>>,
     /// By thread.
     outbox: Mutex<Vec<Vec<(CallId, Outcome)>>>,
     flushing: AtomicBool,
-    tasks: Mutex<AHashMap<CallId, Task>>,
+    /// Calls that have not ended: the task of each, and the coroutine that it runs.
+    running: Mutex<AHashMap<CallId, Started>>,
     promises: Mutex<AHashMap<u64, Py<PyAny>>>,
     tokens: AtomicU64,
 }
@@ -288,26 +297,14 @@ impl Link {
         let this = slf.get();
         // Empty when another ring was answered already.
         let _ = rustix::io::read(&this.doorbell.0, &mut [0u8; 8]);
-        for _ in 0..ROUNDS {
-            match this.round(slf) {
-                Ok(true) => {}
-                Ok(false) => return Ok(()),
-                Err(error) => {
-                    this.gateway.queue.leave();
-                    return Err(error);
-                }
-            }
-        }
-        this.gateway.queue.leave();
-        Ok(())
+        this.work(slf)
     }
 
-    /// Runs the first steps of tasks whose turn was not when they were made.
-    fn advance(slf: &Bound<'_, Self>) -> PyResult<()> {
+    /// Goes on after the first steps of a batch; the loop runs it behind them.
+    fn resume(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
-        let done = this.batch.advance(slf.py());
         this.flush();
-        if this.batch.is_done() { done } else { this.schedule_advance(slf).and(done) }
+        this.work(slf)
     }
 
     /// Hands over the answers that are there, a batch for each thread.
@@ -322,8 +319,8 @@ impl Link {
         for endpoint in &self.endpoints {
             visit.call(endpoint)?;
         }
-        if let Some(tasks) = self.tasks.try_lock() {
-            for (task, running) in tasks.values() {
+        if let Some(calls) = self.running.try_lock() {
+            for (task, running) in calls.values() {
                 visit.call(task)?;
                 visit.call(running)?;
             }
@@ -351,15 +348,12 @@ impl Link {
             endpoints: core.endpoints.iter().map(|endpoint| endpoint.clone_ref(py)).collect(),
             bridge: core.bridge.clone_ref(py),
             event_loop: event_loop.clone().unbind(),
-            batch: Batch::new(event_loop)?,
-            eager: if eager { Eager::new(event_loop)? } else { None },
+            tasks: Tasks::new(event_loop, eager)?,
             cancelled_error: asyncio.getattr("CancelledError")?.unbind(),
-            flush: Mutex::new(None),
+            callbacks: Mutex::new(None),
             jobs: Mutex::new(Vec::new()),
-            started: Mutex::new(Vec::new()),
-            advance: Mutex::new(None),
             flushing: AtomicBool::new(false),
-            tasks: Mutex::new(AHashMap::new()),
+            running: Mutex::new(AHashMap::new()),
             promises: Mutex::new(AHashMap::new()),
             tokens: AtomicU64::new(0),
         })
@@ -394,7 +388,32 @@ impl Link {
         Ok((token, future))
     }
 
-    /// Works off one batch, as far as its handlers go without waiting; whether there was one.
+    /// Starts the calls that wait, a batch at a time. The queue counts this side as awake until nothing waits, so that
+    /// calls that come in between cost no wake-up.
+    fn work(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
+        // An eager batch has run its first steps by the end of `round`. Steps of other tasks are run by the loop, which
+        // comes back here behind them, once it has looked at its sockets and timers.
+        if !self.tasks.eager {
+            let started = self.round(slf);
+            if let Ok(false) = started {
+                return Ok(());
+            }
+            return started.and(self.call_soon(slf.py(), |callbacks| &callbacks.resume));
+        }
+        let mut started = Ok(true);
+        for _ in 0..ROUNDS {
+            started = self.round(slf);
+            if !matches!(started, Ok(true)) {
+                break;
+            }
+        }
+        if !matches!(started, Ok(false)) {
+            self.gateway.queue.leave();
+        }
+        started.map(|_| ())
+    }
+
+    /// Starts one batch; whether there was one.
     fn round(&self, slf: &Bound<'_, Self>) -> PyResult<bool> {
         let mut jobs = std::mem::take(&mut *self.jobs.lock());
         // What is answered below leaves with the flush at the end of this.
@@ -412,13 +431,10 @@ impl Link {
             done = done.and(own);
         }
         *self.jobs.lock() = jobs;
-        if let Some(eager) = &self.eager {
-            let left = eager.leave(slf.py());
-            self.flush(); // most handlers are at their end already
-            left?;
-        } else {
-            let made = self.make_tasks(slf.py());
-            Self::advance(slf).and(made)?;
+        self.flush();
+        if !self.tasks.eager && (any || done.is_err()) {
+            // The first steps are followed by `resume`, which flushes what they answer.
+            self.flushing.store(true, Ordering::Relaxed);
         }
         done.map(|()| any)
     }
@@ -436,36 +452,24 @@ impl Link {
                 return Ok(());
             }
         };
-        let Some(eager) = &self.eager else {
-            self.started.lock().push((id, Running::new(slf.clone().unbind(), Some(work))));
-            return Ok(());
-        };
-        let task = eager.run(slf, work)?; // None is at its end already
-        self.tasks.lock().extend(task.map(|task| (id, task)));
+        let running = Bound::new(slf.py(), Running::new(slf.clone().unbind(), work))?;
+        let task = self.tasks.make(&running)?;
+        if !running.get().has_ended() {
+            self.running.lock().insert(id, (task, running.unbind()));
+        }
         Ok(())
-    }
-
-    fn make_tasks(&self, py: Python<'_>) -> PyResult<()> {
-        let started = std::mem::take(&mut *self.started.lock());
-        let (ids, calls): (Vec<_>, Vec<_>) = started.into_iter().unzip();
-        let made = self.batch.make(py, calls.into_iter())?;
-        self.tasks.lock().extend(ids.into_iter().zip(made));
-        Ok(())
-    }
-
-    fn schedule_advance(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
-        self.call_soon(slf, &self.advance, intern!(slf.py(), "advance"))
     }
 
     fn cancel(&self, py: Python<'_>, id: CallId) -> PyResult<()> {
-        let Some((task, running)) = self.tasks.lock().remove(&id) else { return Ok(()) };
+        let Some((task, running)) = self.running.lock().remove(&id) else { return Ok(()) };
         running.get().abandon();
         task.bind(py).call_method0(intern!(py, "cancel")).map(|_| ())
     }
 
     /// Forgets a call that has ended.
     pub(crate) fn forget(&self, id: CallId) {
-        self.tasks.lock().remove(&id);
+        let ended = self.running.lock().remove(&id);
+        drop(ended); // without the lock: it may run code of Python
     }
 
     /// Puts an answer in the outbox and sees to it that it is flushed.
@@ -487,25 +491,13 @@ impl Link {
         if self.flushing.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        self.call_soon(slf, &self.flush, intern!(slf.py(), "flush"))
+        self.call_soon(slf.py(), |callbacks| &callbacks.flush)
     }
 
-    /// Has the loop call a method of this, which is bound once.
-    fn call_soon(
-        &self,
-        slf: &Bound<'_, Self>,
-        bound: &Mutex<Option<Py<PyAny>>>,
-        name: &Bound<'_, PyString>,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let known = bound.lock().as_ref().map(|method| method.clone_ref(py));
-        let method = if let Some(method) = known {
-            method
-        } else {
-            let method = slf.getattr(name)?.unbind();
-            *bound.lock() = Some(method.clone_ref(py));
-            method
-        };
+    /// Has the loop call a method of this in its next iteration; after `close` it does nothing.
+    fn call_soon(&self, py: Python<'_>, method: fn(&Callbacks) -> &Py<PyAny>) -> PyResult<()> {
+        let method = self.callbacks.lock().as_ref().map(|bound| method(bound).clone_ref(py));
+        let Some(method) = method else { return Ok(()) };
         self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (method,)).map(|_| ())
     }
 
@@ -557,9 +549,8 @@ impl Link {
         self.event_loop.bind(py).call_method1(intern!(py, "remove_reader"), (descriptor,))?;
         py.detach(|| self.server.join());
         // What refers to this in turn would keep it, and its descriptors, for as long as the process lives.
-        let taken = (self.flush.lock().take(), self.advance.lock().take());
-        let spare = self.eager.as_ref().and_then(Eager::take_spare);
-        drop((taken, spare));
+        let callbacks = self.callbacks.lock().take();
+        drop(callbacks);
         Ok(())
     }
 }

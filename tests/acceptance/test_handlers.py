@@ -199,16 +199,6 @@ def test_no_handler_finds_the_trace_that_another_left_on_its_task(
     assert found == [fresh] * 4
 
 
-def test_a_task_that_nobody_can_have_seen_is_the_next_one_s_where_it_is_asked_for(
-    handlers: Gateway, request: pytest.FixtureRequest
-) -> None:
-    eager = "eager" in request.node.callspec.id
-    with handlers.client() as client:
-        addresses = {client.get("/address").text for _ in range(10)}
-
-    assert (len(addresses) == 1) == eager
-
-
 def test_a_task_that_a_handler_kept_comes_to_its_end(handlers: Gateway) -> None:
     with handlers.client() as client:
         before = len(client.get("/keepers").json())

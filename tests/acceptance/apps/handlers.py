@@ -175,13 +175,6 @@ async def keepers() -> list[list[bool]]:
     return [[one.done(), one.done() and one.cancelled()] for one in kept]
 
 
-async def address() -> list[int]:
-    """Tell where the running task is; something else comes to be there if it goes."""
-    loop = asyncio.get_running_loop()
-    loop.call_soon(lambda: kept.append(loop.create_task(square(1))))
-    return [id(asyncio.current_task())]
-
-
 async def between() -> dict[str, bool]:
     """Have the loop's next turn note whose it is, and end without waiting for it."""
 
@@ -248,7 +241,6 @@ ROUTES = (
     | (path("between") & get() & public()).then(between)
     | (path("trace") / param("kind", str) & get() & public()).then(trace)
     | (path("keepers") & get() & public()).then(keepers)
-    | (path("address") & get() & public()).then(address)
     | (path("who") & get() & auth()).then(who)
     | (path("secret") & get() & auth(scope="never")).then(who, name="secret")
     | (path("events") & get() & public()).stream(events)
