@@ -39,6 +39,8 @@ JsonObject: TypeAlias = Annotated[
     msgspec.Raw, Meta(extra_json_schema={"type": "object", "additionalProperties": True})
 ]
 
+BOM = b"\xef\xbb\xbf"
+"""Editors write it before a text, where it is no part of the first line."""
 ATTRIBUTES_BYTES_MAX = 1 << 20
 """Bytes of one record's attributes as JSON."""
 LINE_BYTES_MAX = 2 << 20

@@ -13,6 +13,7 @@ import msgspec
 
 from nexus_gateway.studio.engines import database_path, engines_of, entity_store, graph_of
 from nexus_gateway.studio.feed.graph import REFRESH, GraphSink
+from nexus_gateway.studio.fields import BOM
 from nexus_gateway.studio.intelligence.told import KIND, Told
 from nexus_gateway.studio.knowledge_graph import maintenance
 from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
@@ -147,8 +148,9 @@ async def _mirror(database: Engine, sink: GraphSink) -> int:
 
 def _read(lines: IO[bytes]) -> Iterable[Line]:
     for number, text in enumerate(lines, start=1):
-        if text.strip():
+        content = text.removeprefix(BOM) if number == 1 else text
+        if content.strip():
             try:
-                yield maintenance.read_line(text)
+                yield maintenance.read_line(content)
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from error

@@ -22,7 +22,7 @@ from rich.progress import (
 from nexus_gateway.studio.demo.command import own_token
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.demo.loader import Sender
-from nexus_gateway.studio.fields import LINE_BYTES_MAX
+from nexus_gateway.studio.fields import BOM, LINE_BYTES_MAX
 from nexus_gateway.studio.intelligence.importing import ImportSummary, Line
 
 if TYPE_CHECKING:
@@ -72,6 +72,11 @@ def import_file(file: Path, *, url: str, token: str | None, settings: Settings) 
             task = bar.add_task(f"importing {file.name}", total=file.stat().st_size)
             for piece in pieces(opened):
                 summary = _deliver(sender, piece)
+                if summary.lines != piece.lines or not summary.complete:
+                    raise DemoError(
+                        f"{file.name}: of {piece.lines:,} lines from line {piece.before + 1:,} on,"
+                        f" the gateway confirmed {summary.lines:,}: import the file again"
+                    )
                 for name in totals:
                     totals[name] += getattr(summary, name)
                 for line in summary.refusals[:SHOWN]:
@@ -107,6 +112,14 @@ class Piece(msgspec.Struct, frozen=True):
     before: int
     content: bytes
     too_long: int = 0
+
+    @property
+    def lines(self) -> int:
+        """Its lines with content, which the gateway must confirm."""
+        if self.too_long:
+            return 1
+        text = self.content.removeprefix(BOM) if self.before == 0 else self.content
+        return sum(1 for line in text.split(b"\n") if line and not line.isspace())
 
 
 def pieces(file: BinaryIO) -> Iterator[Piece]:

@@ -7,6 +7,7 @@ EntityError
 ├── RevisionMismatch    what is stored is not what the caller expected
 ├── AttributesRefused   attributes are not what their type asks for
 │   └── AttributesTooLarge   they are larger than can be stored
+├── NotStored           the database does not take it
 ├── BadSchema           a type's schema cannot be used
 └── BadQuery            a field of a query cannot be answered
 """
@@ -88,6 +89,13 @@ class AttributesTooLarge(AttributesRefused):
         return AttributesRefused(
             self.entity_type, [msgspec.structs.replace(one, index=place) for one in self.problems]
         )
+
+
+class NotStored(EntityError):  # noqa: N818 - as above
+    """Say that the database does not take an entity; what it said is logged, and not repeated."""
+
+    def __init__(self) -> None:
+        super().__init__("the database does not store this entity")
 
 
 class BadSchema(EntityError):  # noqa: N818 - as above

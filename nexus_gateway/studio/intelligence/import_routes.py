@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from nexus_gateway import Filter, Route
     from nexus_gateway.studio.intelligence.importing import Imports, Line
 
+_logger = logging.getLogger(__name__)
+
 BYTES = 64 << 20
 """Of one request; a longer import is several."""
 SECONDS = 600.0
@@ -50,7 +53,10 @@ def routes(service: Imports, limited: Filter[()]) -> Route:
 
 
 class Stopped(msgspec.Struct, frozen=True):
-    """Why an import ended before its last line; to repeat all of it is right."""
+    """Why an import ended before its last line; to repeat all of it is right.
+
+    What was stored before is stored, and `summary` counts it.
+    """
 
     error: str
     retry_after: int
@@ -94,6 +100,11 @@ async def _with_summary(
             yield chunk
     except StorageUnavailable as error:
         stopped = Stopped(str(error), error.retry_after)
-        yield [{"summary": counting.summary(), "stopped": stopped}]
+        yield [{"summary": counting.summary(complete=False), "stopped": stopped}]
+    except Exception:
+        # The status is sent: without a last line a client could not tell that some are missing.
+        _logger.exception("an import ended at line %d", counting.summary().lines)
+        stopped = Stopped("the gateway failed", 1)
+        yield [{"summary": counting.summary(complete=False), "stopped": stopped}]
     else:
         yield [{"summary": counting.summary()}]

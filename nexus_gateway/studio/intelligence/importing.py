@@ -7,17 +7,19 @@ the last is kept: what an import takes in memory is its text and two chunks, how
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
 from nexus_gateway import strict_json
 from nexus_gateway.reject import Detail
-from nexus_gateway.studio.fields import LINE_BYTES_MAX
+from nexus_gateway.studio.fields import BOM, LINE_BYTES_MAX
 from nexus_gateway.studio.intelligence.edits import made
-from nexus_gateway.studio.intelligence.errors import AttributesRefused, EntityError
+from nexus_gateway.studio.intelligence.errors import AttributesRefused, EntityError, NotStored
 from nexus_gateway.studio.intelligence.models import Draft, Entity, Outcome, Stamp
 from nexus_gateway.studio.intelligence.service import nobody
+from nexus_gateway.studio.storage.errors import BadRow
 from nexus_gateway.validation import explain
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
     from nexus_gateway.studio.intelligence.service import Changed
     from nexus_gateway.studio.intelligence.store import EntityStore
+
+_logger = logging.getLogger(__name__)
 
 CHUNK = 1000
 """Lines in a transaction: others that write wait for one at most."""
@@ -53,7 +57,9 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
 class ImportSummary(msgspec.Struct, frozen=True):
     """What became of all lines.
 
+    lines: those with content that were read; each is counted in one of the next four.
     refusals: the first that were refused, at most 100.
+    complete: whether all lines were read; otherwise those after `lines` were not.
     """
 
     lines: int
@@ -62,6 +68,7 @@ class ImportSummary(msgspec.Struct, frozen=True):
     unchanged: int
     refused: int
     refusals: tuple[Line, ...]
+    complete: bool = True
 
 
 class Chunk(msgspec.Struct):
@@ -97,7 +104,8 @@ class Imports:
         Cancelled: what was kept stays.
         """
         stamp = Stamp(self._clock(), by)
-        reading = asyncio.create_task(asyncio.to_thread(read, text, 0, 0, stamp))
+        start = len(BOM) if text.startswith(BOM) else 0
+        reading = asyncio.create_task(asyncio.to_thread(read, text, start, 0, stamp))
         try:
             while True:
                 chunk = await reading
@@ -114,12 +122,29 @@ class Imports:
     async def _keep(self, tenant: str, chunk: Chunk, stamp: Stamp) -> list[Line]:
         outcomes: list[Outcome | EntityError] = []
         if chunk.entities:
-            outcomes = await self._store.take(tenant, chunk.entities, stamp)
+            outcomes = await self._take(tenant, chunk.entities, stamp)
             await self._changed(tenant)
         told = map(_told, chunk.numbers, chunk.entities, outcomes)
         if not chunk.refused:
             return list(told)
         return sorted((*told, *chunk.refused), key=lambda line: line.line)
+
+    async def _take(
+        self, tenant: str, entities: list[Entity], stamp: Stamp
+    ) -> list[Outcome | EntityError]:
+        """Keep entities; where the database does not take them together, by halves.
+
+        So one row that it refuses costs no other, and is found in few steps.
+        """
+        try:
+            return await self._store.take(tenant, entities, stamp)
+        except BadRow as error:
+            if len(entities) == 1:
+                _logger.warning("entity %r cannot be stored: %s", entities[0].entity_id, error)
+                return [NotStored()]
+        half = len(entities) // 2
+        first = await self._take(tenant, entities[:half], stamp)
+        return first + await self._take(tenant, entities[half:], stamp)
 
 
 class Counting:
@@ -136,11 +161,12 @@ class Counting:
             if line.result == "refused" and len(self._refusals) < TOLD:
                 self._refusals.append(line)
 
-    def summary(self) -> ImportSummary:
+    def summary(self, *, complete: bool = True) -> ImportSummary:
         """Tell what was counted."""
         return ImportSummary(
             lines=sum(self._counts.values()),
             refusals=tuple(self._refusals),
+            complete=complete,
             **self._counts,
         )
 

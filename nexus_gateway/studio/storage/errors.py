@@ -3,7 +3,8 @@
 StorageError
 ├── StorageUnavailable    try again later: the queue is full, the deadline passed, the disk failed
 ├── GraphTimeout          a statement ran into the time it was given; nothing was changed
-├── BadText               a text holds a character that the database keeps in none
+├── BadRow                the database does not take a row; nothing was changed
+│   └── BadText           a text holds a character that the database keeps in none
 ├── BadStatement          the graph does not take a statement; whoever wrote it must change it
 ├── Conflict              two things would have one identity; nothing was changed
 ├── SchemaMismatch        the stored schema is not what this version knows; a person must decide
@@ -49,7 +50,11 @@ class GraphTimeout(StorageError):  # noqa: N818 - what is said, not what failed
     """Say that a statement ran into the time it was given; nothing was changed."""
 
 
-class BadText(StorageError):  # noqa: N818 - what is said, not what failed
+class BadRow(StorageError):  # noqa: N818 - what is said, not what failed
+    """Say that the database does not take a row, in its words; nothing was changed."""
+
+
+class BadText(BadRow):
     """Say that a text holds a character that the database keeps in none; nothing was changed."""
 
 

@@ -15,7 +15,7 @@ from collections import deque
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.errors import BadRow, StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,11 +195,16 @@ def translated(error: BaseException) -> BaseException:
     if isinstance(error, StopIteration):
         # A future cannot carry it.
         return RuntimeError("a job of the database raised StopIteration")
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+        return _caused(BadRow(str(error)), error)
     unavailable = (
         isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
     )
     if not unavailable:
         return error
-    translated = StorageUnavailable(f"the database does not answer: {error}")
-    translated.__cause__ = error
-    return translated
+    return _caused(StorageUnavailable(f"the database does not answer: {error}"), error)
+
+
+def _caused(error: StorageError, cause: BaseException) -> StorageError:
+    error.__cause__ = cause
+    return error

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, TypeVar
 
 import asyncpg
 
-from nexus_gateway.studio.storage.errors import BadText, SchemaMismatch, StorageUnavailable
+from nexus_gateway.studio.storage.errors import BadRow, BadText, SchemaMismatch, StorageUnavailable
 from nexus_gateway.studio.storage.urls import PostgresAddress, postgres_address
 
 if TYPE_CHECKING:
@@ -80,6 +80,14 @@ _UNAVAILABLE = (
     TimeoutError,
     OSError,
 )
+
+
+_BAD_ROW = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""A value, or a row, that the tables do not take: another try ends the same way."""
 
 
 class Raced(Exception):  # noqa: N818 - what is said, not what failed
@@ -372,6 +380,7 @@ def translated() -> Generator[None]:
 
     Raises:
         BadText: PostgreSQL takes U+0000 in no text.
+        BadRow: it takes a row not for another reason.
         StorageUnavailable: in the place of whatever said so.
     """
     try:
@@ -383,3 +392,5 @@ def translated() -> Generator[None]:
         ) from error
     except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
         raise BadText("a text must not hold the character U+0000") from error
+    except _BAD_ROW as error:
+        raise BadRow(str(error)) from error

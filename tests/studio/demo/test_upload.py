@@ -14,6 +14,7 @@ from nexus_gateway.cli import app
 from nexus_gateway.server import Server
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.demo import import_file, upload
+from nexus_gateway.studio.demo.loader import Sender
 from nexus_gateway.studio.demo.upload import Piece
 
 if TYPE_CHECKING:
@@ -107,3 +108,46 @@ def test_a_file_that_is_missing_is_told_in_a_sentence(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert "cannot be read" in result.output
+
+
+async def test_a_file_with_a_byte_order_mark_is_imported(
+    tmp_path: Path, settings: Settings
+) -> None:
+    file = tmp_path / "entities.ndjson"
+    file.write_bytes(b"\xef\xbb\xbf" + lines(3))
+
+    async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
+        host, port = server.addresses[0]
+        refused = await asyncio.to_thread(
+            import_file, file, url=f"http://{host}:{port}", token=None, settings=settings
+        )
+
+    assert refused == 0
+
+
+@pytest.mark.parametrize("changed", [{"lines": 2}, {"complete": False}])
+def test_lines_that_the_gateway_does_not_confirm_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object]
+) -> None:
+    file = tmp_path / "entities.ndjson"
+    file.write_bytes(lines(3) + b" \n")
+    told: dict[str, object] = {
+        "lines": 3,
+        "created": 3,
+        "updated": 0,
+        "unchanged": 0,
+        "refused": 0,
+        "refusals": [],
+        **changed,
+    }
+
+    def deliver(self: Sender, content: bytes, content_type: str) -> bytes:
+        return msgspec.json.encode(told)
+
+    monkeypatch.setattr(Sender, "deliver", deliver)
+    environment = {"NEXUS_DATA_DIR": str(tmp_path)}
+
+    result = CliRunner().invoke(app, ["import", str(file)], env=environment)
+
+    assert result.exit_code == 1
+    assert "of 3 lines from line 1 on, the gateway confirmed" in result.output

@@ -9,12 +9,15 @@ import msgspec
 import pytest
 
 from nexus_gateway import Claims
+from nexus_gateway.studio.fields import BOM
 from nexus_gateway.studio.intelligence import importing
 from nexus_gateway.studio.intelligence.import_routes import Importing
 from nexus_gateway.studio.intelligence.importing import Imports
+from nexus_gateway.studio.intelligence.models import Selection
 from nexus_gateway.studio.intelligence.service import now
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.studio.storage.postgres import Postgres
 from nexus_gateway.testing import request
 from tests.studio.intelligence.caller import (
     ENTITIES,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from nexus_gateway.studio.intelligence.errors import EntityError
     from nexus_gateway.studio.intelligence.models import Entity, Outcome, Stamp
+    from nexus_gateway.studio.intelligence.store import EntityStore
     from nexus_gateway.studio.storage.sqlite import Database
 
 
@@ -182,3 +186,97 @@ async def test_an_import_that_is_left_stops(database: Database) -> None:
     store = SqliteEntities(database)
     assert (await store.totals("")).entities == 1000
     assert len(asyncio.all_tasks()) == 1
+
+
+def hard_lines() -> list[bytes]:
+    """Give 300 lines, each tenth of which has a fault of its own kind."""
+    lines = [msgspec.json.encode(tool(f"e{number}")) for number in range(300)]
+    faults = (
+        b'{"entity_id": "nul", "entity_type": "tool", "name": "a\\u0000b"}',
+        b'{"entity_id": "raw", "entity_type": "tool", "name": "a\x00b"}',
+        b'{"entity_id": "bytes", "entity_type": "tool", "name": "\xff\xfe"}',
+        b'{"entity_id": "half", "entity_type": "tool", "name": "\\ud800"}',
+        b'{"entity_id": "large", "entity_type": "tool", "attributes": {"a": 1e400}}',
+        b'{"entity_id": "cut", "entity_type": "to',
+        msgspec.json.encode(tool("long", name="x" * (3 << 20))),
+        msgspec.json.encode(tool("takes", aliases=["e3"])),
+        msgspec.json.encode(tool("led", aliases=["later", "led-too"])),
+        msgspec.json.encode(tool("later")),
+        msgspec.json.encode(tool("e4", name="again")),
+        msgspec.json.encode(tool("bad")),
+    )
+    for place, fault in enumerate(faults):
+        lines[10 * place + 9] = fault
+    return lines
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100, 1000])
+async def test_exactly_the_bad_lines_are_refused_whatever_the_database_and_the_chunk(
+    engine: Database | Postgres,
+    store: EntityStore,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk: int,
+) -> None:
+    monkeypatch.setattr(importing, "CHUNK", chunk)
+    await no_entity_is_bad(engine)
+
+    text = BOM + b"\r\n".join(hard_lines())
+    told = [line async for some in Imports(store, now).run("acme", text, "alice") for line in some]
+
+    refused = {line.line for line in told if line.result == "refused"}
+    assert refused == {10, 20, 30, 40, 50, 60, 70, 80, 100, 120}
+    assert [line.line for line in told] == list(range(1, 301))
+    assert (told[109].result, told[109].revision) == ("updated", 2)
+    assert all(line.error for line in told if line.result == "refused")
+    stored = await store.page("acme", Selection(limit=1000), 0, 1000)
+    created = [line.entity_id for line in told if line.result == "created"]
+    assert [entity.entity_id for _, entity in stored] == created
+
+
+async def no_entity_is_bad(engine: Database | Postgres) -> None:
+    """Make the database refuse one row, as it does where a disk or a table is at fault."""
+    if isinstance(engine, Postgres):
+        await engine.command("ALTER TABLE entity ADD CHECK (entity_id <> 'bad')")
+        return
+    trigger = (
+        "CREATE TRIGGER no_bad BEFORE INSERT ON entity WHEN new.entity_id = 'bad'"
+        " BEGIN SELECT RAISE(ABORT, 'no bad ones'); END"
+    )
+    await engine.command(trigger)
+
+
+async def test_a_fault_of_the_gateway_ends_a_stream_with_a_summary(database: Database) -> None:
+    class Broken(Failing):
+        async def take(
+            self, tenant: str, entities: Sequence[Entity], stamp: Stamp
+        ) -> list[Outcome | EntityError]:
+            try:
+                return await super().take(tenant, entities, stamp)
+            except StorageUnavailable:
+                raise RuntimeError("a fault") from None
+
+    lines = text(*(tool(f"e{number}") for number in range(1500)))
+    answer = await Importing(Imports(Broken(database), now)).run(
+        Claims("alice"), NDJSON, NDJSON, lines
+    )
+
+    assert not isinstance(answer.content, importing.ImportSummary)
+    written = b"".join([chunk async for chunk in answer.content if isinstance(chunk, bytes)])
+    last = msgspec.json.Decoder(dict[str, object]).decode_lines(written)[-1]
+    assert last["stopped"] == {"error": "the gateway failed", "retry_after": 1}
+    summary = msgspec.convert(last["summary"], dict[str, object])
+    assert (summary["lines"], summary["complete"]) == (1000, False)
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\n\n"])
+def test_a_text_that_begins_with_a_byte_order_mark_is_imported(
+    alice: Caller, ending: bytes
+) -> None:
+    answer = alice.take(BOM + text(tool("a"), tool("b")) + ending)
+    empty = alice.take(BOM)
+    inner = alice.take(text(tool("c")) + b"\n" + BOM + text(tool("d")))
+
+    assert counts(document(answer)) == (2, 2, 0, 0, 0)
+    assert counts(document(empty)) == (0, 0, 0, 0, 0)
+    assert counts(document(inner)) == (2, 1, 0, 0, 1)
+    assert document(answer)["complete"] is True

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 
 from nexus_gateway.studio.storage import migrations
-from nexus_gateway.studio.storage.errors import BadText, SchemaMismatch, StorageUnavailable
+from nexus_gateway.studio.storage.errors import BadRow, BadText, SchemaMismatch, StorageUnavailable
 from nexus_gateway.studio.storage.postgres import Postgres, Raced
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ async def test_a_failed_job_takes_back_all_that_it_did(notes: Postgres) -> None:
 async def test_an_error_of_a_statement_is_not_taken_for_trouble(notes: Postgres) -> None:
     await notes.write(lambda session: add(session, 1))
 
-    with pytest.raises(asyncpg.UniqueViolationError):
+    with pytest.raises(BadRow):
         await notes.write(lambda session: add(session, 1))
 
 

@@ -22,6 +22,7 @@ from nexus_gateway import (
     post,
     query,
 )
+from nexus_gateway.studio.fields import BOM
 from nexus_gateway.studio.knowledge_graph.callers import ROOM, author, refuse
 from nexus_gateway.studio.knowledge_graph.ingest.lines import as_lines
 from nexus_gateway.studio.knowledge_graph.ingest.models import (
@@ -100,6 +101,7 @@ class Handlers:
         as long as it is remembered, seven days after its end.
         """
         who = author(claims)
+        text = text.removeprefix(BOM)
         kind = (content_type or "").partition(";")[0].strip().lower()
         if kind == JSON:
             text = _lines_of(text)

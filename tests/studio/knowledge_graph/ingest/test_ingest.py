@@ -199,6 +199,22 @@ def test_what_is_no_ingest_is_refused(
     assert (answer.status, msgspec.json.decode(answer.body)["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (NDJSON, msgspec.json.encode(node("a"))),
+        ("application/json", msgspec.json.encode({"nodes": [node("a")]})),
+    ],
+)
+def test_a_byte_order_mark_before_an_ingest_is_skipped(
+    alice: Caller, kind: str, content: bytes
+) -> None:
+    answer = alice.call("POST /ingest", b"\xef\xbb\xbf" + content, kind)
+    told = alice.done(msgspec.json.decode(answer.body, type=Ingest))
+
+    assert (told.progress.nodes.created, told.progress.refused) == (1, 0)
+
+
 def test_another_tenant_sees_nothing_of_an_ingest(
     alice: Caller, client: Client, settings: Settings
 ) -> None:
