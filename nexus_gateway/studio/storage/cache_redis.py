@@ -9,7 +9,6 @@ own ends remove them. A node of a Redis Cluster or a Sentinel is refused, as the
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 from urllib.parse import quote
@@ -17,7 +16,7 @@ from urllib.parse import quote
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from nexus_gateway.studio.storage.cache import LONGEST, Found
 from nexus_gateway.studio.storage.errors import StorageUnavailable, UnsuitableServer
@@ -49,37 +48,29 @@ _CODES = {
 _Argument: TypeAlias = str | bytes | int
 
 
-class _Script:
-    """A script and the name that a server remembers it by."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
 # The names of values are made of the state, so they cannot be among KEYS; they are in its slot.
-_LOOK = _Script("""
+_LOOK = """
 local state = redis.call('GET', KEYS[1]) or ''
 return {state, redis.call('GET', KEYS[1] .. ':' .. state .. ':' .. ARGV[1])}
-""")
-_KEEP = _Script("""
+"""
+_KEEP = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[1] .. ':' .. ARGV[2] .. ':' .. ARGV[1], ARGV[3], 'PX', ARGV[4])
 return 1
-""")
-_RENEW = _Script("""
+"""
+_RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-""")
-_RELEASE = _Script("""
+"""
+_RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])
-""")
-_COUNT = _Script("""
+"""
+_COUNT = """
 local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return sum
-""")
+"""
 
 
 class RedisCache:
@@ -105,6 +96,10 @@ class RedisCache:
             retry=Retry(NoBackoff(), 0),
         )
         self._client = redis.asyncio.Redis(connection_pool=pool)
+        self._scripts = {
+            text: self._client.register_script(text)
+            for text in (_LOOK, _KEEP, _RENEW, _RELEASE, _COUNT)
+        }
         self._suitable = False
 
     async def look(self, group: str, name: str) -> Found:
@@ -206,28 +201,24 @@ class RedisCache:
         # Quoted: a brace in a name would end the hash tag, and a colon make it another's.
         return f"{{{self._prefix}:{kind}:{quote(name, safe='')}}}"
 
-    async def _run(self, script: _Script, key: str, *arguments: _Argument) -> object:
-        try:
-            return await self._ask("EVALSHA", script.digest, 1, key, *arguments)
-        except NoScriptError:
-            return await self._ask("EVAL", script.text, 1, key, *arguments)
+    async def _run(self, script: str, key: str, *arguments: _Argument) -> object:
+        return await self._answer(self._scripts[script]([key], arguments))
 
     async def _ask(self, *words: _Argument) -> object:
-        """Send one command.
+        """Send one command."""
+        return await self._answer(
+            cast("Awaitable[object]", self._client.execute_command(*words))  # type: ignore[no-untyped-call]
+        )
+
+    async def _answer(self, sent: Awaitable[object]) -> object:
+        """Wait for an answer.
 
         Raises:
-            NoScriptError: the server does not know the script.
-            StorageUnavailable: it does not answer, or refuses.
+            StorageUnavailable: the server does not answer in time, or refuses.
         """
         try:
-            answer = cast(
-                "Awaitable[object]",
-                self._client.execute_command(*words),  # type: ignore[no-untyped-call]
-            )
             async with asyncio.timeout(self._timeout):
-                return await answer
-        except NoScriptError:
-            raise
+                return await sent
         except ResponseError as error:
             reason = f"the server refuses: {_code_of(error)}"
             raise StorageUnavailable(f"the cache refuses: {error}", reason=reason) from error
