@@ -106,11 +106,11 @@ class Filter(Generic[*Ts]):
 
     def map(self, fn: Callable[[*Ts], T]) -> Filter[T]:
         """Replace the extracted values by `fn(*values)`; `fn` runs in Python, on every request."""
-        return Filter(Mapped(self.node, fn), (Slot(None, object),))
+        return Filter(Mapped(self.node, fn, self.slots), (Slot(None, object),))
 
     def and_then(self, fn: Callable[[*Ts], Awaitable[T]]) -> Filter[T]:
         """Like `map` with an async `fn`, which may raise `Reject`."""
-        return Filter(Awaited(self.node, fn), (Slot(None, object),))
+        return Filter(Awaited(self.node, fn, self.slots), (Slot(None, object),))
 
     def untuple(self: Filter[tuple[A, B]]) -> Filter[A, B]:
         """Spread an extracted pair over two handler parameters."""

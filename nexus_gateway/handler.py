@@ -11,7 +11,17 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, TypeAlias, Union, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeAlias,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    is_typeddict,
+)
 
 if typing.TYPE_CHECKING:
     from nexus_gateway.node import Slot
@@ -52,19 +62,43 @@ def returns_of(handler: Handler) -> object:
     return _evaluate(inspect.signature(handler).return_annotation, _function(handler))
 
 
-def check(handler: Handler, slots: Sequence[Slot]) -> None:
+def annotated_return(function: object) -> object:
+    """Evaluate the return annotation of the outermost function; `empty` where it is not known."""
+    while isinstance(function, functools.partial):
+        function = cast("object", function.func)
+    if isinstance(function, types.MethodType):
+        function = function.__func__
+    if not isinstance(function, types.FunctionType):
+        function = getattr(type(function), "__call__", None)  # noqa: B004  # not whether, but which
+    if not isinstance(function, types.FunctionType):
+        return inspect.Parameter.empty
+    annotation: object = function.__annotations__.get("return", inspect.Parameter.empty)
+    return _evaluate(annotation, function)
+
+
+def check(handler: Handler, slots: Sequence[Slot], *, by_name: bool = True) -> None:
     """Compare a handler with what its filters extract.
+
+    Args:
+        handler: called with a value for each slot.
+        slots: what the filters extract.
+        by_name: whether its parameters must be named like the slots.
 
     Raises:
         TypeError: the count, a name or an annotation differs; the message names both sides.
     """
     where = f"{place_of(handler)}: {name_of(handler)}()"
-    parameters = list(inspect.signature(handler).parameters.values())
+    try:
+        parameters = list(inspect.signature(handler).parameters.values())
+    except ValueError:
+        # Written in C, without a signature.
+        return
     _check_count(where, parameters, slots)
     taken = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
     names = {parameter.name for parameter in taken}
     for slot, parameter in zip(slots, taken, strict=False):
-        _check_name(where, slot, parameter, names)
+        if by_name:
+            _check_name(where, slot, parameter, names)
         wanted = _evaluate(parameter.annotation, _function(handler))
         if not fits(slot.type, wanted):
             raise TypeError(
@@ -102,7 +136,9 @@ def _check_name(where: str, slot: Slot, parameter: inspect.Parameter, names: set
 
 def fits(given: object, wanted: object) -> bool:  # noqa: PLR0911  # one line for each form of a type
     """Say whether a value of type `given` may be passed for `wanted`; True where nobody can say."""
-    if wanted is inspect.Parameter.empty or object in (given, wanted) or given == wanted:
+    if wanted is inspect.Parameter.empty or given == wanted:
+        return True
+    if any(kind is object or kind is Any for kind in (given, wanted)):
         return True
     if get_origin(given) is Annotated or get_origin(wanted) is Annotated:
         return fits(_bare(given), _bare(wanted))
@@ -126,10 +162,38 @@ def _class_fits(given: object, wanted: object) -> bool:
         return left in (None, types.NoneType) and right in (None, types.NoneType)
     if not isinstance(left, type) or not isinstance(right, type) or _is_protocol(right):
         return True
+    if is_typeddict(right):
+        return _mapping_fits(left, right)
     if left is not right:
-        return issubclass(left, right) or (left, right) == (int, float)
+        return _is_subclass(left, right) or (left, right) in _PROMOTED
     pairs = zip(get_args(given), get_args(wanted), strict=False)
     return all(fits(one, other) for one, other in pairs)
+
+
+_PROMOTED = ((int, float), (int, complex), (float, complex))
+
+
+def _is_subclass(kind: type, base: type) -> bool:
+    try:
+        return issubclass(kind, base)
+    except TypeError:  # a class that cannot be asked
+        return True
+
+
+def _mapping_fits(given: type, wanted: type) -> bool:
+    """Compare with a TypedDict by its keys; it is a plain dict when the program runs."""
+    if not is_typeddict(given):
+        return issubclass(given, dict)
+    nothing: frozenset[str] = frozenset()
+    required: frozenset[str] = getattr(wanted, "__required_keys__", nothing)
+    known: frozenset[str] = getattr(given, "__required_keys__", nothing)
+    if not required <= known:
+        return False
+    try:
+        ours, theirs = typing.get_type_hints(given), typing.get_type_hints(wanted)
+    except Exception:  # noqa: BLE001  # a name that is not known here
+        return True
+    return all(fits(ours[key], theirs[key]) for key in ours.keys() & theirs.keys())
 
 
 def _is_union(kind: object) -> bool:
@@ -152,8 +216,8 @@ def _evaluate(annotation: object, function: types.FunctionType | None) -> object
     """Evaluate a postponed annotation where its function was written; `empty` where unknown."""
     if not isinstance(annotation, str) or function is None:
         return annotation if not isinstance(annotation, str) else inspect.Parameter.empty
-    names = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
     try:
+        names = {**function.__globals__, **inspect.getclosurevars(function).nonlocals}
         return eval(annotation, names)  # noqa: S307  # the program's own annotation, as `inspect` does
     except Exception:  # noqa: BLE001  # under TYPE_CHECKING, or local to a function: not known here
         return inspect.Parameter.empty

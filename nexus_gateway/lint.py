@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from nexus_gateway import plan
+from nexus_gateway.call_kind import check_awaited, check_mapped
+from nexus_gateway.handler import check as check_parameters
 from nexus_gateway.lower import Lowered, lower
+from nexus_gateway.node import Awaited, Mapped, python_steps
 from nexus_gateway.route import Route, Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -80,12 +83,32 @@ def check(routes: Route | Routes) -> Checked:
             good.append((route, lower(route.node)))
         except TypeError as problem:
             lints.append(error(route, str(problem)))
-        try:
-            route.check()
-        except TypeError as problem:
-            lints.append(Lint("error", route.title, str(problem)))
+        lints.extend(
+            Lint("error", route.title, problem)
+            for problem in (_problem(route.check), *map(_step_problem, python_steps(route.node)))
+            if problem is not None
+        )
     found = [finding for route, chain in good for finding in _each(route, chain)]
     return Checked(tuple(good), (*lints, *_twice(good), *found))
+
+
+def _step_problem(step: Mapped | Awaited) -> str | None:
+    def verify() -> None:
+        if isinstance(step, Awaited):
+            check_awaited(step.function, "and_then")
+        else:
+            check_mapped(step.function)
+        check_parameters(step.function, step.slots, by_name=False)
+
+    return _problem(verify)
+
+
+def _problem(verify: Callable[[], None]) -> str | None:
+    try:
+        verify()
+    except TypeError as problem:
+        return str(problem)
+    return None
 
 
 def _each(route: Route, chain: Lowered) -> Iterator[Lint]:

@@ -7,7 +7,7 @@ executes holds the plan's own step, so a new native filter needs no node of its 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -149,17 +149,19 @@ class Maybe(msgspec.Struct, frozen=True, tag_field="node", tag="optional"):
 
 
 class Mapped(msgspec.Struct, frozen=True, tag_field="node", tag="map"):
-    """The extracted values, replaced by what a function makes of them."""
+    """The extracted values, `slots`, replaced by what a function makes of them."""
 
     inner: Node
     function: Callable[..., object]
+    slots: tuple[Slot, ...]
 
 
 class Awaited(msgspec.Struct, frozen=True, tag_field="node", tag="and_then"):
-    """The extracted values, replaced by what an async function makes of them."""
+    """The extracted values, `slots`, replaced by what an async function makes of them."""
 
     inner: Node
     function: Callable[..., Awaitable[object]]
+    slots: tuple[Slot, ...]
 
 
 class Spread(msgspec.Struct, frozen=True, tag_field="node", tag="untuple"):
@@ -188,6 +190,21 @@ Node: TypeAlias = (
     | Spread
     | Everything
 )
+
+
+def python_steps(node: Node) -> Iterator[Mapped | Awaited]:
+    """Find what a chain runs in Python before its handler."""
+    match node:
+        case Both() | Either():
+            yield from python_steps(node.left)
+            yield from python_steps(node.right)
+        case Mapped() | Awaited():
+            yield from python_steps(node.inner)
+            yield node
+        case Maybe() | Spread():
+            yield from python_steps(node.inner)
+        case _:
+            pass
 
 
 def alternatives(node: Either) -> list[Node]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar, TypeVarTuple, cast
 import msgspec
 
 from nexus_gateway import plan
+from nexus_gateway.call_kind import check_awaited, check_blocking, check_handler, check_stream
 from nexus_gateway.handler import Handler, check, name_of, place_of
 from nexus_gateway.node import Node, Slot
 from nexus_gateway.reject import Code
@@ -71,10 +72,15 @@ class Route(msgspec.Struct, frozen=True, eq=False):
         """Compare the handler with the chain, once, at start.
 
         Raises:
-            TypeError: the count, a name or an annotation differs; the message names both sides.
+            TypeError: the handler cannot work, or the count, a name or an annotation differs; the
+                message names both sides.
         """
         if self.handler is not None:
+            (check_handler if self.stream is None else check_stream)(self.handler)
             check(self.handler, self.slots)
+        if self.recovery is not None:
+            check_awaited(self.recovery, "recover")
+            check(self.recovery, (Slot(None, Exception),), by_name=False)
 
     @property
     def title(self) -> str:
@@ -161,7 +167,12 @@ def route(
 
 
 def blocking(fn: Callable[[*Ts], T]) -> Callable[[*Ts], Awaitable[T]]:
-    """Let a plain `def` be a handler; it runs on a worker thread, never on the event loop."""
+    """Let a plain `def` be a handler; it runs on a worker thread, never on the event loop.
+
+    Raises:
+        TypeError: the function is asynchronous or a generator.
+    """
+    check_blocking(fn)
     # Imported here: to describe a gateway needs no event loop, and asyncio is half of the import.
     from asyncio import to_thread
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 import msgspec
 
 from nexus_gateway import _core, plan
+from nexus_gateway.call_kind import check_lifespan
 from nexus_gateway.compile import Compiled, compile_routes
 from nexus_gateway.filters.auth import Claims
 from nexus_gateway.filters.trace import Trace
@@ -79,6 +80,8 @@ class Application(msgspec.Struct, frozen=True):
             TypeError: a handler does not fit its chain; the message names file, handler and value.
             ValueError: the routes contradict one another.
         """
+        if self.lifespan is not None:
+            check_lifespan(self.lifespan)
         return compile_routes(
             self.routes,
             layers=self.layers,

@@ -70,6 +70,9 @@ one: Filter[int] = path("x") / ID & get()
 async def fine(a: int, b: int) -> None: ...
 
 
+def plain(a: int, b: int) -> None: ...
+
+
 async def with_default(a: int, b: int, extra: int = 1) -> None: ...
 
 
@@ -104,7 +107,7 @@ FITTING: list[Callable[..., object]] = [
     with_default,
     anything,
     unknown,
-    blocking(fine),
+    blocking(plain),
     functools.partial(fine),
 ]
 MISFITS: list[tuple[tuple[Slot, ...], Callable[..., object], str]] = [
@@ -200,7 +203,7 @@ def test_names_leave_out_where_a_handler_was_written() -> None:
     assert name_of(local) == "local"
     assert name_of(Show().method) == "Show.method"
     assert name_of(Show()) == "Show"
-    assert name_of(blocking(functools.partial(fine, 1))) == "fine"
+    assert name_of(blocking(functools.partial(plain, 1))) == "plain"
 
 
 def test_a_place_is_a_module_where_there_is_no_source() -> None:

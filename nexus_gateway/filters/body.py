@@ -6,13 +6,17 @@ and checked by msgspec, before the handler is called.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import msgspec.inspect
 
 from nexus_gateway import plan
 from nexus_gateway.filter import Filter
 from nexus_gateway.node import Json, Native, Slot, Text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import TypeForm
 
 T = TypeVar("T")
@@ -24,7 +28,11 @@ def body(kind: TypeForm[T], *, max_bytes: int | None = None) -> Filter[T]:
     What is not JSON is refused with 400, what does not fit `kind` with 422 listing each wrong
     field, more than `max_bytes` with 413, another content type with 415. `body(A) | body(B)` is the
     first of the two that fits.
+
+    Raises:
+        TypeError: JSON cannot be decoded as `kind`, such as a pydantic model.
     """
+    _check_decodable(kind)
     return Filter(_step("json", max_bytes, kind, Json((kind,))), (Slot(None, kind),))
 
 
@@ -44,3 +52,45 @@ def _step(
     if max_bytes is not None and max_bytes < 0:
         raise ValueError(f"max_bytes must not be negative, found {max_bytes}")
     return Native(plan.Body(content=content, max_bytes=max_bytes), kind, conversion)
+
+
+def _check_decodable(kind: object) -> None:
+    """Refuse a type that no JSON body can ever be decoded as, wherever it is in `kind`."""
+    unknown: dict[type, None] = {}
+    seen: set[int] = set()
+    try:
+        pending: list[object] = [msgspec.inspect.type_info(kind)]
+    except NameError:
+        # A type that is named before it exists; the decoder is built at start.
+        return
+    except TypeError as error:
+        raise TypeError(f"body({_spell(kind)}): {error}") from None
+    while pending:
+        one = pending.pop()
+        if isinstance(one, msgspec.inspect.CustomType):
+            unknown[one.cls] = None
+        elif isinstance(one, msgspec.Struct):
+            if id(one) not in seen:
+                seen.add(id(one))
+                pending.extend(getattr(one, name) for name in one.__struct_fields__)
+        elif isinstance(one, list | tuple):
+            pending.extend(cast("Sequence[object]", one))
+    for found in unknown:
+        raise TypeError(f"body({_spell(kind)}): {_remedy(found)}")
+
+
+def _remedy(kind: type) -> str:
+    name = kind.__qualname__
+    if any(base.__module__.startswith("pydantic.") for base in kind.__mro__):
+        return (
+            f"{name} is a pydantic model, which is not decoded here; write its fields in a "
+            f"`class {name}(msgspec.Struct)`"
+        )
+    return (
+        f"JSON has no form for {name}; write a msgspec.Struct, a dataclass, a TypedDict or a type "
+        "of these"
+    )
+
+
+def _spell(kind: object) -> str:
+    return kind.__qualname__ if isinstance(kind, type) else str(kind)
