@@ -107,9 +107,14 @@ def _read(name: str) -> str:
     return resources.files("nexus_gateway").joinpath("pages", name).read_text(encoding="utf-8")
 
 
+def _breakable(code: str) -> str:
+    """Let a narrow page break a code after its underscores."""
+    return code.replace("_", "_<wbr>")
+
+
 def _error_list() -> str:
     rows = "\n".join(
-        f'<tr><td><a href="/errors/{kind.code}"><code>{kind.code}</code></a></td>'
+        f'<tr><td><a href="/errors/{kind.code}"><code>{_breakable(kind.code)}</code></a></td>'
         f"<td>{kind.status}</td><td>{html.escape(kind.sentence)}</td></tr>"
         for kind in KINDS
     )
@@ -125,7 +130,7 @@ def _error_list() -> str:
 
 def _error_page(kind: Kind) -> str:
     content = (
-        f"<h1><code>{kind.code}</code></h1>\n"
+        f"<h1><code>{_breakable(kind.code)}</code></h1>\n"
         f'<p class="faint">Status {kind.status}: {html.escape(kind.sentence)}</p>\n'
         f"<p>{html.escape(kind.advice)}</p>\n"
         f"<h2>Retry?</h2>\n<p>{html.escape(_RETRY[kind.retry])}</p>\n"

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::framing::Fault;
 use crate::layers::errors;
 use crate::layers::log;
+use crate::layers::metrics::Outcome;
 use crate::layers::trace::Trace;
 use crate::reject::{self, Kind, Rejection};
 use crate::server::Worker;
@@ -51,7 +52,8 @@ pub(crate) fn answer(
     program.metrics.refuse(kind.code);
     let series = program.metrics.series(program.series(None, &http::Method::GET));
     let body = errors::standard(&Rejection::because(kind, message), &trace.request_id);
-    series.observe(kind.status, std::time::Duration::ZERO, body.len() as u64, &trace.trace_id);
+    let answer = (kind.status, Outcome::Refused);
+    series.observe(answer, std::time::Duration::ZERO, body.len() as u64, &trace.trace_id);
     let fields = serde_json::json!({
         "message": "request", "status": kind.status, "code": kind.code, "error": message,
         "route": "unmatched", "peer": peer.ip().to_string(), "request_id": trace.request_id,

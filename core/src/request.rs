@@ -26,6 +26,7 @@ use crate::head;
 use crate::layers::compress::pool::INLINE_BYTES_MAX;
 use crate::layers::compress::{self, Coding, Encoder};
 use crate::layers::log::{self, Access};
+use crate::layers::metrics::Outcome;
 use crate::layers::trace::Trace;
 use crate::layers::{errors, panics};
 use crate::path;
@@ -88,7 +89,7 @@ where
     if exchange.endless && matches!(&outcome, Ok(Answer { content: Content::Stream(_), .. })) {
         activity.endless();
     }
-    if !exchange.called {
+    if exchange.progress == Progress::Filters {
         exchange.worker.gateway.queue.tick();
     }
     if !body.is_end_stream() {
@@ -177,6 +178,17 @@ struct Admitted {
     body: Option<WantedBody>,
 }
 
+/// How far a request has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// To the filters, or to a terminal that answers without Python.
+    Filters,
+    /// To the queue of calls, which may be full. Queueing looks after the calls that wait.
+    Queue,
+    /// The route's handler or files have it: what it takes from then on is their time.
+    Terminal,
+}
+
 /// One request and what has become of it. Dropped, it is counted and logged, whether it was answered or given up.
 struct Exchange {
     worker: Arc<Worker>,
@@ -192,8 +204,9 @@ struct Exchange {
     claims: Option<Arc<Claims>>,
     /// Whether `cors` has answered: its headers stand.
     preflight: bool,
-    /// Whether a handler was called: queueing the call has looked after those that wait.
-    called: bool,
+    progress: Progress,
+    /// Who has given the answer.
+    outcome: Outcome,
     /// Whether the answer may be a stream of the hub, which has no end of its own.
     endless: bool,
     status: u16,
@@ -214,7 +227,8 @@ impl Exchange {
             headers: Vec::new(),
             claims: None,
             preflight: false,
-            called: false,
+            progress: Progress::Filters,
+            outcome: Outcome::Answered,
             endless: false,
             status: 499, // what it is counted as when it is dropped before it is answered
             bytes: 0,
@@ -266,7 +280,10 @@ impl Exchange {
         }
         match &route.terminal {
             Terminal::Constant(constant) => Ok(constant.answer()),
-            Terminal::Files(files) => files.answer(&values, &self.parts),
+            Terminal::Files(files) => {
+                self.progress = Progress::Terminal;
+                files.answer(&values, &self.parts)
+            }
             Terminal::Metrics(format) => {
                 let metrics = &program.metrics;
                 metrics.log_lost.store(program.log.lost(), Ordering::Relaxed);
@@ -287,11 +304,13 @@ impl Exchange {
                 hub.answer(passed).await
             }
             Terminal::Python { handler } => {
-                self.called = true;
+                self.progress = Progress::Queue;
                 let (queue, replies) = (&worker.gateway.queue, &worker.replies);
                 let id = Arc::clone(&self.trace.request_id);
                 let times = (self.started, deadline);
-                Calling::start(queue, replies, *handler, values, id, times)?.await
+                let calling = Calling::start(queue, replies, *handler, values, id, times)?;
+                self.progress = Progress::Terminal;
+                calling.await
             }
         }
     }
@@ -361,12 +380,14 @@ impl Exchange {
             trace: &self.trace,
             values: Vec::new(),
             claims: None,
+            denied: None,
             body: None,
             headers: Vec::new(),
         };
         let outcome = Filter::apply_all(&program.routes[route].filters, &mut context);
-        let Context { values, claims, body, headers, .. } = context;
-        self.claims = claims;
+        let Context { values, claims, denied, body, headers, .. } = context;
+        // Who was refused for a scope is known, and belongs into the log.
+        self.claims = claims.or_else(|| denied.filter(|_| outcome.is_err()));
         self.headers = headers;
         outcome.map_err(|(_, rejection)| rejection)?;
         Ok(Admitted { route, values, body })
@@ -439,6 +460,9 @@ impl Exchange {
 
     fn refuse(&mut self, program: &Program, rejection: Rejection) -> Answer {
         program.metrics.refuse(rejection.kind.code);
+        if self.progress != Progress::Terminal {
+            self.outcome = Outcome::Refused;
+        }
         if program.log.takes(log::level_of(rejection.status)) {
             self.refusal = Some((rejection.kind.code, rejection.message.to_string()));
         }
@@ -542,7 +566,8 @@ impl Drop for Exchange {
         let metrics = &program.metrics;
         metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
         let series = metrics.series(self.series);
-        series.observe(self.status, elapsed, self.bytes, &self.trace.trace_id);
+        let answer = (self.status, self.outcome);
+        series.observe(answer, elapsed, self.bytes, &self.trace.trace_id);
         if let Some(claims) = &self.claims {
             metrics.call(claims.tenant.as_deref(), &claims.subject);
         }

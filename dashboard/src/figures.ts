@@ -31,6 +31,9 @@ export interface Route {
   readonly p50_seconds: number;
   readonly p95_seconds: number;
   readonly p99_seconds: number;
+  /** Requests that the gateway refused by itself; the three times are of the others. */
+  readonly refused?: number;
+  readonly refused_p50_seconds?: number;
 }
 
 /** What the hub counts of a namespace of channels, since the start; `subscriptions` are those of now. */
@@ -65,6 +68,8 @@ export interface Summary {
     readonly total: number;
     readonly errors: number;
     readonly buckets: readonly number[];
+    /** How many of these the gateway refused by itself. */
+    readonly refused_buckets?: readonly number[];
   };
   readonly statuses: Readonly<Record<string, number>>;
   readonly refusals: Readonly<Record<string, number>>;
@@ -94,6 +99,8 @@ export interface Step {
   readonly p50: number | null;
   readonly p95: number | null;
   readonly p99: number | null;
+  /** Of what the gateway refused by itself; the three before are of the other answers. */
+  readonly refusedP50: number | null;
   readonly buckets: readonly number[];
   /** Of one core: 1 is busy all the time. */
   readonly cpu: number;
@@ -114,6 +121,7 @@ export function summaryOf(data: unknown): Summary | undefined {
     (given.realtime === undefined || Array.isArray(given.realtime.namespaces)) &&
     [
       given.requests.buckets,
+      given.requests.refused_buckets ?? [],
       given.bounds_seconds,
       given.routes,
       given.limits,
@@ -157,18 +165,24 @@ export function stepBetween(before: Summary, after: Summary): Step | undefined {
   if (seconds <= 0 || after.requests.total < before.requests.total) {
     return undefined;
   }
-  const buckets = after.requests.buckets.map(
-    (count, place) => count - (before.requests.buckets[place] ?? 0),
+  const since = (now: readonly number[], then: readonly number[]) =>
+    now.map((count, place) => count - (then[place] ?? 0));
+  const buckets = since(after.requests.buckets, before.requests.buckets);
+  const refused = since(
+    after.requests.refused_buckets ?? [],
+    before.requests.refused_buckets ?? [],
   );
+  const answered = since(buckets, refused);
   const per = (now: number, then: number) => Math.max(0, now - then) / seconds;
   return {
     at: Date.parse(after.timestamp),
     rate: per(after.requests.total, before.requests.total),
     clientErrors: per(statusesOf(after, "4"), statusesOf(before, "4")),
     serverErrors: per(statusesOf(after, "5"), statusesOf(before, "5")),
-    p50: quantile(0.5, buckets, after.bounds_seconds),
-    p95: quantile(0.95, buckets, after.bounds_seconds),
-    p99: quantile(0.99, buckets, after.bounds_seconds),
+    p50: quantile(0.5, answered, after.bounds_seconds),
+    p95: quantile(0.95, answered, after.bounds_seconds),
+    p99: quantile(0.99, answered, after.bounds_seconds),
+    refusedP50: quantile(0.5, refused, after.bounds_seconds),
     buckets,
     cpu: per(after.process.cpu_seconds, before.process.cpu_seconds),
     memory: after.process.resident_bytes,
@@ -192,7 +206,8 @@ export function stepsOf(data: unknown): Step[] {
 
 function stepOf(item: Record<string, unknown>, at: number, seconds: number): Step {
   const requests = Number(item.requests);
-  const percentile = (name: string) => (requests > 0 ? Number(item[name]) : null);
+  const refused = Number(item.refused ?? 0);
+  const percentile = (name: string) => (requests > refused ? Number(item[name]) : null);
   return {
     at,
     rate: requests / seconds,
@@ -201,6 +216,7 @@ function stepOf(item: Record<string, unknown>, at: number, seconds: number): Ste
     p50: percentile("p50_seconds"),
     p95: percentile("p95_seconds"),
     p99: percentile("p99_seconds"),
+    refusedP50: refused > 0 ? Number(item.refused_p50_seconds) : null,
     buckets: item.buckets as number[],
     cpu: Number(item.cpu_seconds) / seconds,
     memory: Number(item.resident_bytes),

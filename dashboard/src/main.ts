@@ -1,6 +1,6 @@
 /** The page: joins the feed, the board and the panels. */
 
-import { html, render } from "lit-html";
+import { render } from "lit-html";
 import type { Status } from "nexus-warp-realtime";
 import { Board } from "./board.js";
 import { Chart, type Line } from "./chart.js";
@@ -35,6 +35,12 @@ const LATENCY: readonly Line[] = [
   { label: "p50", colour: "p50", value: ({ p50 }) => p50, format: format.seconds },
   { label: "p95", colour: "p95", value: ({ p95 }) => p95, format: format.seconds },
   { label: "p99", colour: "p99", value: ({ p99 }) => p99, format: format.seconds },
+  {
+    label: "refused p50",
+    colour: "refused",
+    value: ({ refusedP50 }) => refusedP50,
+    format: format.seconds,
+  },
 ];
 const PROCESS: readonly Line[] = [
   {
@@ -221,9 +227,7 @@ element<HTMLSelectElement>("log-level").addEventListener("change", (event) => {
   tail.from((event.target as HTMLSelectElement).value);
 });
 element("log-hold").addEventListener("click", () => {
-  const held = tail.hold(board);
-  render(html`${held ? "Resume" : "Pause"}`, element("log-hold"));
-  element("log-hold").setAttribute("aria-pressed", String(held));
+  say("log-hold", tail.hold(board) ? "Resume" : "Pause");
 });
 startTheme(element<HTMLButtonElement>("theme"), () => {
   for (const chart of Object.values(charts)) {

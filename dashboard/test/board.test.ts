@@ -142,3 +142,23 @@ test("what is not a summary is not believed", () => {
   }
   expect(summaryOf(told(1, 1))).toBeDefined();
 });
+
+test("what the gateway refuses is timed apart from what it answers", () => {
+  const board = new Board();
+  const requests = (answered: number, refused: number) => ({
+    total: answered + refused,
+    errors: 0,
+    buckets: [refused, 0, answered, 0],
+    refused_buckets: [refused, 0, 0, 0],
+  });
+  board.update(told(10, 0, { requests: requests(0, 0) }));
+  board.update(told(11, 0, { requests: requests(25, 75) }));
+
+  expect(board.now?.p50).toBeGreaterThan(0.01);
+  expect(board.now?.refusedP50).toBeLessThan(0.001);
+  const item = { timestamp: "2026-01-01T00:00:00Z", seconds: 1, requests: 4, buckets: [4, 0] };
+  const [refused] = stepsOf({
+    items: [{ ...item, refused: 4, refused_p50_seconds: 0.0001, p50_seconds: 0 }],
+  });
+  expect(refused).toMatchObject({ p50: null, refusedP50: 0.0001 });
+});

@@ -92,7 +92,10 @@ class Figures(msgspec.Struct):
     p50_seconds: float
     p95_seconds: float
     p99_seconds: float
+    refused: int
+    refused_p50_seconds: float
     buckets: list[int]
+    refused_buckets: list[int]
 
 
 class Summary(msgspec.Struct):
@@ -296,6 +299,25 @@ def test_a_limit_tells_what_it_did_and_whom_it_refused_most(tmp_path: Path) -> N
     assert count(found, name, limit="subject", outcome="refused") == 9
     assert [(who.subject, who.count) for who in summary.subjects] == [("alice", 12), ("bob", 7)]
     assert subjects["items"][0] == {"subject": "alice", "count": 12, "over": 0}
+
+
+def test_what_is_refused_is_timed_apart_from_a_slow_back_end(tmp_path: Path) -> None:
+    app = "tests.acceptance.apps.limits:gateway"
+    with Gateway(tmp_path, app) as gateway, gateway.client() as client:
+        statuses = [client.get("/slow", headers=bearer("*")).status_code for _ in range(8)]
+        client.get("/slow/nowhere")
+        routes = msgspec.json.decode(client.get("/figures").content, type=Routes)
+        text = client.get("/metrics").text
+
+    assert statuses == [200] * 2 + [429] * 6
+    [slow] = [item for item in routes.items if item.route == "/slow"]
+    assert (slow.total, slow.refused, sum(slow.refused_buckets)) == (8, 6, 6)
+    assert slow.p50_seconds > 0.05
+    assert 0 < slow.refused_p50_seconds < slow.p50_seconds
+    name = "nexus_http_request_duration_seconds_count"
+    assert f'{name}{{route="/slow",method="GET",outcome="answered"}} 2\n' in text
+    assert f'{name}{{route="/slow",method="GET",outcome="refused"}} 6\n' in text
+    assert f'{name}{{route="unmatched",method="other",outcome="refused"}} 1\n' in text
 
 
 def test_the_last_seconds_add_up_to_what_was_sent(counted: Gateway) -> None:

@@ -86,7 +86,9 @@ impl Auth {
             None => self.verifier.verify(bearer(&context.parts.headers)?, clock::now())?,
         };
         if let Some(scope) = self.scopes.iter().find(|scope| !claims.allows(scope)) {
-            return Err(self.deny(scope));
+            let rejection = self.deny(scope);
+            context.denied = Some(claims);
+            return Err(rejection);
         }
         if self.extract {
             context.values.push(Value::Claims(Arc::clone(&claims)));

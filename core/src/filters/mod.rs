@@ -47,6 +47,8 @@ pub struct Context<'r> {
     pub values: Vec<Value>,
     /// Who calls, once `auth` has passed.
     pub claims: Option<Arc<Claims>>,
+    /// Who was refused by `auth`, where the token is good and lacks a scope: known to the log, and to nothing else.
+    pub denied: Option<Arc<Claims>>,
     /// The body that is wanted, once `body` has passed.
     pub body: Option<WantedBody>,
     /// Headers that the answer carries, whatever it is.

@@ -68,6 +68,7 @@ impl Request {
             trace: &trace,
             values: Vec::new(),
             claims: self.claims,
+            denied: None,
             body: None,
             headers: Vec::new(),
         };

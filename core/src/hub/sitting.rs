@@ -38,6 +38,8 @@ pub(crate) struct Sitting {
     pub(crate) touched: Touched,
     /// Frames heard.
     pub(crate) frames: u64,
+    /// Whose token was good and yet refused, for the log.
+    pub(crate) denied: Option<Arc<str>>,
     /// Answers of the broker that are waited for.
     pub(crate) asked: Arc<()>,
     pub(super) place: Place,
@@ -84,6 +86,7 @@ impl Sitting {
             wire,
             touched: Touched::default(),
             frames: 0,
+            denied: None,
             asked: Arc::new(()),
             place,
             channels: AHashMap::new(),

@@ -144,13 +144,14 @@ fn log(sitting: &Sitting, closed: &Closed, began: Instant) {
         return;
     }
     let claims = sitting.seat.claims();
+    let subject = claims.as_ref().map(|claims| &*claims.subject).or(sitting.denied.as_deref());
     log.write(
         Level::Info,
         &serde_json::json!({
             "message": "socket", "connection": sitting.seat.name, "code": closed.code,
             "reason": closed.reason, "clean": closed.clean,
             "duration_ms": began.elapsed().as_millis() as u64, "frames": sitting.frames,
-            "peer": sitting.seat.peer, "subject": claims.as_ref().map(|claims| &claims.subject),
+            "peer": sitting.seat.peer, "subject": subject,
             "request_id": sitting.origin.request,
             "trace_id": String::from_utf8_lossy(&sitting.origin.trace),
         }),

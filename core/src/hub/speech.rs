@@ -297,6 +297,8 @@ impl Sitting {
             Ok(claims) => claims,
             Err(rejection) => return order(&rejection.message),
         };
+        // Known to the log, whatever becomes of it.
+        self.denied = Some(Arc::clone(&claims.subject));
         if scopes.iter().any(|scope| !claims.allows(scope)) {
             return order(PERMISSION_DENIED.sentence);
         }

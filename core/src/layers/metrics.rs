@@ -48,6 +48,45 @@ const STATUSES: [u16; 38] = [
     409, 410, 412, 413, 414, 415, 418, 422, 425, 426, 428, 429, 431, 499, 500, 501, 502, 503, 504,
 ];
 
+/// Who gave an answer. The two are timed apart: a refusal takes microseconds, whatever the back end does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The route's own answer, whatever its status.
+    Answered,
+    /// The gateway refused the request before the route's handler was called.
+    Refused,
+}
+
+const OUTCOMES: [(Outcome, &str); 2] =
+    [(Outcome::Answered, "answered"), (Outcome::Refused, "refused")];
+
+/// Answers by time.
+type Buckets = [u64; BUCKETS.len() + 1];
+
+/// Answers by time, and the time of all of them.
+struct Times {
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    nanos: AtomicU64,
+}
+
+impl Times {
+    fn new() -> Self {
+        Self { buckets: zeros(), nanos: AtomicU64::new(0) }
+    }
+
+    fn buckets(&self) -> Buckets {
+        std::array::from_fn(|place| self.buckets[place].load(Ordering::Relaxed))
+    }
+
+    fn seconds(&self) -> f64 {
+        self.nanos.load(Ordering::Relaxed) as f64 / 1e9
+    }
+
+    fn is_used(&self) -> bool {
+        self.buckets.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+}
+
 /// The figures of one route and method.
 pub struct Series {
     /// The path template.
@@ -55,10 +94,10 @@ pub struct Series {
     /// The method, or `other`.
     pub method: Box<str>,
     statuses: [AtomicU64; STATUSES.len() + 1],
-    buckets: [AtomicU64; BUCKETS.len() + 1],
-    nanos: AtomicU64,
+    /// By outcome.
+    times: [Times; OUTCOMES.len()],
     bytes: AtomicU64,
-    /// By bucket; empty until the first, for most series of a large gateway are never used.
+    /// Of the route's own answers, by bucket; empty until the first, for most series of a large gateway are never used.
     exemplars: Mutex<Vec<Option<Exemplar>>>,
 }
 
@@ -79,24 +118,31 @@ impl Series {
             route: route.into(),
             method: method.into(),
             statuses: zeros(),
-            buckets: zeros(),
-            nanos: AtomicU64::new(0),
+            times: [Times::new(), Times::new()],
             bytes: AtomicU64::new(0),
             exemplars: Mutex::new(Vec::new()),
         }
     }
 
     /// Counts an answer. `bytes` is the length of its body.
-    pub fn observe(&self, status: u16, elapsed: Duration, bytes: u64, trace_id: &[u8; 32]) {
+    pub fn observe(
+        &self,
+        (status, outcome): (u16, Outcome),
+        elapsed: Duration,
+        bytes: u64,
+        trace_id: &[u8; 32],
+    ) {
         let place = STATUSES.binary_search(&status).unwrap_or(STATUSES.len());
         self.statuses[place].fetch_add(1, Ordering::Relaxed);
         let nanos = elapsed.as_nanos() as u64;
         let bucket = BUCKET_NANOS.partition_point(|bound| *bound < nanos);
-        let before = self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        let times = &self.times[outcome as usize];
+        let before = times.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        times.nanos.fetch_add(nanos, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         // An exemplar is a sample: one of 64 is plenty, and a reader at work is not waited for.
         if before.is_multiple_of(64)
+            && outcome == Outcome::Answered
             && let Some(mut exemplars) = self.exemplars.try_lock()
         {
             let seconds = elapsed.as_secs_f64();
@@ -115,11 +161,11 @@ impl Series {
 
     /// Whether any answer was counted.
     fn is_used(&self) -> bool {
-        self.buckets.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+        self.times.iter().any(Times::is_used)
     }
 
-    fn buckets(&self) -> [u64; BUCKETS.len() + 1] {
-        std::array::from_fn(|place| self.buckets[place].load(Ordering::Relaxed))
+    fn times(&self, outcome: Outcome) -> &Times {
+        &self.times[outcome as usize]
     }
 }
 
@@ -219,9 +265,8 @@ impl Metrics {
                 }
             }
             totals.response_bytes += series.bytes.load(Ordering::Relaxed);
-            for (sum, count) in totals.buckets.iter_mut().zip(series.buckets()) {
-                *sum += count;
-            }
+            add(&mut totals.answered, &series.times(Outcome::Answered).buckets());
+            add(&mut totals.refused, &series.times(Outcome::Refused).buckets());
         }
         totals
     }
@@ -259,9 +304,15 @@ impl Metrics {
             }
         }
         let name = "nexus_http_request_duration_seconds";
-        out.family(name, "histogram", "Time from a request's head to its answer's.");
+        let help =
+            "Time from a request's head to its answer's; refused by the gateway, or answered.";
+        out.family(name, "histogram", help);
         for series in self.used() {
-            out.histogram(name, series);
+            for (outcome, label) in OUTCOMES {
+                if series.times(outcome).is_used() {
+                    out.histogram(name, series, (outcome, label));
+                }
+            }
         }
         out.family("nexus_http_response_bytes", "counter", "Bytes of answers' bodies.");
         for series in self.used() {
@@ -456,6 +507,9 @@ struct RouteLine<'a> {
     p50_seconds: f64,
     p95_seconds: f64,
     p99_seconds: f64,
+    refused: u64,
+    refused_p50_seconds: f64,
+    refused_p99_seconds: f64,
 }
 
 impl<'a> RouteLine<'a> {
@@ -474,6 +528,9 @@ impl<'a> RouteLine<'a> {
             p50_seconds: figures.p50_seconds,
             p95_seconds: figures.p95_seconds,
             p99_seconds: figures.p99_seconds,
+            refused: figures.refused,
+            refused_p50_seconds: figures.refused_p50_seconds,
+            refused_p99_seconds: figures.refused_p99_seconds,
         }
     }
 }
@@ -484,12 +541,25 @@ struct Figures {
     errors: u64,
     response_bytes: u64,
     seconds_total: f64,
+    /// These four are of the answers that the gateway did not refuse by itself.
     mean_seconds: f64,
     p50_seconds: f64,
     p95_seconds: f64,
     p99_seconds: f64,
+    /// Requests that the gateway refused by itself, and what these took.
+    refused: u64,
+    refused_mean_seconds: f64,
+    refused_p50_seconds: f64,
+    refused_p95_seconds: f64,
+    refused_p99_seconds: f64,
     /// How many took as long as each of the bounds at most, and longer than the one before; the last took longer.
-    buckets: [u64; BUCKETS.len() + 1],
+    buckets: Buckets,
+    /// How many of these were refused.
+    refused_buckets: Buckets,
+    #[serde(skip)]
+    answered_buckets: Buckets,
+    #[serde(skip)]
+    refused_seconds: f64,
 }
 
 impl Figures {
@@ -506,19 +576,33 @@ impl Figures {
             self.errors += if status.starts_with('5') { count } else { 0 };
         }
         self.response_bytes += series.bytes.load(Ordering::Relaxed);
-        self.seconds_total += series.nanos.load(Ordering::Relaxed) as f64 / 1e9;
-        for (sum, count) in self.buckets.iter_mut().zip(series.buckets()) {
-            *sum += count;
-        }
+        let (answered, refused) = (series.times(Outcome::Answered), series.times(Outcome::Refused));
+        self.seconds_total += answered.seconds() + refused.seconds();
+        self.refused_seconds += refused.seconds();
+        add(&mut self.answered_buckets, &answered.buckets());
+        add(&mut self.refused_buckets, &refused.buckets());
     }
 
     fn finish(&mut self) {
-        if self.total > 0 {
-            self.mean_seconds = self.seconds_total / self.total as f64;
-        }
-        self.p50_seconds = quantile(0.50, &self.buckets);
-        self.p95_seconds = quantile(0.95, &self.buckets);
-        self.p99_seconds = quantile(0.99, &self.buckets);
+        let (answered, refused) = (&self.answered_buckets, &self.refused_buckets);
+        self.refused = refused.iter().sum();
+        let mean = |seconds: f64, count: u64| if count > 0 { seconds / count as f64 } else { 0.0 };
+        self.mean_seconds = mean(self.seconds_total - self.refused_seconds, answered.iter().sum());
+        self.refused_mean_seconds = mean(self.refused_seconds, self.refused);
+        self.p50_seconds = quantile(0.50, answered);
+        self.p95_seconds = quantile(0.95, answered);
+        self.p99_seconds = quantile(0.99, answered);
+        self.refused_p50_seconds = quantile(0.50, refused);
+        self.refused_p95_seconds = quantile(0.95, refused);
+        self.refused_p99_seconds = quantile(0.99, refused);
+        add(&mut self.buckets, answered);
+        add(&mut self.buckets, refused);
+    }
+}
+
+fn add(sums: &mut Buckets, counts: &Buckets) {
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
     }
 }
 
@@ -560,27 +644,27 @@ impl Text {
         let _ = writeln!(self.out, "{name}{labels} {value}");
     }
 
-    fn histogram(&mut self, name: &str, series: &Series) {
+    fn histogram(&mut self, name: &str, series: &Series, (outcome, label): (Outcome, &str)) {
         let (route, method) = (escape(&series.route), &series.method);
-        let exemplars = series.exemplars.lock().clone();
+        let labels = format!("route=\"{route}\",method=\"{method}\",outcome=\"{label}\"");
+        let times = series.times(outcome);
+        let exemplars = match outcome {
+            Outcome::Answered => series.exemplars.lock().clone(),
+            Outcome::Refused => Vec::new(),
+        };
         let mut cumulative = 0;
-        for (place, count) in series.buckets().iter().enumerate() {
+        for (place, count) in times.buckets().iter().enumerate() {
             cumulative += count;
             let bound = BUCKETS.get(place).map_or_else(|| "+Inf".into(), ToString::to_string);
-            let _ = write!(
-                self.out,
-                "{name}_bucket{{route=\"{route}\",method=\"{method}\",le=\"{bound}\"}} {cumulative}"
-            );
+            let _ = write!(self.out, "{name}_bucket{{{labels},le=\"{bound}\"}} {cumulative}");
             if let (true, Some(Some(exemplar))) = (self.open, exemplars.get(place)) {
                 let trace_id = String::from_utf8_lossy(&exemplar.trace_id);
                 let _ = write!(self.out, " # {{trace_id=\"{trace_id}\"}} {}", exemplar.seconds);
             }
             self.out.push('\n');
         }
-        let labels = format!("{{route=\"{route}\",method=\"{method}\"}}");
-        let seconds = series.nanos.load(Ordering::Relaxed) as f64 / 1e9;
-        self.sample(&format!("{name}_sum"), &labels, seconds);
-        self.sample(&format!("{name}_count"), &labels, cumulative);
+        self.sample(&format!("{name}_sum"), &format!("{{{labels}}}"), times.seconds());
+        self.sample(&format!("{name}_count"), &format!("{{{labels}}}"), cumulative);
     }
 }
 
@@ -628,17 +712,57 @@ impl Process {
 mod tests {
     use super::*;
 
+    const OK: (u16, Outcome) = (200, Outcome::Answered);
+
     fn observed() -> Metrics {
         let metrics = Metrics::new(
             vec![Series::new("/a/{id}", "GET"), Series::new("/b", "POST")],
             vec![Arc::new(Tally::new("subject", "1 per 1 s, 1 at once"))],
         );
         for millis in [1, 2, 3, 40] {
-            metrics.series(0).observe(200, Duration::from_millis(millis), 10, &[b'a'; 32]);
+            metrics.series(0).observe(OK, Duration::from_millis(millis), 10, &[b'a'; 32]);
         }
-        metrics.series(0).observe(777, Duration::from_secs(60), 0, &[b'b'; 32]);
+        metrics.series(0).observe(
+            (777, Outcome::Answered),
+            Duration::from_secs(60),
+            0,
+            &[b'b'; 32],
+        );
         metrics.refuse("not_found");
         metrics
+    }
+
+    #[test]
+    fn what_the_gateway_refuses_is_timed_apart() {
+        let metrics = Metrics::new(vec![Series::new("/slow", "GET")], Vec::new());
+        let refused = (429, Outcome::Refused);
+        for _ in 0..75 {
+            metrics.series(0).observe(refused, Duration::from_micros(34), 1, &[b'a'; 32]);
+        }
+        for _ in 0..25 {
+            metrics.series(0).observe(OK, Duration::from_millis(800), 1, &[b'b'; 32]);
+        }
+
+        let summary: serde_json::Value = serde_json::from_slice(&metrics.summary()).unwrap();
+        for figures in [&summary["requests"], &summary["routes"][0]] {
+            assert_eq!((&figures["total"], &figures["refused"]), (&100.into(), &75.into()));
+            let p50 = figures["p50_seconds"].as_f64().unwrap();
+            assert!((0.5..=1.0).contains(&p50), "{p50}");
+            let mean = figures["mean_seconds"].as_f64().unwrap();
+            assert!((mean - 0.8).abs() < 1e-9, "{mean}");
+            assert!(figures["refused_p99_seconds"].as_f64().unwrap() <= 0.000_05);
+        }
+        let sum = |name: &str| -> u64 {
+            let buckets = summary["requests"][name].as_array().unwrap();
+            buckets.iter().map(|count| count.as_u64().unwrap()).sum()
+        };
+        assert_eq!((sum("buckets"), sum("refused_buckets")), (100, 75));
+        let text = metrics.text(false);
+        let labels =
+            |outcome: &str| format!("route=\"/slow\",method=\"GET\",outcome=\"{outcome}\"");
+        let count = "nexus_http_request_duration_seconds_count";
+        assert!(text.contains(&format!("{count}{{{}}} 25", labels("answered"))), "{text}");
+        assert!(text.contains(&format!("{count}{{{}}} 75", labels("refused"))), "{text}");
     }
 
     #[test]

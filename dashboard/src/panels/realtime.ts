@@ -44,15 +44,15 @@ function table(hub: HubFigures): TemplateResult {
   if (used.length === 0) {
     return html`<p class="empty">No channel has been used yet.</p>`;
   }
-  return html`<div class="table"><table>
-    <thead><tr>
-      <th scope="col">Channels</th>
-      <th scope="col" class="figure">Heard by</th>
-      <th scope="col" class="figure">Published</th>
-      <th scope="col" class="figure">Delivered</th>
-      <th scope="col" class="figure" title="Messages that slow readers did not get">Dropped</th>
+  return html`<div class="table"><table role="table">
+    <thead role="rowgroup" class="titles"><tr role="row">
+      <th scope="col" role="columnheader">Channels</th>
+      <th scope="col" role="columnheader" class="figure">Heard by</th>
+      <th scope="col" role="columnheader" class="figure">Published</th>
+      <th scope="col" role="columnheader" class="figure">Delivered</th>
+      <th scope="col" role="columnheader" class="figure" title="Messages that slow readers did not get">Dropped</th>
     </tr></thead>
-    <tbody>${used.map(row)}</tbody>
+    <tbody role="rowgroup">${used.map(row)}</tbody>
   </table></div>`;
 }
 
@@ -63,11 +63,11 @@ function row({
   delivered,
   dropped,
 }: Namespace): TemplateResult {
-  return html`<tr data-namespace=${namespace}>
-    <td class="name"><code>${namespace}</code></td>
-    <td class="figure"><data value=${subscriptions}>${format.count(subscriptions)}</data></td>
-    <td class="figure"><data value=${published}>${format.count(published)}</data></td>
-    <td class="figure"><data value=${delivered}>${format.count(delivered)}</data></td>
-    <td class="figure ${dropped > 0 ? "refused" : "none"}">${format.count(dropped)}</td>
+  return html`<tr role="row" data-namespace=${namespace}>
+    <td role="cell" class="name"><code>${namespace}</code></td>
+    <td role="cell" data-label="Heard by" class="figure"><data value=${subscriptions}>${format.count(subscriptions)}</data></td>
+    <td role="cell" data-label="Published" class="figure"><data value=${published}>${format.count(published)}</data></td>
+    <td role="cell" data-label="Delivered" class="figure"><data value=${delivered}>${format.count(delivered)}</data></td>
+    <td role="cell" data-label="Dropped" class="figure ${dropped > 0 ? "refused" : "none"}">${format.count(dropped)}</td>
   </tr>`;
 }

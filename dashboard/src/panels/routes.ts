@@ -11,8 +11,6 @@ interface Column {
   readonly title: string;
   readonly value: (route: Route, board: Board) => number | string;
   readonly cell: (route: Route, board: Board) => unknown;
-  /** Left out where there is little room. */
-  readonly spare?: boolean;
 }
 
 const rateOf = (route: Route, board: Board) => board.paces.get(keyOf(route))?.rate ?? 0;
@@ -36,37 +34,38 @@ const COLUMNS: readonly Column[] = [
     value: ({ total }) => total,
     cell: ({ total }) => html`<data value=${total}>${format.count(total)}</data>`,
   },
-  time("p50", "p50_seconds", true),
-  time("p95", "p95_seconds", true),
+  time("p50", "p50_seconds"),
+  time("p95", "p95_seconds"),
   time("p99", "p99_seconds"),
-  errors("4xx", "client_errors", true),
+  errors("4xx", "client_errors"),
   errors("5xx", "server_errors"),
+  errors("Refused", "refused"),
+  time("Refused p50", "refused_p50_seconds"),
 ];
 /** Rows that are drawn; the search finds the others. */
 const SHOWN = 60;
 
 function time(
   title: string,
-  field: "p50_seconds" | "p95_seconds" | "p99_seconds",
-  spare = false,
+  field: "p50_seconds" | "p95_seconds" | "p99_seconds" | "refused_p50_seconds",
 ): Column {
   return {
     name: title,
     title,
-    value: (route) => route[field],
-    cell: (route) => format.seconds(route[field]),
-    spare,
+    value: (route) => route[field] ?? 0,
+    // Nothing takes no time: 0 says that there was nothing to time.
+    cell: (route) => format.seconds(route[field] || null),
   };
 }
 
-function errors(title: string, field: "client_errors" | "server_errors", spare = false): Column {
+function errors(title: string, field: "client_errors" | "server_errors" | "refused"): Column {
   const mark = (n: number) => (n === 0 ? "none" : field === "server_errors" ? "failed" : "refused");
   return {
     name: title,
     title,
-    value: (route) => route[field],
-    cell: (route) => html`<span class=${mark(route[field])}>${format.count(route[field])}</span>`,
-    spare,
+    value: (route) => route[field] ?? 0,
+    cell: (route) =>
+      html`<span class=${mark(route[field] ?? 0)}>${format.count(route[field] ?? 0)}</span>`,
   };
 }
 
@@ -92,22 +91,22 @@ export class RoutesTable {
     }
     const found = all.filter((route) => keyOf(route).toLowerCase().includes(this.sought));
     const sorted = this.sorted(found, board);
-    return html`<table class="routes">
-        <thead><tr>${COLUMNS.map((column) => this.head(column))}<th scope="col" class="spark spare">Last minute</th></tr></thead>
-        <tbody>${sorted.slice(0, SHOWN).map((route) => row(route, board))}</tbody>
+    return html`<table class="routes" role="table">
+        <thead role="rowgroup"><tr role="row">${COLUMNS.map((column) => this.head(column))}<th scope="col" role="columnheader" class="spark">Last minute</th></tr></thead>
+        <tbody role="rowgroup">${sorted.slice(0, SHOWN).map((route) => row(route, board))}</tbody>
       </table>
       ${found.length === 0 ? html`<p class="empty">No route has this in its name.</p>` : nothing}
       ${found.length > SHOWN ? html`<p class="empty">${found.length - SHOWN} more; search to see them.</p>` : nothing}`;
   }
 
-  private head({ name, title, spare }: Column): TemplateResult {
+  private head({ name, title }: Column): TemplateResult {
     const sort = this.by !== name ? "none" : this.down ? "descending" : "ascending";
     const pick = () => {
       this.down = this.by === name ? !this.down : name !== "route";
       this.by = name;
       this.changed();
     };
-    return html`<th scope="col" aria-sort=${sort} class=${`${name === "route" ? "name" : "figure"} ${spare ? "spare" : ""}`}>
+    return html`<th scope="col" role="columnheader" aria-sort=${sort} class=${name === "route" ? "name" : "figure"}>
       <button type="button" @click=${pick}>${title}<span aria-hidden="true" class="arrow"></span></button>
     </th>`;
   }
@@ -125,12 +124,12 @@ export class RoutesTable {
 }
 
 function row(route: Route, board: Board): TemplateResult {
-  return html`<tr data-route=${keyOf(route)}>
+  return html`<tr role="row" data-route=${keyOf(route)}>
     ${COLUMNS.map(
       (column) =>
-        html`<td class=${`${column.name === "route" ? "name" : "figure"} ${column.spare ? "spare" : ""}`}>${column.cell(route, board)}</td>`,
+        html`<td role="cell" data-label=${column.title} class=${column.name === "route" ? "name" : "figure"}>${column.cell(route, board)}</td>`,
     )}
-    <td class="spark spare">${spark(board.paces.get(keyOf(route))?.spark ?? [])}</td>
+    <td role="cell" class="spark">${spark(board.paces.get(keyOf(route))?.spark ?? [])}</td>
   </tr>`;
 }
 

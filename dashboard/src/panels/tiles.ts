@@ -47,7 +47,7 @@ function tilesOf({ summary, now }: Board): Tile[] {
       label: "p99 latency",
       value: format.seconds(now?.p99),
       exact: now?.p99 ?? 0,
-      beneath: `p50 ${format.seconds(now?.p50)}`,
+      beneath: `p50 ${format.seconds(now?.p50)}, refused ${format.seconds(now?.refusedP50)}`,
     },
     {
       id: "failed",

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from nexus_gateway import cors, get, log, path, plan, public, rate_limit, require
 from nexus_gateway.server import Application
 from tests.acceptance.support import ORIGIN, SECRET
 
 LIMIT = "100/min burst 20"
 mine = get() & require()
+
+
+async def slow() -> str:
+    """Answer after a tenth of a second."""
+    await asyncio.sleep(0.1)
+    return "at last"
+
+
 routes = (
     (path("subject") & mine & rate_limit(LIMIT)).answer("yours")
     | (path("again") & mine & rate_limit(LIMIT)).answer("yours")
@@ -18,6 +28,9 @@ routes = (
     | (path("legacy") & get() & public() & rate_limit(LIMIT, by="api", legacy_headers=True)).answer(
         "old"
     )
+    | (path("slow") & mine & rate_limit("60/min burst 2")).then(slow)
+    | (path("figures") & get() & public()).metrics("routes")
+    | (path("metrics") & get() & public()).metrics("prometheus")
 )
 gateway = Application(
     routes=routes,

@@ -52,6 +52,7 @@ def routes(hub: Hub) -> Routes:
         (socket & get() & require()).hub("socket")
         | (socket / param("channel", str) & get() & require()).hub("socket")
         | (path("open") & get() & public()).hub("socket")
+        | (path("guarded") & get() & require(scope="room:enter")).hub("socket")
         | (channel / "events" & get() & require()).hub("events")
         | (channel / "publish" & post() & require()).hub("publish")
         | (channel / "history" & get() & require()).hub("history")
