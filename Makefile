@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
+TOOLS := $(VENV)/.tools
 GATEWAY := $(BIN)/nexus-gateway
 # Looked for only where it is needed: asking six interpreters takes a second with some installers.
 PYTHON = $(shell for name in python3.14 python3.13 python3.12 python3.11 python3 python; do \
@@ -17,6 +18,8 @@ WITHOUT_NODE := Node 20.19 or newer with npm is missing:
 # Most tests wait for servers and clocks, so that more processes than processors are of use. Each
 # process starts servers of its own; the tests of a file stay together and share them.
 TEST_PROCESSES ?= $(shell n=`getconf _NPROCESSORS_ONLN`; echo $$((n < 7 ? n + 1 : 8)))
+# The project itself is installed by pip, which shows the progress of cargo.
+SYNC = $(UV) sync --frozen --inexact --no-install-project
 MODULES := node_modules/.package-lock.json
 PAGE := nexus_gateway/studio/dashboard/dist/index.html
 PAGE_SOURCES := $(shell find dashboard clients/typescript -not -path '*/node_modules/*' -type f 2>/dev/null)
@@ -54,7 +57,16 @@ $(STAMP): pyproject.toml uv.lock $(NATIVE)
 	@test -n '$(PYTHON)' || { echo 'no Python 3.11 or newer was found on the PATH' >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@command -v uv >/dev/null || test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.8'
-	$(UV) sync --quiet --frozen --inexact --all-extras --reinstall-package nexus-warp-gateway
+	@echo 'setup: Python packages'
+	@$(SYNC) --no-default-groups --group build --extra client --extra studio
+	@echo 'setup: the native module; the first build takes minutes'
+	@. $(BIN)/activate && pip install --verbose --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# What tests and checks need, and serving does not.
+$(TOOLS): $(STAMP)
+	@echo 'setup: Python packages of the tests and checks'
+	@$(SYNC) --all-extras
 	@touch $@
 
 run: $(STAMP) page
@@ -62,7 +74,7 @@ run: $(STAMP) page
 
 test: test-python test-rust test-node
 
-test-python: $(STAMP) page
+test-python: $(TOOLS) page
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --cov --cov-report=term -n $(TEST_PROCESSES) --dist loadfile
 
@@ -76,21 +88,21 @@ test-node: $(if $(NODE),$(MODULES))
 
 check: format lint types imports stubs rust node
 
-format: $(STAMP)
+format: $(TOOLS)
 	$(BIN)/ruff format --check
 	cargo fmt --all --check
 
-lint: $(STAMP)
+lint: $(TOOLS)
 	$(BIN)/ruff check
 
-types: $(STAMP)
+types: $(TOOLS)
 	$(BIN)/mypy
 	$(BIN)/python -m pyright --project pyproject.toml
 
-imports: $(STAMP)
+imports: $(TOOLS)
 	$(BIN)/lint-imports
 
-stubs: $(STAMP)
+stubs: $(TOOLS)
 	$(BIN)/python -m mypy.stubtest nexus_gateway._core --allowlist tests/typing/stubtest-allowlist.txt
 
 rust:
@@ -100,10 +112,10 @@ node: $(if $(NODE),$(MODULES))
 	@if test -n '$(NODE)'; then npm run --silent check; \
 	else echo '$(WITHOUT_NODE) the TypeScript is not checked'; test -z "$$CI$$TEST_SERVERS_REQUIRED"; fi
 
-bench: $(STAMP)
+bench: $(TOOLS)
 	$(BIN)/python bench/bench.py
 
-docs: $(STAMP)
+docs: $(TOOLS)
 	$(BIN)/python docs/generate.py
 
 clean:
