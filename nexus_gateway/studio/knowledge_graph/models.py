@@ -480,7 +480,7 @@ def edge_id(source: str, target: str, type: str, key: str = "") -> str:  # noqa:
     """Make an edge's id of its identity; it begins with the source, by which it is found.
 
     >>> edge_id("a", "b", "depends")
-    'a~hJ5U8Qjj9CeEkRH4GwXvPA'
+    'a~H1BRQ85Z4A_4Jz0hPzmhQw'
     """
     rest = msgspec.json.encode((target, type, key))
     digest = hashlib.blake2b(rest, digest_size=16).digest()
