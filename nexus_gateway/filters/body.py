@@ -68,7 +68,8 @@ def _check_decodable(kind: object) -> None:
     while pending:
         one = pending.pop()
         if isinstance(one, msgspec.inspect.CustomType):
-            unknown[one.cls] = None
+            if one.cls is not object:  # decoded as any JSON value, like `Any`
+                unknown[one.cls] = None
         elif isinstance(one, msgspec.Struct):
             if id(one) not in seen:
                 seen.add(id(one))

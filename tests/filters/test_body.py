@@ -33,6 +33,7 @@ def test_a_json_body_is_a_struct_or_whatever_msgspec_decodes() -> None:
     assert sent.json({"id": 1}).extract(body(Entity)) == (Entity(1),)
     assert sent.json([{"id": 1}]).extract(body(list[Entity])) == ([Entity(1)],)
     assert sent.json({"a": 1}).extract(body(dict[str, int])) == ({"a": 1},)
+    assert sent.json([None, 1]).extract(body(object)) == ([None, 1],)
 
 
 def test_bytes_come_as_they_are() -> None:
