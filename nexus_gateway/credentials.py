@@ -1,4 +1,4 @@
-"""Credentials: checked before they are sent, and kept out of everything that people may read.
+"""Credentials: checked before they are sent, and removed from logs, errors and statuses.
 
 The client, the commands and the adapters of other services quote what others wrote: an exception of
 a library, the reason of a close, the body of an answer. Any of these may repeat a token, or a URL
@@ -42,7 +42,7 @@ def check_token(token: object, *, subprotocol: bool = False) -> str:
     """Give the token back where it can be sent as a bearer token.
 
     Args:
-        token: what somebody took for one.
+        token: the value to check.
         subprotocol: whether it is sent in the name of a subprotocol, as browsers do.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The credentials of one client, kept out of what it tells: statuses, errors and its log."""
+"""The credentials of one client, removed from its statuses, errors and log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECRET_NAME = re.compile(r"(token|key|secret|password|jwt|auth|signature)$", re
 
 
 class Redaction:
-    """What one client must not tell."""
+    """Removes the credentials of one client from texts."""
 
     def __init__(self, url: str) -> None:
         self._of_url = _secrets_of(url)

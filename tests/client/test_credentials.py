@@ -1,4 +1,4 @@
-"""The client tells nobody its tokens: no status, error, log or `repr` has one."""
+"""No status, error, log or `repr` of the client contains a token."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ async def test_a_source_of_malformed_tokens_is_given_up_and_not_quoted(
             await subscription.ready()
 
     assert (closed.code, "the token" in closed.reason) == (4003, True)
-    told = "".join(traceback.format_exception(caught.value))
-    assert SECRET not in f"{statuses}{told}{logged.getvalue()}"
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in f"{statuses}{shown}{logged.getvalue()}"
 
 
 @pytest.mark.parametrize("auth", BRINGINGS)
@@ -99,9 +99,9 @@ async def test_tokens_at_work_are_not_logged_nor_told_when_the_server_quotes_the
     hub: Hub, auth: Bringing, logged: io.StringIO
 ) -> None:
     statuses: list[Status] = []
-    given = iter([f"{SECRET}.1", f"{SECRET}.2", f"{SECRET}.2\n", f"{SECRET}.3"])
+    tokens = iter([f"{SECRET}.1", f"{SECRET}.2", f"{SECRET}.2\n", f"{SECRET}.3"])
 
-    async with hub.client(token=lambda: next(given), auth=auth, statuses=statuses) as client:
+    async with hub.client(token=lambda: next(tokens), auth=auth, statuses=statuses) as client:
         subscription = client.subscribe("c")
         peer = await hub.peer(welcome=False)
         if auth == "message":
@@ -124,8 +124,8 @@ async def test_tokens_at_work_are_not_logged_nor_told_when_the_server_quotes_the
 
     assert caught.value.message == "no: [redacted]"
     assert closed.reason == "revoked: [redacted]"
-    told = [*traceback.format_exception(caught.value), *traceback.format_exception(lost.value)]
-    assert "s3cr3t" not in f"{statuses}{told}{logged.getvalue()}{client!r}"
+    shown = [*traceback.format_exception(caught.value), *traceback.format_exception(lost.value)]
+    assert "s3cr3t" not in f"{statuses}{shown}{logged.getvalue()}{client!r}"
     assert "no fresh token" in logged.getvalue()
 
 

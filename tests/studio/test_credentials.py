@@ -61,7 +61,7 @@ def echo() -> Iterator[str]:
     server.server_close()
 
 
-def _told(call: Callable[[], object]) -> str:
+def _message(call: Callable[[], object]) -> str:
     with pytest.raises((DemoError, ValueError)) as caught:
         call()
     return "".join(traceback.format_exception(caught.value))
@@ -86,11 +86,11 @@ def test_a_command_refuses_a_malformed_token_in_a_sentence(
     assert SECRET not in done.output
 
 
-def test_what_the_server_quotes_of_a_token_is_not_told(echo: str) -> None:
+def test_what_the_server_quotes_of_a_token_is_not_message(echo: str) -> None:
     sender = Sender(echo, SECRET)
-    posting = _told(lambda: sender.deliver(b"{}", "application/json"))
+    posting = _message(lambda: sender.deliver(b"{}", "application/json"))
     sender.close()
-    listing = _told(lambda: foreign_ids(ENTITIES, (), url=echo, token=SECRET))
+    listing = _message(lambda: foreign_ids(ENTITIES, (), url=echo, token=SECRET))
 
     assert SECRET not in posting + listing
     assert "403 no: Bearer [redacted]" in posting
@@ -100,17 +100,17 @@ def test_what_the_server_quotes_of_a_token_is_not_told(echo: str) -> None:
     "url", [f"http://user:{SECRET}@h", f"http://user:{SECRET}@h:port", f"ftp://u:{SECRET}@h/"]
 )
 def test_a_url_with_a_password_is_refused_without_it(url: str) -> None:
-    assert SECRET not in _told(lambda: Sender(url, "token"))
-    assert SECRET not in _told(lambda: Provider(url, "model"))
+    assert SECRET not in _message(lambda: Sender(url, "token"))
+    assert SECRET not in _message(lambda: Provider(url, "model"))
 
 
 @pytest.mark.parametrize("key", [f"{SECRET}\n", f"{SECRET}é", ""])
 def test_a_key_that_no_header_can_carry_is_refused_at_start(key: str) -> None:
-    assert SECRET not in _told(lambda: Provider("http://h/v1", "model", key=key))
+    assert SECRET not in _message(lambda: Provider("http://h/v1", "model", key=key))
     if key:
-        told = _told(lambda: load(environ={"NEXUS_EMBEDDINGS_KEY": key}))
-        assert "NEXUS_EMBEDDINGS_KEY" in told
-        assert SECRET not in told
+        message = _message(lambda: load(environ={"NEXUS_EMBEDDINGS_KEY": key}))
+        assert "NEXUS_EMBEDDINGS_KEY" in message
+        assert SECRET not in message
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_key_that_no_header_can_carry_is_refused_at_start(key: str) -> None:
 def test_the_url_of_a_server_that_cannot_be_used_is_not_quoted(
     rest: str, scheme: str, check: Callable[[str], object]
 ) -> None:
-    assert SECRET not in _told(lambda: check(f"{scheme}://{rest}"))
+    assert SECRET not in _message(lambda: check(f"{scheme}://{rest}"))
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "NEO4J_URL", "EMBEDDINGS_URL"])

@@ -1,6 +1,5 @@
 /**
- * Calls what the program has given. Whatever it throws is the program's own fault and is reported to it; it never keeps
- * the client from its work.
+ * Calls the program's callbacks. What they throw is reported to the program and never interrupts the client.
  */
 
 /** Calls functions of the program. */
@@ -19,7 +18,7 @@ export class Callbacks {
     }
   }
 
-  /** Tells the program of an error that concerns no request. */
+  /** Reports an error that concerns no request to the program. */
   report(error: unknown): void {
     const known = error instanceof Error ? error : new Error(String(error));
     try {

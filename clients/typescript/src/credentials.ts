@@ -1,5 +1,5 @@
 /**
- * Tokens: how they are checked before they are sent, and how they are kept out of everything that a program may log.
+ * Tokens: how they are checked before they are sent, and how they are removed from everything that a program may log.
  */
 
 import { RealtimeError } from "./errors.js";
@@ -12,7 +12,7 @@ const NOT_IN_SUBPROTOCOL = /[/=]/;
 const REMEMBERED_MAX = 4;
 const REDACTED = "[redacted]";
 
-/** Replaces what looks like a credential, whoever wrote it. */
+/** Replaces what looks like a credential, whatever its source. */
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/eyJ[\w-]*\.[\w-]+\.[\w-]*/g, REDACTED],
   [/(bearer[ .])[^\s,;"']*\d[^\s,;"']*/gi, `$1${REDACTED}`],

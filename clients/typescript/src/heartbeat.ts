@@ -3,7 +3,7 @@
  * timers called once a minute, and a suspended one not at all.
  */
 
-/** Pings that stay without an answer before the connection is given up. */
+/** Pings that stay without an answer before the connection is closed. */
 const UNANSWERED_PINGS_MAX = 2;
 const PERIOD_SECONDS_MAX = 3600;
 

@@ -84,7 +84,7 @@ export interface RealtimeOptions {
 
 const TOO_LATE = 4000;
 const ABNORMAL = 1006;
-/** Between two looks at whether the socket has room again; browsers tell nobody. */
+/** Interval of the checks whether the socket has room again: browsers have no event for it. */
 const DRAIN_POLL_MS = 20;
 const RECONNECT_DELAY_MS_MAX = 600_000;
 /** What a WebSocket throws where another attempt cannot help: the address or the page is wrong. */
@@ -92,7 +92,7 @@ const USELESS_TO_RETRY: readonly string[] = ["SyntaxError", "SecurityError"];
 
 /** A connection to the hub. It begins to connect at once; `close` ends it for good. */
 export class Realtime {
-  // Private to the language, so that nobody who logs a client logs a token.
+  // Private to the language, so that logging a client never logs a token.
   readonly #options: RealtimeOptions;
   readonly #url: string;
   readonly #credentials = new Credentials();
@@ -119,7 +119,7 @@ export class Realtime {
 
   /**
    * @param url of the hub; `http` is read as `ws`.
-   * @throws RealtimeError `token_invalid`: the text that was given cannot be a token.
+   * @throws RealtimeError `token_invalid`: the text in `token` cannot be a token.
    * @throws RangeError a time or a bound is negative or not a number.
    */
   constructor(url: string, options: RealtimeOptions = {}) {
@@ -233,7 +233,7 @@ export class Realtime {
     const attempt = this.attempt;
     const late = () => this.drop(TOO_LATE, "no welcome came in time");
     this.timer = new Timer(this.connectTimeout, late, true);
-    this.tell({ state: "connecting" });
+    this.setStatus({ state: "connecting" });
     let token: string | undefined;
     try {
       token = await this.token();
@@ -243,13 +243,13 @@ export class Realtime {
       }
       return;
     }
-    // Meanwhile it may have been closed, or given up for another attempt.
+    // Meanwhile the client may have been closed, or another attempt may have begun.
     if (this.attempt === attempt) {
       this.open(token);
     }
   }
 
-  /** Only what is said here is told: what a program's function throws may quote its credentials. */
+  /** Reports the kind of the error only: the text of what a program's function throws may quote credentials. */
   private withoutToken(error: unknown): void {
     if (error instanceof RealtimeError && error.code === "token_invalid") {
       this.lost(4003, error.message);
@@ -260,11 +260,11 @@ export class Realtime {
   }
 
   private async token(): Promise<string | undefined> {
-    const given = this.#options.token;
-    if (given === undefined) {
+    const source = this.#options.token;
+    if (source === undefined) {
       return undefined;
     }
-    const token: unknown = typeof given === "function" ? await given() : given;
+    const token: unknown = typeof source === "function" ? await source() : source;
     return this.#credentials.checked(token, this.#options.auth !== "message");
   }
 
@@ -299,7 +299,7 @@ export class Realtime {
     };
   }
 
-  /** Makes a socket. What is thrown is told without its message, which may quote the token or the URL. */
+  /** Makes a socket. An exception is reported without its message, which may quote the token or the URL. */
   private made(protocols: string[]): Socket | undefined {
     const Made =
       this.#options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor | undefined);
@@ -410,7 +410,7 @@ export class Realtime {
       this.ask(subscription);
     }
     this.flush();
-    this.tell({ state: "connected", connection: String(frame.connection) });
+    this.setStatus({ state: "connected", connection: String(frame.connection) });
   }
 
   private ask(subscription: Subscription): void {
@@ -483,8 +483,8 @@ export class Realtime {
   }
 
   private advised(frame: Frame): void {
-    const given = typeof frame.delay_ms === "number" ? frame.delay_ms : 0;
-    const millis = Math.min(Math.max(0, given), RECONNECT_DELAY_MS_MAX);
+    const delay = typeof frame.delay_ms === "number" ? frame.delay_ms : 0;
+    const millis = Math.min(Math.max(0, delay), RECONNECT_DELAY_MS_MAX);
     const part = this.random() * millis;
     this.comeBackAt = performance.now() + part;
     this.advice?.cancel();
@@ -511,8 +511,7 @@ export class Realtime {
     const later = verdict === "later" ? 5000 : 0;
     const retryIn = advised > 0 ? advised : later + this.backoff.next();
     this.timer = new Timer(retryIn, () => void this.connect());
-    const told = this.#credentials.redacted(reason);
-    this.tell({ state: "waiting", retryIn, code, reason: told });
+    this.setStatus({ state: "waiting", retryIn, code, reason: this.#credentials.redacted(reason) });
   }
 
   private judge(code: number, reason: string): "retry" | "later" | "stop" {
@@ -525,7 +524,7 @@ export class Realtime {
     return canRenew ? "retry" : "stop";
   }
 
-  /** Leaves the socket behind; what was on its way with it is told. */
+  /** Leaves the socket behind; requests that were sent with it fail with `connection_lost`. */
   private disconnect(): void {
     this.attempt += 1;
     this.timer?.cancel();
@@ -552,7 +551,7 @@ export class Realtime {
     const error = this.closedError(closed);
     const subscriptions = [...this.subscriptions.values()];
     this.subscriptions.clear();
-    this.tell(closed);
+    this.setStatus(closed);
     this.#requests.close(error);
     if (failed) {
       for (const subscription of subscriptions) {
@@ -611,11 +610,11 @@ export class Realtime {
       this.#socket?.send(content);
       return true;
     } catch {
-      return false; // still connecting, or closing: the close tells
+      return false; // still connecting, or closing: `onclose` follows
     }
   }
 
-  private tell(status: Status): void {
+  private setStatus(status: Status): void {
     this.current = status;
     this.callbacks.run(() => this.#options.onStatus?.(status));
   }
@@ -625,7 +624,7 @@ function shut(socket: Socket | undefined, code: number, reason?: string): void {
   try {
     socket?.close(code, reason);
   } catch {
-    // Whatever it is, nobody listens to it any more.
+    // The socket is no longer used.
   }
 }
 

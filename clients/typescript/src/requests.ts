@@ -41,7 +41,7 @@ export class Requests {
   }
 
   /**
-   * Keeps a request until it is answered, and sends it now or with `flush`. It has `timeout` to be sent, and the same
+   * Stores a request until it is answered, and sends it now or with `flush`. It has `timeout` to be sent, and the same
    * time again to be answered.
    */
   async ask(fields: object): Promise<Frame> {

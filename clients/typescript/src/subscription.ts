@@ -47,7 +47,7 @@ export interface SubscribeOptions {
 /** A channel and the place in it. */
 export class Subscription<T = unknown> {
   private last: Position | undefined;
-  private told = false;
+  private gapReported = false;
   private asked: number | undefined;
 
   constructor(
@@ -95,7 +95,7 @@ export class Subscription<T = unknown> {
     if (ack.epoch !== undefined && ack.offset !== undefined && !(resumed && ack.recovered)) {
       this.last = { epoch: ack.epoch, offset: ack.offset };
     }
-    this.told = false;
+    this.gapReported = false;
     if (lost) {
       this.gap({ channel: this.channel, reason: "lost" });
     }
@@ -108,7 +108,7 @@ export class Subscription<T = unknown> {
     this.callbacks.run(() => this.handlers.error?.(error));
   }
 
-  /** A message has come: once each, and never after a hole that was not told. */
+  /** A message has come: once each, and never after a gap that was not reported. */
   received(frame: Frame): void {
     const { epoch, offset } = frame;
     if (this.asked !== undefined || typeof epoch !== "string" || typeof offset !== "number") {
@@ -118,10 +118,10 @@ export class Subscription<T = unknown> {
     if (last?.epoch === epoch && offset <= last.offset) {
       return;
     }
-    const told = this.told;
-    this.told = false;
+    const reported = this.gapReported;
+    this.gapReported = false;
     this.last = { epoch, offset };
-    if (last !== undefined && !told) {
+    if (last !== undefined && !reported) {
       this.look(last, epoch, offset);
     }
     this.callbacks.run(() => this.handlers.message(frame as unknown as Message<T>));
@@ -139,7 +139,7 @@ export class Subscription<T = unknown> {
     if (this.asked !== undefined) {
       return;
     }
-    this.told = true;
+    this.gapReported = true;
     // 0 says that nobody could count them.
     const known = typeof frame.count === "number" && frame.count > 0;
     const count = known ? { count: frame.count as number } : {};

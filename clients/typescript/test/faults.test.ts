@@ -1,5 +1,8 @@
 /** What peers, platforms and programs do at the worst moment. */
 
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
@@ -69,7 +72,7 @@ describe("answers", () => {
     expect([first, gaps]).toEqual([[], []]);
   });
 
-  test("a refusal of an earlier subscription is not told to the next", async () => {
+  test("a refusal of an earlier subscription is not reported to the next", async () => {
     const { client } = hub.client();
     const errors: RealtimeError[] = [];
     const peer = await hub.peer();
@@ -89,7 +92,7 @@ describe("answers", () => {
     expect(errors).toEqual([]);
   });
 
-  test("what the hub ends by itself is told to the subscription", async () => {
+  test("what the hub ends by itself is reported to the subscription", async () => {
     const { client } = hub.client();
     const codes: string[] = [];
     client.subscribe("news", { message: () => {}, error: ({ code }) => codes.push(code) });
@@ -127,7 +130,7 @@ describe("closing", () => {
     expect(statuses.map(({ state }) => state)).toEqual(["connecting", "closed"]);
   });
 
-  test("while the token is fetched, its failure does not begin anew", async () => {
+  test("while the token is fetched, its failure does not begin another attempt", async () => {
     let fail: (error: Error) => void = () => {};
     const { client, statuses } = hub.client({
       token: () => new Promise((_, reject) => (fail = reject)),
@@ -140,7 +143,7 @@ describe("closing", () => {
     expect(statuses.map(({ state }) => state)).toEqual(["connecting", "closed"]);
   });
 
-  test("a token that comes after its attempt was given up makes no second socket", async () => {
+  test("a token that comes after its attempt has ended makes no second socket", async () => {
     const gives: ((token: string) => void)[] = [];
     hub.client({ connectTimeout: 20, token: () => new Promise((resolve) => gives.push(resolve)) });
     await until(() => gives.length === 2);
@@ -221,7 +224,7 @@ describe("back-pressure", () => {
     expect(numbers).toEqual(Array.from({ length: 40 }, (_, number) => number));
   });
 
-  test("what finds no room in time is given up and never sent", async () => {
+  test("what finds no room in time fails and is never sent", async () => {
     class Full extends WebSocket {
       constructor(url: string, protocols: string[]) {
         super(url, protocols);
@@ -398,7 +401,34 @@ describe("exceptions", () => {
 });
 
 describe("the end", () => {
-  test("after a revocation `error` is told and `subscribe` fails", async () => {
+  test.each([
+    [401, { state: "closed", code: 4003 }],
+    [403, { state: "closed", code: 1006 }],
+    [429, { state: "waiting", code: 4029 }],
+    [503, { state: "waiting", code: 1006 }],
+  ])("of a handshake refused with %i, where the platform shows the status", async (status, end) => {
+    const server = createServer();
+    server.on("upgrade", (_, socket) => {
+      socket.end(`HTTP/1.1 ${status} Refused\r\nconnection: close\r\n\r\n`);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const client = new Realtime(`http://127.0.0.1:${port}`, {
+      WebSocket: WebSocket as unknown as SocketConstructor,
+      token: "t0ken",
+      backoff: { base: 60_000 },
+    });
+
+    await until(() => client.status.state !== "connecting");
+
+    const reason = `the handshake was refused with HTTP ${status}`;
+    expect(client.status).toMatchObject({ ...end, reason });
+    client.close();
+    server.close();
+  });
+
+  test("after a revocation `error` is called and `subscribe` fails", async () => {
     const { client } = hub.client({ token: "t0ken" });
     const errors: RealtimeError[] = [];
     client.subscribe("news", { message: () => {}, error: (error) => errors.push(error) });
@@ -461,7 +491,7 @@ describe("credentials", () => {
     },
   );
 
-  test("what a token function throws is not told", async () => {
+  test("what a token function throws is not reported", async () => {
     const { statuses } = hub.client({
       token: async () => {
         throw new TypeError(`https://issuer/?client_secret=${SECRET}`);
@@ -482,7 +512,7 @@ describe("credentials", () => {
     expect(await (await hub.peer()).next("auth")).toMatchObject({ token: "abc/def==" });
   });
 
-  test("a token that the server quotes is told to nobody, nor shown with the client", async () => {
+  test("a token that the server quotes is in no message, nor shown with the client", async () => {
     const errors: RealtimeError[] = [];
     let number = 0;
     const { client, statuses } = hub.client({ token: () => `${SECRET}${number++}` });

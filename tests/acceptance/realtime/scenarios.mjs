@@ -30,8 +30,8 @@ async function using({ url, token, WebSocket }, options, run) {
 }
 
 /** Leaves a channel and comes back to it again and again while others publish. */
-export const resubscribe = (given) =>
-  using(given, {}, async (client) => {
+export const resubscribe = (setup) =>
+  using(setup, {}, async (client) => {
     const channel = `room:${segment("again:and:again")}`;
     let [published, publishing] = [0, true];
     const publish = async () => {
@@ -62,8 +62,8 @@ export const resubscribe = (given) =>
   });
 
 /** Publishes more than a socket holds at once. */
-export const burst = (given) =>
-  using(given, {}, async (client) => {
+export const burst = (setup) =>
+  using(setup, {}, async (client) => {
     const text = "x".repeat(60_000);
     const all = Array.from({ length: 40 }, (_, number) =>
       client.publish("room:burst", { number, text }),
@@ -77,20 +77,20 @@ export const burst = (given) =>
   });
 
 /** Is closed while the function that gives the token has not answered. */
-export const closedEarly = (given) => {
+export const closedEarly = (setup) => {
   let give;
   const token = () => new Promise((resolve) => (give = resolve));
-  return using(given, { token }, async (client, statuses) => {
+  return using(setup, { token }, async (client, statuses) => {
     client.close();
-    give(given.token);
+    give(setup.token);
     await new Promise((resolve) => setTimeout(resolve, 300));
     return statuses.map(({ state }) => state);
   });
 };
 
 /** Has its token revoked. */
-export const revoked = (given) =>
-  using(given, {}, async (client) => {
+export const revoked = (setup) =>
+  using(setup, {}, async (client) => {
     const errors = [];
     let subscribed = false;
     client.subscribe("room:revoked", {
@@ -99,10 +99,10 @@ export const revoked = (given) =>
       error: ({ code, message }) => errors.push({ code, message }),
     });
     await until(() => subscribed);
-    await fetch(new URL("/revocations", given.url.replace("ws", "http")), {
+    await fetch(new URL("/revocations", setup.url.replace("ws", "http")), {
       method: "POST",
-      headers: { authorization: `Bearer ${given.admin}`, "content-type": "application/json" },
-      body: JSON.stringify({ jti: given.jti }),
+      headers: { authorization: `Bearer ${setup.admin}`, "content-type": "application/json" },
+      body: JSON.stringify({ jti: setup.jti }),
     });
     await until(() => errors.length > 0);
     let refused = "";
@@ -114,10 +114,10 @@ export const revoked = (given) =>
     return { errors, refused, code: client.status.code };
   });
 
-/** Is given times that no platform's timer can hold. */
-export const longTimes = (given) =>
+/** Has times that no platform's timer can hold. */
+export const longTimes = (setup) =>
   using(
-    given,
+    setup,
     { connectTimeout: 2 ** 32, requestTimeout: 2 ** 40, backoff: { cap: 2 ** 33 } },
     async (client, statuses) => {
       await client.publish("room:long", 1);
@@ -126,11 +126,11 @@ export const longTimes = (given) =>
   );
 
 /** Is in a hidden tab, where timers are called rarely: longer apart than two heartbeats. */
-export const throttled = async (given) => {
+export const throttled = async (setup) => {
   const real = globalThis.setInterval;
   globalThis.setInterval = (call, millis) => real(call, Math.max(millis, 2200));
   try {
-    return await using(given, {}, async (client, statuses) => {
+    return await using(setup, {}, async (client, statuses) => {
       await until(() => client.status.state === "connected");
       await new Promise((resolve) => setTimeout(resolve, 3000));
       return statuses.map(({ state }) => state);
@@ -141,13 +141,13 @@ export const throttled = async (given) => {
 };
 
 /** Has callbacks that throw, and a token that is none. */
-export const faults = async (given) => {
+export const faults = async (setup) => {
   const errors = [];
   const onError = ({ message }) => errors.push(message);
   const onStatus = ({ state }) => {
     throw new Error(state);
   };
-  const offsets = await using(given, { onError, onStatus }, async (client) => {
+  const offsets = await using(setup, { onError, onStatus }, async (client) => {
     const offsets = [];
     client.subscribe("room:faults", ({ offset }) => {
       offsets.push(offset);
@@ -160,13 +160,13 @@ export const faults = async (given) => {
   });
   let refused = "";
   try {
-    new Realtime(given.url, { ...given, token: `${given.token}\n` });
+    new Realtime(setup.url, { ...setup, token: `${setup.token}\n` });
   } catch (error) {
     refused = String(error);
   }
-  const nowhere = new Realtime("http://user:s3cr3t@", given);
+  const nowhere = new Realtime("http://user:s3cr3t@", setup);
   await until(() => nowhere.status.state === "closed");
   const said = JSON.stringify([refused, nowhere.status, nowhere]);
-  const quoted = said.includes(given.token) || said.includes("s3cr3t");
+  const quoted = said.includes(setup.token) || said.includes("s3cr3t");
   return { offsets, errors, refused: refused.slice(0, 13), quoted };
 };

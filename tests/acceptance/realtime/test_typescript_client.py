@@ -65,29 +65,29 @@ class Runner:
 
     def run(self, gateway: Gateway, name: str, **more: str) -> object:
         """Run one, with a token of its own; what it saw."""
-        given = {
+        options = {
             "url": f"ws://127.0.0.1:{gateway.port}/ws/realtime",
             "token": token_of(subject="typescript", jti=more.get("jti")),
             "admin": ADMIN,
             **more,
         }
         if self._page is None:
-            return self._in_node(name, given)
+            return self._in_node(name, options)
         self._page.goto(f"{gateway.url}/asyncapi.json")
         content = self._bundle.read_text()
         return self._page.evaluate(
-            """async ([content, name, given]) => {
+            """async ([content, name, options]) => {
               const url = URL.createObjectURL(new Blob([content], {type: "text/javascript"}));
-              return await (await import(url))[name](given);
+              return await (await import(url))[name](options);
             }""",
-            [content, name, given],
+            [content, name, options],
         )
 
-    def _in_node(self, name: str, given: dict[str, str]) -> object:
+    def _in_node(self, name: str, options: dict[str, str]) -> object:
         done = subprocess.run(
             [
                 "node", str(HERE / "scenario.mjs"), str(self._bundle), name,
-                msgspec.json.encode(given).decode(),
+                msgspec.json.encode(options).decode(),
             ],
             stdout=subprocess.PIPE, check=True, timeout=SCENARIO_SECONDS_MAX,
         )  # fmt: skip
@@ -140,5 +140,5 @@ def test_throttled_timers_keep_a_connection_that_answers(
 def test_callbacks_that_throw_and_credentials_that_are_wrong(hub: Gateway, runner: Runner) -> None:
     found = runner.run(hub, "faults")
 
-    told = ["connecting", "connected", "message", "message", "closed"]
-    assert found == {"offsets": 2, "errors": told, "refused": "RealtimeError", "quoted": False}
+    errors = ["connecting", "connected", "message", "message", "closed"]
+    assert found == {"offsets": 2, "errors": errors, "refused": "RealtimeError", "quoted": False}

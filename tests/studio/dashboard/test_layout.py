@@ -63,7 +63,7 @@ def enlarge(value: object, key: str = "") -> object:
 
 
 def with_huge_figures(page: Page) -> None:
-    """Enlarge what the hub tells; the limits and the namespaces are there in any case."""
+    """Enlarge the frames of the hub; the limits and the namespaces are there in any case."""
     extra = {
         "limits": [
             {"name": "subject", "rule": "100 per 1 s, 200 at once", "passed": 1, "refused": 1,
