@@ -76,16 +76,23 @@ export const burst = (setup) =>
     };
   });
 
-/** Is closed while the function that gives the token has not answered. */
-export const closedEarly = (setup) => {
-  let give;
-  const token = () => new Promise((resolve) => (give = resolve));
-  return using(setup, { token }, async (client, statuses) => {
-    client.close();
-    give(setup.token);
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    return statuses.map(({ state }) => state);
-  });
+/** Is closed while the function that gives the token has not answered; afterwards it answers, or fails. */
+export const closedEarly = async (setup) => {
+  const seen = [];
+  for (const outcome of ["answer", "failure"]) {
+    let settle;
+    const token = () =>
+      new Promise((resolve, reject) => {
+        settle = () => (outcome === "answer" ? resolve(setup.token) : reject(new Error("late")));
+      });
+    await using(setup, { token, backoff: { base: 10 } }, async (client, statuses) => {
+      client.close();
+      settle();
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      seen.push(...statuses.map(({ state }) => state));
+    });
+  }
+  return seen;
 };
 
 /** Has its token revoked. */
