@@ -9,20 +9,18 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_decode = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def words_of(attributes: msgspec.Raw, most: int) -> str:
     """Join the texts within JSON, `most` characters of them; numbers and keys say little."""
     words: list[str] = []
-    _collect(_decode(attributes), words)
+    _collect_each(_decode(attributes).values(), words)
     return " ".join(words)[:most]
 
 
 def _collect(value: object, words: list[str]) -> None:
-    if isinstance(value, str):
-        words.append(value)
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         _collect_each(cast("dict[str, object]", value).values(), words)
     elif isinstance(value, list):
         _collect_each(cast("list[object]", value), words)
@@ -30,4 +28,8 @@ def _collect(value: object, words: list[str]) -> None:
 
 def _collect_each(values: Iterable[object], words: list[str]) -> None:
     for value in values:
-        _collect(value, words)
+        # Most values are one text or number, for which a call each would cost the most.
+        if isinstance(value, str):
+            words.append(value)
+        elif isinstance(value, dict | list):
+            _collect(cast("object", value), words)

@@ -100,6 +100,8 @@ def _encoded(attributes: object) -> msgspec.Raw:
 
 def _aliases(entity_id: str, given: tuple[str, ...]) -> tuple[str, ...]:
     """Name each alias once; an entity's own id is none."""
+    if not given:
+        return ()
     return tuple(alias for alias in dict.fromkeys(given) if alias != entity_id)
 
 

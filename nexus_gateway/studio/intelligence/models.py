@@ -82,7 +82,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
         check_plain(self, self.entity_type, *self.tags, *self.aliases, self.source or "")
-        check_text(self, "name")
+        if self.name is not None:
+            check_text(self, "name")
         check_aliases(self.aliases)
         check_depth(self.attributes)
 

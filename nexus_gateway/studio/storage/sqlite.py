@@ -33,6 +33,9 @@ T = TypeVar("T")
 GROUP = 64
 """Writes in one transaction at most: a group's last writer waits for all of it."""
 
+CHECKPOINT_PAGES = 4000
+"""Pages of the log that are copied into the file together, 16 MiB: an import changes the same pages
+again and again, and with SQLite's own 1,000 copies each of them more often."""
 PROGRESS_STEPS = 20_000
 """Steps of SQLite's machine between two looks at a reader's deadline; about 1 ms."""
 
@@ -173,6 +176,7 @@ def connect(path: Path, *, busy: float = 5.0) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size = -8000")
         # Statements of many rows keep what undoes them: not in files, which wait for the disk.
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
     except (OSError, sqlite3.Error) as exc:
         raise StorageUnavailable(f"{path} cannot be opened as a database: {exc}") from exc

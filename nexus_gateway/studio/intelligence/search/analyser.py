@@ -38,7 +38,7 @@ PHRASE_TERMS_MAX = 64
 BOUNDARY = "="
 """Stands between two values of a field, so that no phrase reaches across; never part of a term."""
 
-_BETWEEN = f" {BOUNDARY} "
+BETWEEN = f" {BOUNDARY} "
 _FOLD_CACHE_MAX = 16_384
 
 # Letters with strokes and ligatures have no decomposition in Unicode.
@@ -147,7 +147,8 @@ def key(text: str) -> str:
     True
     """
     plain = " ".join(fold(text).split())
-    digest = blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8)
+    content = plain.encode() if plain.isascii() else plain.encode("utf-8", "surrogatepass")
+    digest = blake2b(content, digest_size=8)
     return BOUNDARY + digest.hexdigest()
 
 
@@ -160,11 +161,16 @@ def terms(text: str) -> str:
     '中华 华人 人民 民'
     """
     text = without_urls(text)
+    # Most texts are plain words: they are terms as they are, which makes imports cheap.
     if text.isascii():
         words = text.encode().translate(_ASCII_TERMS).decode()
-    else:
-        words = fold(text).translate(_SEPARATORS).translate(_JOINED)
-    # Most texts are plain words: they are terms as they are, which makes imports cheap.
+        return " ".join(
+            [
+                word if word.isalnum() and len(word) <= TERM_CHARACTERS_MAX else _indexed(word)
+                for word in words.split()
+            ]
+        )
+    words = fold(text).translate(_SEPARATORS).translate(_JOINED)
     return " ".join(
         [
             word
@@ -181,7 +187,11 @@ def joined_terms(values: Sequence[str]) -> str:
     >>> joined_terms(("a-b", "c"))
     'a b = c'
     """
-    return _BETWEEN.join(map(terms, values))
+    return BETWEEN.join([_short_terms(value) for value in values])
+
+
+_short_terms = lru_cache(maxsize=4096)(terms)
+"""Tags, and parts of names, repeat."""
 
 
 def phrases(text: str) -> list[Phrase]:
@@ -214,7 +224,7 @@ def without_urls(text: str) -> str:
     >>> without_urls("see https://example.com/a?b now")
     'see   now'
     """
-    if "://" in text or "www." in text.lower():
+    if "://" in text or ("." in text and "www." in text.lower()):
         return _URL.sub(" ", text)
     return text
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus_gateway.studio.intelligence.attributes import words_of
-from nexus_gateway.studio.intelligence.search.analyser import joined_terms, key, terms
+from nexus_gateway.studio.intelligence.search.analyser import BETWEEN, joined_terms, key, terms
 
 if TYPE_CHECKING:
     from nexus_gateway.studio.intelligence.models import Entity
@@ -40,8 +40,8 @@ def document(entity: Entity) -> Document:
     """
     values = names_of(entity)
     return Document(
-        keys=" ".join(dict.fromkeys(map(key, values))),
-        names=joined_terms(values),
+        keys=" ".join(dict.fromkeys([key(value) for value in values])),
+        names=BETWEEN.join([terms(value) for value in values]),
         tags=joined_terms(entity.tags),
         body=terms(words_of(entity.attributes, BODY_CHARACTERS_MAX)),
     )

@@ -69,6 +69,7 @@ class Job:
         self._types: dict[str, Compiled | None] = {}
         self._tags: Counter[str] = Counter()
         self._renewed: dict[int, bool] = {}
+        self._first_new: int | None = None
         self._telling = Telling(tenant, stamp)
 
     def change(
@@ -110,12 +111,13 @@ class Job:
             if problems:
                 results[position] = AttributesRefused(entity.entity_type, problems)
                 continue
-            self._renewed[number + position] = True
             plain.append((number + position, entity))
             self._telling.add("created", entity.entity_id)
             results[position] = Outcome(entity.entity_id, "created", 1)
         self._tags.update(chain.from_iterable(entity.tags for _, entity in plain))
         writes.insert(self._connection, self._tenant, plain)
+        if plain:
+            self._first_new = number
         for position, entity in enumerate(entities):
             if position not in results:
                 results[position] = self._take(entity, number + position)
@@ -257,8 +259,13 @@ class Job:
     def _finish(self) -> None:
         writes.count(self._connection, self._tenant, self._tags)
         self._tags.clear()
-        if self._renewed:
+        first, self._first_new = self._first_new, None
+        if self._renewed or first is not None:
             version = writes.next_version(self._connection, self._tenant)
+            if first is not None:
+                writes.renew_new(self._connection, self._tenant, version, first)
+                old = {number: there for number, there in self._renewed.items() if number < first}
+                self._renewed = old
             writes.renew(self._connection, self._tenant, version, self._renewed)
             self._renewed.clear()
         told = self._telling.record()

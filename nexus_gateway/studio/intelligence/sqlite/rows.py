@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 import msgspec
@@ -44,6 +45,7 @@ def entity_of(row: Row) -> Entity:
     )
 
 
+@lru_cache(maxsize=64)
 def micros(moment: datetime) -> int:
     """Write a time as it is stored: microseconds since 1970."""
     return (moment - EPOCH) // timedelta(microseconds=1)
