@@ -26,7 +26,7 @@ PAGE_SOURCES := $(shell find dashboard clients/typescript -not -path '*/node_mod
 NATIVE := Cargo.toml Cargo.lock core/Cargo.toml bind/Cargo.toml \
 	$(shell find core/src bind/src -name '*.rs' 2>/dev/null)
 
-.PHONY: help setup run test test-python test-rust test-node check format lint types imports stubs \
+.PHONY: help setup run test test-python test-rust test-node contract check format lint types imports stubs \
 	rust node page bench docs clean
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo 'run     set up and serve on NEXUS_HOST:NEXUS_PORT (127.0.0.1:8000)'
 	@echo 'test    run the tests of all three languages, with coverage'
 	@echo 'check   format, lint, types, imports'
+	@echo 'contract call the studio as its OpenAPI document allows, 150 cases of each operation'
 	@echo 'bench   measure the gateway and its peers; rewrites the table of README.md'
 	@echo 'docs    rewrite the reference pages that come from the code'
 	@echo 'clean   remove what was built, and .venv'
@@ -80,6 +81,10 @@ test-python: $(TOOLS) page
 
 test-rust:
 	cargo test --quiet --locked -p nexus-core
+
+# Schemathesis at length; `SCHEMATHESIS_SEED` chooses other cases.
+contract: $(STAMP)
+	SCHEMATHESIS_EXAMPLES=150 $(BIN)/python -m pytest tests/acceptance/test_conformance.py
 
 # Skipped where there is no Node, but never where a change is judged.
 test-node: $(if $(NODE),$(MODULES))

@@ -6,17 +6,20 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from nexus_gateway.reject import BY_CODE, KINDS, Code, Detail
-from nexus_gateway.schema import Schema, Schemas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nexus_gateway.schema import Schema, Schemas
+
 
 def components(schemas: Schemas, statuses: Sequence[int]) -> Schema:
-    """Write the schemas of the routes, and an answer for each status of a refusal."""
-    details = Schemas([list[Detail], Code])
+    """Write the schemas of the routes, and an answer for each status of a refusal.
+
+    `schemas` has those of `list[Detail]` and `Code` too.
+    """
     return {
-        "schemas": schemas.components | details.components | {"Error": _error(details)},
+        "schemas": schemas.components | {"Error": _error(schemas)},
         "responses": {f"Refused{status}": _refused(status) for status in statuses},
         "headers": _HEADERS,
         "securitySchemes": {
@@ -30,7 +33,7 @@ def components(schemas: Schemas, statuses: Sequence[int]) -> Schema:
     }
 
 
-def _error(details: Schemas) -> Schema:
+def _error(schemas: Schemas) -> Schema:
     return {
         "title": "Error",
         "description": "Why a request was refused. The codes are explained at /errors.",
@@ -38,10 +41,10 @@ def _error(details: Schemas) -> Schema:
         "required": ["error", "code", "timestamp", "request_id"],
         "properties": {
             "error": {"type": "string", "description": "A sentence."},
-            "code": details.of(Code) | {"description": "Stable: branch on it."},
+            "code": schemas.of(Code) | {"description": "Stable: branch on it."},
             "timestamp": {"type": "string", "format": "date-time"},
             "request_id": {"type": "string"},
-            "details": details.of(list[Detail]),
+            "details": schemas.of(list[Detail]),
         },
     }
 

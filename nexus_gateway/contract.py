@@ -1,4 +1,4 @@
-"""The contract as routes: `/openapi.json`, `/asyncapi.json`, `/docs` and `/errors/{code}`.
+"""The contract as routes: the documents of OpenAPI and AsyncAPI, `/docs` and `/errors/{code}`.
 
 The core answers them. The pages need nothing from anywhere else and work offline. Their content
 security policy allows the one script and the one style that they are shipped with, by their hashes.
@@ -19,15 +19,18 @@ import msgspec
 from nexus_gateway.asyncapi import asyncapi
 from nexus_gateway.filters.method import get
 from nexus_gateway.filters.path import path
-from nexus_gateway.openapi import openapi
+from nexus_gateway.openapi import Specification, openapi
 from nexus_gateway.reject import KINDS, Kind
 from nexus_gateway.route import Route, Routes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nexus_gateway import plan
     from nexus_gateway.schema import Schema
 
 _HTML = "text/html; charset=utf-8"
+_DOCUMENTS: Mapping[str, Specification] = {"openapi": "3.1", "openapi-3.2": "3.2"}
 _RETRY = {
     "no": "No: the same request is refused again.",
     "changed": "Not as it is: change the request, then send it again.",
@@ -46,6 +49,8 @@ def contract_routes(
 ) -> Routes:
     """Describe routes to their callers: `/openapi.json`, `/docs`, `/errors` and each code's page.
 
+    `/openapi.json` is of version 3.1, which most tools read; `/openapi-3.2.json` has what only 3.2
+    can say: the method QUERY and other methods, and what the lines and events of streams are.
     Where there is a hub, `/asyncapi.json` describes its sockets.
 
     Args:
@@ -59,8 +64,20 @@ def contract_routes(
     Raises:
         DescriptionError: the routes cannot be served.
     """
-    document = openapi(routes, title=title, version=version, description=description, layers=layers)
-    described = [_document("openapi", document)]
+    described = [
+        _document(
+            name,
+            openapi(
+                routes,
+                title=title,
+                version=version,
+                description=description,
+                layers=layers,
+                specification=specification,
+            ),
+        )
+        for name, specification in _DOCUMENTS.items()
+    ]
     if hub is not None:
         sockets = asyncapi(routes, hub, title=title, version=version, description=description)
         described.append(_document("asyncapi", sockets))

@@ -14,7 +14,19 @@ is written in Python (`map`, `and_then`), also in that order, whatever stood bet
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar, TypeVarTuple, overload
+from collections.abc import Mapping
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Generic,
+    NoReturn,
+    TypeVar,
+    TypeVarTuple,
+    cast,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from nexus_gateway import plan
 from nexus_gateway.node import (
@@ -25,6 +37,7 @@ from nexus_gateway.node import (
     Json,
     Mapped,
     Maybe,
+    Media,
     Native,
     Node,
     Segment,
@@ -39,7 +52,7 @@ from nexus_gateway.terminals.hub import BODIES, hub
 from nexus_gateway.terminals.metrics import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from pathlib import Path as Folder
 
     from nexus_gateway.reject import Code
@@ -122,7 +135,7 @@ class Filter(Generic[*Ts]):
         *,
         status: int | None = None,
         also: Sequence[int] = (),
-        streams: Sequence[str] = (),
+        streams: Sequence[str] | Mapping[str, object] = (),
         timeout: float | None = None,
         name: str | None = None,
         raises: Sequence[Code] = (),
@@ -133,8 +146,9 @@ class Filter(Generic[*Ts]):
             handler: an `async def`, or `blocking(fn)`.
             status: of an answer that is not a `Response`.
             also: further statuses of `Response` that are no refusals, for the documentation.
-            streams: content types of a `Response` whose content is an async generator, for the
-                documentation.
+            streams: further content types of a `Response`, of an async generator for instance, for
+                the documentation; a mapping says of which type each line, or the `data` of each
+                event is. Where events have names, that is a mapping again, of names to types.
             timeout: seconds, 504 beyond; without it the gateway's.
             name: instead of the handler's qualified name.
             raises: the kinds of `Reject` that the handler raises, for the documentation.
@@ -145,7 +159,7 @@ class Filter(Generic[*Ts]):
             handler,
             status=status,
             also=tuple(also),
-            streams=tuple(streams),
+            streams=tuple(_streams(streams)),
             timeout=timeout,
             name=name,
             raises=tuple(raises),
@@ -280,7 +294,7 @@ class Filter(Generic[*Ts]):
         Raises:
             TypeError: the chain does not extract the one channel that the operation needs.
         """
-        terminal = hub(operation, sum(slot.type is str for slot in self.slots))
+        terminal = hub(operation, sum(_is_text(slot.type) for slot in self.slots))
         kind = BODIES.get(operation)
         node = self.node
         if kind is not None:
@@ -339,6 +353,22 @@ def literal(text: str) -> Node:
             )
         node = Segment(part) if isinstance(node, Everything) else Both(node, Segment(part))
     return node
+
+
+def _is_text(kind: object) -> bool:
+    return kind is str or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
+
+
+def _streams(streams: Sequence[str] | Mapping[str, object]) -> Iterator[Media]:
+    if not isinstance(streams, Mapping):
+        yield from (Media(name) for name in streams)
+        return
+    for name, kind in streams.items():
+        if isinstance(kind, Mapping):
+            events = cast("Mapping[str, object]", kind)
+            yield Media(name, events=tuple(events.items()))
+        else:
+            yield Media(name, kind)
 
 
 def _either(left: Slot, right: Slot) -> Slot:

@@ -92,13 +92,28 @@ class Method(msgspec.Struct, frozen=True, tag_field="node", tag="method"):
     name: str
 
 
+class Media(msgspec.Struct, frozen=True):
+    """A content type, and what it holds: a JSON value, or each line or event of a stream.
+
+    events: what the `data` of each kind of server-sent event is, by the name of the event.
+    """
+
+    name: str
+    type: object = None
+    events: tuple[tuple[str, object], ...] = ()
+
+
 class Native(msgspec.Struct, frozen=True, tag_field="node", tag="native"):
-    """A step that the core executes, and what Python makes of the value that it extracts."""
+    """A step that the core executes, and what Python makes of the value that it extracts.
+
+    media: what a body may be, for documents; empty for what its content says by itself.
+    """
 
     step: plan.Step
     type: object = None
     conversion: Conversion | None = None
     rest: bool = False
+    media: tuple[Media, ...] = ()
 
 
 class RateLimit(msgspec.Struct, frozen=True, tag_field="node", tag="rate_limit"):

@@ -1,14 +1,18 @@
-"""OpenAPI 3.1 from the chains: parameters with their limits, bodies, answers, and every refusal.
+"""OpenAPI 3.1 and 3.2 from the chains: parameters with their limits, bodies, answers, refusals.
 
 What a chain asks for decides what it may be refused with, so the errors are not written by hand:
 `auth` brings 401, a scope 403, a limit 429 with its headers, a body 408, 413, 415 and 422. What a
 handler raises beside that is named by `raises=`.
+
+Most tools read 3.1 only, so that is the usual form. What it has no word for stands in extensions
+there and in its own place in 3.2: the method QUERY (`x-query`), other methods
+(`x-additionalOperations`) and what the lines and events of a stream are (`x-itemSchema`).
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import msgspec
 
@@ -16,14 +20,34 @@ from nexus_gateway import plan
 from nexus_gateway.components import components, phrase
 from nexus_gateway.handler import summary_of
 from nexus_gateway.lint import asks_for_token, check
-from nexus_gateway.node import Default, Native, Record
-from nexus_gateway.operation import Asked, Operation, flat, is_described, kinds, read, refusals, tag
+from nexus_gateway.node import Default, Media, Native, Record
+from nexus_gateway.operation import (
+    Asked,
+    Operation,
+    flat,
+    is_described,
+    kinds,
+    read,
+    refusals,
+    tag,
+)
+from nexus_gateway.reject import Code, Detail
 from nexus_gateway.route import Route, Routes
-from nexus_gateway.schema import Schema, Schemas, without_none
+from nexus_gateway.schema import Schema, Schemas, default_of, without_none
 from nexus_gateway.terminals.hub import PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+Specification: TypeAlias = Literal["3.1", "3.2"]
+"""Versions of OpenAPI that a document can be written in."""
+_VERSIONS = {"3.1": "3.1.1", "3.2": "3.2.0"}
+_FIXED = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"})
+# Parameters of these names are ignored by tools: they follow from content types and security.
+_IGNORED = frozenset({"accept", "content-type", "authorization"})
+_EVENTS = "text/event-stream"
+_IS_JSON = re.compile(r"application/(?:[\w.+-]+\+)?json")
+_IS_TEXT = re.compile(r"text/.*|.*\+xml|application/(?:xml|x-ndjson|jsonl)")
 
 
 def openapi(
@@ -33,8 +57,9 @@ def openapi(
     version: str,
     description: str = "",
     layers: plan.Layers | None = None,
+    specification: Specification = "3.1",
 ) -> Schema:
-    """Describe routes as an OpenAPI 3.1 document; pages in HTML are left out.
+    """Describe routes as an OpenAPI document; pages in HTML are left out.
 
     Args:
         routes: what is described.
@@ -42,6 +67,7 @@ def openapi(
         version: of the API.
         description: Markdown.
         layers: those that `routes` was not wrapped in; a limit among them can refuse every request.
+        specification: the version of OpenAPI.
 
     Raises:
         DescriptionError: the routes cannot be served.
@@ -54,12 +80,17 @@ def openapi(
     )
     own = routes.layers if isinstance(routes, Routes) else ()
     limited = any(isinstance(layer, plan.AddressLimit) for layer in own)
-    schemas = Schemas([kind for operation in operations for kind in kinds(operation)])
-    writer = _Writer(schemas, limited=limited or (layers is not None and layers.limit is not None))
+    named = [kind for operation in operations for kind in kinds(operation)]
+    schemas = Schemas([*named, list[Detail], Code], taken=["Error"])
+    writer = _Writer(
+        schemas,
+        limited=limited or (layers is not None and layers.limit is not None),
+        specification=specification,
+    )
     statuses = sorted({status for each in operations for status in refusals(each, limited=True)})
     info: Schema = {"title": title, "version": version}
     return {
-        "openapi": "3.1.0",
+        "openapi": _VERSIONS[specification],
         "info": info | ({"description": description} if description else {}),
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in sorted({tag(each.chain.path) for each in operations})],
@@ -69,23 +100,51 @@ def openapi(
 
 
 class _Writer:
-    def __init__(self, schemas: Schemas, *, limited: bool) -> None:
+    def __init__(self, schemas: Schemas, *, limited: bool, specification: Specification) -> None:
         self.schemas = schemas
         self.limited = limited
+        self.specification = specification
         self.names: set[str] = set()
 
     def paths(self, operations: Sequence[Operation]) -> Schema:
         paths: dict[str, Schema] = {}
+        # Templates that differ in the names of their parameters only are one path.
+        templates: dict[str, str] = {}
         for operation in operations:
-            path = re.sub(r"\{\*", "{", operation.chain.path)
-            item = paths.setdefault(path, {})
-            for method in operation.chain.methods or ("GET",):
-                # 3.1 has no QUERY; 3.2 will take it under this name without the prefix.
-                key = "x-query" if method == "QUERY" else method.lower()
-                item[key] = self.operation(operation, method)
+            path = _template(operation.chain.path)
+            shape = re.sub(r"\{\w+\}", "{}", path)
+            item = paths.setdefault(templates.setdefault(shape, path), {})
+            methods = operation.chain.methods or ("GET",)
+            if any(self.has(item, method) for method in methods):
+                # The rest of a path (`tail`) beside one segment: the shape tells no difference.
+                path = re.sub(r"\{(\w+)\}$", r"{\1_rest}", path)
+                item = paths.setdefault(path, {})
+            names = _renamed(operation.chain.path, next(key for key in paths if paths[key] is item))
+            for method in methods:
+                self.put(item, method, self.operation(operation, method, names))
         return dict(paths)
 
-    def operation(self, operation: Operation, method: str) -> Schema:
+    def has(self, item: Schema, method: str) -> bool:
+        place, key = self.place(method)
+        inner = item if place is None else item.get(place, {})
+        return isinstance(inner, dict) and key in inner
+
+    def put(self, item: Schema, method: str, written: Schema) -> None:
+        place, key = self.place(method)
+        inner = item if place is None else item.setdefault(place, {})
+        if isinstance(inner, dict):
+            inner[key] = written
+
+    def place(self, method: str) -> tuple[str | None, str]:
+        """Tell where in a path item a method stands: its own key, or that of other methods."""
+        new = self.specification == "3.2"
+        if method in _FIXED:
+            return None, method.lower()
+        if method == "QUERY":
+            return None, "query" if new else "x-query"
+        return "additionalOperations" if new else "x-additionalOperations", method
+
+    def operation(self, operation: Operation, method: str, names: dict[str, str]) -> Schema:
         route = operation.route
         summary, description = ("", "") if route.handler is None else summary_of(route.handler)
         written: Schema = {
@@ -93,7 +152,7 @@ class _Writer:
             "tags": [tag(operation.chain.path)],
             "summary": summary or route.title,
             "description": description,
-            "parameters": list(self.parameters(operation)),
+            "parameters": list(self.parameters(operation, names)),
             "requestBody": self.body(operation),
             "security": _security(operation),
             "responses": self.responses(operation),
@@ -101,7 +160,10 @@ class _Writer:
         return {key: value for key, value in written.items() if value or key == "responses"}
 
     def identifier(self, title: str, method: str) -> str:
-        stem = re.sub(r"\W+", "_", title).strip("_").lower()
+        """Name an operation by ASCII letters, digits and `_`, which every language can write."""
+        stem = re.sub(r"[^A-Za-z0-9]+", "_", title).strip("_").lower() or "operation"
+        if stem[0].isdigit():
+            stem = f"operation_{stem}"
         candidates = [stem, f"{stem}_{method.lower()}"]
         candidates += [
             f"{stem}_{method.lower()}_{number}" for number in range(2, len(self.names) + 3)
@@ -110,10 +172,12 @@ class _Writer:
         self.names.add(chosen)
         return chosen
 
-    def parameters(self, operation: Operation) -> Iterator[Schema]:
+    def parameters(self, operation: Operation, names: dict[str, str]) -> Iterator[Schema]:
         seen: set[tuple[str, str]] = set()
         for asked in operation.asked:
             for parameter in self.parameters_of(asked):
+                if parameter["in"] == "path":
+                    parameter["name"] = names.get(str(parameter["name"]), parameter["name"])
                 key = (str(parameter["in"]), str(parameter["name"]))
                 if key not in seen:
                     seen.add(key)
@@ -130,7 +194,7 @@ class _Writer:
         match leaf.step:
             case plan.Param(name=name):
                 yield self.parameter("path", name, leaf.type, required=True)
-            case plan.Header(name=name):
+            case plan.Header(name=name) if name not in _IGNORED:
                 yield self.parameter("header", name, leaf.type, required=not asked.optional)
             case plan.QueryValue(field=field):
                 required = field.required and not asked.optional
@@ -147,7 +211,8 @@ class _Writer:
     def parameter(
         self, place: str, name: str, kind: object, default: object = None, *, required: bool
     ) -> Schema:
-        schema = _with_default(self.schemas.of(without_none(kind)[0]), default)
+        schema = self.schemas.of(without_none(kind)[0])
+        schema |= {} if default is None else default_of(default)
         written: Schema = {"name": name, "in": place, "required": required, "schema": schema}
         description = schema.pop("description", None)
         return written | ({"description": description} if description else {})
@@ -160,18 +225,54 @@ class _Writer:
         ]
         if not bodies:
             return {}
-        names = {
-            "json": "application/json",
-            "bytes": "application/octet-stream",
-            "text": "text/plain",
-        }
         content: dict[str, list[Schema]] = {}
         for _, leaf, step in bodies:
-            text: Schema = {"type": "string"}
-            schema = self.schemas.of(leaf.type) if step.content == "json" else text
-            content.setdefault(names[step.content], []).append(schema)
-        media = {name: {"schema": _any_of(schemas)} for name, schemas in content.items()}
-        return {"required": not any(asked.optional for asked, _, _ in bodies), "content": media}
+            for media in leaf.media or _media(step, leaf.type):
+                content.setdefault(media.name, []).append(self.media(media))
+        written = {name: _either(found) for name, found in content.items()}
+        return {"required": not any(asked.optional for asked, _, _ in bodies), "content": written}
+
+    def media(self, media: Media) -> Schema:
+        """Write what a content type holds: JSON, text, bytes, or one item after the other."""
+        essence = media.name.partition(";")[0].strip().lower()
+        if essence == _EVENTS:
+            event = self.event(media)
+            # Before 3.2, tools take the schema of a stream of events for that of each event.
+            return {"itemSchema" if self.specification == "3.2" else "schema": event}
+        if _IS_JSON.fullmatch(essence):
+            return {"schema": self.schemas.of(media.type)}
+        if _IS_TEXT.fullmatch(essence):
+            text: Schema = {"schema": {"type": "string"}}
+            if media.type in (None, str, object):
+                return text
+            item = self.schemas.of(media.type)
+            if self.specification == "3.2":
+                return {"itemSchema": item}
+            return text | {"x-itemSchema": item}
+        return {"schema": {"type": "string", "format": "binary", "contentMediaType": essence}}
+
+    def event(self, media: Media) -> Schema:
+        """Write a server-sent event: its `data` is text, which may be JSON."""
+        if not media.events:
+            return self.event_of(None, media.type)
+        found = [self.event_of(name or None, kind) for name, kind in media.events]
+        return found[0] if len(found) == 1 else {"oneOf": found}
+
+    def event_of(self, name: str | None, kind: object) -> Schema:
+        data: Schema = {"type": "string"}
+        if kind not in (None, str, bytes, object):
+            data |= {"contentMediaType": "application/json", "contentSchema": self.schemas.of(kind)}
+        event: Schema = {"type": "string"} if name is None else {"type": "string", "const": name}
+        return {
+            "type": "object",
+            "properties": {
+                "event": event,
+                "data": data,
+                "id": {"type": "string"},
+                "retry": {"type": "integer", "minimum": 0},
+            },
+            "required": ["data"] if name is None else ["event", "data"],
+        }
 
     def responses(self, operation: Operation) -> Schema:
         limited = any(isinstance(step, plan.Limit) for step in flat(operation.chain.steps))
@@ -181,12 +282,10 @@ class _Writer:
             headers["ratelimit-policy"] = {"$ref": "#/components/headers/RateLimitPolicy"}
         responses: Schema = {}
         content: dict[int, Schema] = {}
-        for status, content_type, kind in operation.answers:
+        for status, media in operation.answers:
             answer: Schema = {"description": phrase(status), "headers": headers}
-            if content_type:
-                text: Schema = {"type": "string"}
-                schema = self.schemas.of(kind) if content_type == "application/json" else text
-                content.setdefault(status, {})[content_type] = {"schema": schema}
+            if media is not None:
+                content.setdefault(status, {})[media.name] = self.media(media)
                 answer["content"] = content[status]
             responses[str(status)] = answer
         for status in refusals(operation, limited=limited or self.limited):
@@ -203,11 +302,26 @@ def _security(operation: Operation) -> list[Schema]:
     return [needed] if asks_for_token(operation.chain.steps) else [needed, {}]
 
 
-def _with_default(schema: Schema, default: object) -> Schema:
-    if default is None or default is msgspec.NODEFAULT:
-        return schema
-    return schema | {"default": msgspec.to_builtins(default)}
+def _media(step: plan.Body, kind: object) -> tuple[Media, ...]:
+    if step.content == "json":
+        return (Media("application/json", kind),)
+    if step.content == "text":
+        return (Media("text/plain", str),)
+    return (Media("application/octet-stream", bytes),)
 
 
-def _any_of(schemas: Sequence[Schema]) -> Schema:
-    return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
+def _either(found: Sequence[Schema]) -> Schema:
+    """Join what several bodies of one content type hold."""
+    if len(found) == 1:
+        return found[0]
+    return {"schema": {"anyOf": [one.get("schema", {}) for one in found]}}
+
+
+def _template(path: str) -> str:
+    return path.replace("{*", "{")
+
+
+def _renamed(path: str, chosen: str) -> dict[str, str]:
+    """Pair the names of a path's parameters with those that it has in the document."""
+    pattern = re.compile(r"\{(\w+)\}")
+    return dict(zip(pattern.findall(_template(path)), pattern.findall(chosen), strict=True))

@@ -17,6 +17,7 @@ from nexus_gateway.node import (
     Either,
     Mapped,
     Maybe,
+    Media,
     Native,
     Node,
     RateLimit,
@@ -27,7 +28,7 @@ from nexus_gateway.reject import BY_CODE
 from nexus_gateway.reply import Response
 from nexus_gateway.route import Route
 from nexus_gateway.schema import without_none
-from nexus_gateway.terminals.hub import ANSWERS
+from nexus_gateway.terminals.hub import ANSWERS, EVENTS, PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,7 +47,7 @@ class Operation(msgspec.Struct, frozen=True):
     route: Route
     chain: Lowered
     asked: tuple[Asked, ...]
-    answers: tuple[tuple[int, str, object], ...]
+    answers: tuple[tuple[int, Media | None], ...]
 
 
 def is_described(route: Route) -> bool:
@@ -87,64 +88,71 @@ def _is_body(node: Node) -> bool:
     return isinstance(node, Native) and isinstance(node.step, plan.Body)
 
 
-def _answers(route: Route) -> Iterator[tuple[int, str, object]]:
-    """List what a route answers when nothing goes wrong: status, content type, type."""
+def _answers(route: Route) -> Iterator[tuple[int, Media | None]]:
+    """List what a route answers when nothing goes wrong: the status, and what its content is."""
     match route.terminal:
-        case plan.Answer(status=status, content_type=content_type):
-            yield status, content_type.partition(";")[0], object
+        case plan.Answer(status=status, content_type=content_type, body=body):
+            yield status, Media(content_type.partition(";")[0], object) if body else None
         case plan.Metrics(format="prometheus"):
-            yield 200, "text/plain", str
+            yield 200, Media("text/plain", str)
         case plan.Metrics():
-            yield 200, "application/json", object
+            yield 200, Media("application/json", object)
         case plan.Echo() | plan.HubTerminal(operation="socket"):
-            yield 101, "", None
+            yield 101, None
         case plan.HubTerminal(operation="events"):
-            yield 200, "text/event-stream", object
+            yield 200, Media("text/event-stream", None, EVENTS)
         case plan.HubTerminal(operation=operation):
-            yield 200, "application/json", ANSWERS[operation]
+            yield 200, Media("application/json", ANSWERS[operation])
         case _ if route.stream is not None:
-            yield 200, route.stream, str
+            yield 200, Media(route.stream.partition(";")[0], str)
         case _ if route.handler is not None:
-            answers = list(_returned(returns_of(route.handler), route.status))
+            answers = list(_returned(returns_of(route.handler), route.status, route.streams))
             yield from answers
-            yield from ((route.status or 200, streamed, str) for streamed in route.streams)
-            yield from ((also, *_form(also, answers)) for also in route.also)
+            yield from ((route.status or 200, streamed) for streamed in route.streams)
+            yield from ((also, _form(also, answers)) for also in route.also)
         case _:
             pass
 
 
-def _form(status: int, answers: Sequence[tuple[int, str, object]]) -> tuple[str, object]:
+def _form(status: int, answers: Sequence[tuple[int, Media | None]]) -> Media | None:
     """Tell the content of a further status: that of the first, unless it has none by definition."""
     if status in {204, 205, 304} or not answers:
-        return "", None
-    return answers[0][1:]
+        return None
+    return answers[0][1]
 
 
-def _returned(returned: object, status: int | None) -> Iterator[tuple[int, str, object]]:
+def _returned(
+    returned: object, status: int | None, streams: Sequence[Media] = ()
+) -> Iterator[tuple[int, Media | None]]:
     if returned in (None, types.NoneType):
-        yield status or 204, "", None
+        yield status or 204, None
         return
     kind, empty = without_none(returned)
     if empty:
-        yield 204, "", None
-    kind = _at_once(kind)
+        yield 204, None
+    kind = _at_once(kind, streams)
     if get_origin(kind) is Response:
-        yield from _returned(get_args(kind)[0], status)
+        yield from _returned(get_args(kind)[0], status, streams)
     elif get_origin(kind) is AsyncGenerator:
         return  # the route's `streams` say what it is
     elif kind is str:
-        yield status or 200, "text/plain", str
+        yield status or 200, Media("text/plain", str)
     elif kind is bytes:
-        yield status or 200, "application/octet-stream", bytes
+        yield status or 200, Media("application/octet-stream", bytes)
     else:
-        yield status or 200, "application/json", kind
+        yield status or 200, Media("application/json", kind)
 
 
-def _at_once(kind: object) -> object:
-    """Strip what is streamed from a union."""
+def _at_once(kind: object, streams: Sequence[Media]) -> object:
+    """Strip from a union what `streams` describes: generators, and texts of types that it lists."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind
-    members = [one for one in get_args(kind) if get_origin(one) is not AsyncGenerator]
+    texts = (str, bytes) if any(media.type in (str, bytes) for media in streams) else ()
+    members = [
+        one for one in get_args(kind) if get_origin(one) is not AsyncGenerator and one not in texts
+    ]
+    if not members:
+        return kind
     rest: object = members[0]
     for member in members[1:]:
         rest = Union[rest, member]  # noqa: UP007  # of values, not of types that are written here
@@ -160,9 +168,19 @@ def kinds(operation: Operation) -> Iterator[object]:
                 yield from (without_none(info.type)[0] for info in infos)
             else:
                 yield without_none(asked.leaf.type)[0]
-    for _, content_type, kind in operation.answers:
-        if content_type == "application/json":
-            yield kind
+            for media in asked.leaf.media:
+                yield from _kinds_of(media)
+    for _, answer in operation.answers:
+        if answer is not None:
+            yield from _kinds_of(answer)
+    terminal = operation.route.terminal
+    if isinstance(terminal, plan.HubTerminal):
+        yield from PARAMETERS.get(terminal.operation, {}).values()
+
+
+def _kinds_of(media: Media) -> Iterator[object]:
+    yield media.type
+    yield from (kind for _, kind in media.events)
 
 
 def tag(path: str) -> str:
@@ -182,7 +200,8 @@ def refusals(operation: Operation, *, limited: bool) -> list[int]:
     found |= {401} if auths else set()
     found |= {403} if any(step.scopes for step in auths) else set()
     found |= {408, 413} if bodies else set()
-    found |= {415} if any(step.content != "bytes" for step in bodies) else set()
+    typed = any(step.content != "bytes" or step.content_types for step in bodies)
+    found |= {415} if typed else set()
     found |= {422} if any(step.content == "json" for step in bodies) else set()
     found |= {429} if limited else set()
     if operation.route.handler is not None:

@@ -161,10 +161,14 @@ class Limit(_Part, frozen=True, tag_field="op", tag="limit"):
 
 
 class Body(_Part, frozen=True, tag_field="op", tag="body"):
-    """The body, read whole; extracts one value, bytes that Python decodes."""
+    """The body, read whole; extracts one value, bytes that Python decodes.
+
+    content_types: in lower case; those that a body of bytes may have, empty for any.
+    """
 
     content: Content
     max_bytes: int | None = None
+    content_types: tuple[str, ...] = ()
 
 
 class Trace(_Part, frozen=True, tag_field="op", tag="trace"):

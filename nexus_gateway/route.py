@@ -15,7 +15,7 @@ import msgspec
 from nexus_gateway import plan
 from nexus_gateway.call_kind import check_awaited, check_blocking, check_handler, check_stream
 from nexus_gateway.handler import Handler, check, name_of, place_of
-from nexus_gateway.node import Node, Slot
+from nexus_gateway.node import Media, Node, Slot
 from nexus_gateway.reject import Code
 from nexus_gateway.reply import Reply
 
@@ -49,7 +49,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     stream: str | None = None
     status: int | None = None
     also: tuple[int, ...] = ()
-    streams: tuple[str, ...] = ()
+    streams: tuple[Media, ...] = ()
     timeout: float | None = None
     name: str | None = None
     raises: tuple[Code, ...] = ()

@@ -21,6 +21,7 @@ from nexus_gateway.reject import Detail, Reject
 from nexus_gateway.strict_json import check
 
 MOST_DETAILS = 100
+_INT64 = 1 << 63
 # What reading JSON raises when it is not JSON: `{`, a byte that is not UTF-8, 10,000 times `[`.
 _MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -48,7 +49,13 @@ def decoder(kinds: Sequence[object]) -> Callable[[bytes], object]:
                 return attempt(raw)
             except msgspec.ValidationError:
                 continue
-        raise _wrong(raw, kinds)
+        whole = _with_whole_numbers(raw)
+        for attempt in decodes if whole != raw else ():
+            try:
+                return attempt(whole)
+            except msgspec.ValidationError:
+                continue
+        raise _wrong(whole, kinds)
 
     return decode
 
@@ -56,6 +63,33 @@ def decoder(kinds: Sequence[object]) -> Callable[[bytes], object]:
 def explain(value: object, kind: object) -> list[Detail]:
     """List each field of plain JSON values that is not what `kind` asks for, at most 100."""
     return list(islice(_walk(value, kind, ""), MOST_DETAILS))
+
+
+def _with_whole_numbers(raw: bytes) -> bytes:
+    """Write `1.0` as `1`, as JSON Schema has it: an integer is a number without a fraction.
+
+    msgspec takes a float for no integer. Only bodies that did not fit come here.
+    """
+    try:
+        value: object = msgspec.json.decode(raw)
+        found = _whole(value)
+        return raw if found is value else msgspec.json.encode(found)
+    except (*_MALFORMED, msgspec.MsgspecError):
+        return raw
+
+
+def _whole(value: object) -> object:
+    """Replace floats that are integers; the same object where there are none."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _INT64 else value
+    if _is_object(value):
+        fields = {key: _whole(item) for key, item in value.items()}
+        return fields if any(fields[key] is not value[key] for key in value) else value
+    if _is_array(value):
+        items = [_whole(item) for item in value]
+        same = all(one is other for one, other in zip(items, value, strict=True))
+        return value if same else items
+    return value
 
 
 def _malformed(error: Exception) -> Reject:

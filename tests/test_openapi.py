@@ -238,7 +238,7 @@ def test_path_header_and_single_query_values_are_parameters() -> None:
     assert at(parameters("/api/entities/search", "post")["x-depth"], "in") == "header"
     assert at(parameters("/files/{rest}", "post")["rest"], "in") == "path"
     odd = parameters("/odd", "get")
-    assert at(odd["a"], "schema") == {"type": "integer", "default": 3}
+    assert at(odd["a"], "schema") == {"type": "integer", "format": "int64", "default": 3}
     assert at(odd["b"], "required") is False
 
 

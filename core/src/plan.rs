@@ -113,6 +113,9 @@ pub enum Step {
         /// Bytes; `None` takes [`Bounds::body_bytes`].
         #[serde(default)]
         max_bytes: Option<u64>,
+        /// The content types that a body of bytes may have, in lower case; empty for any.
+        #[serde(default)]
+        content_types: Vec<String>,
     },
     /// The request's trace and request id; extracts one value.
     Trace {},

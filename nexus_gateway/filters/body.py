@@ -6,13 +6,16 @@ and checked by msgspec, before the handler is called.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
+import msgspec
 import msgspec.inspect
 
 from nexus_gateway import plan
 from nexus_gateway.filter import Filter
-from nexus_gateway.node import Json, Native, Slot, Text
+from nexus_gateway.node import Json, Media, Native, Slot, Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 T = TypeVar("T")
+
+_CONTENT_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", re.ASCII)
 
 
 def body(kind: TypeForm[T], *, max_bytes: int | None = None) -> Filter[T]:
@@ -36,9 +41,29 @@ def body(kind: TypeForm[T], *, max_bytes: int | None = None) -> Filter[T]:
     return Filter(_step("json", max_bytes, kind, Json((kind,))), (Slot(None, kind),))
 
 
-def body_bytes(*, max_bytes: int | None = None) -> Filter[bytes]:
-    """Extract a body of any content type as it is."""
-    return Filter(_step("bytes", max_bytes, bytes, None), (Slot(None, bytes),))
+def body_bytes(
+    *, max_bytes: int | None = None, content_types: Sequence[str] | Mapping[str, object] = ()
+) -> Filter[bytes]:
+    """Extract a body as it is, of any content type or of one that is listed; 415 otherwise.
+
+    Args:
+        max_bytes: 413 beyond; without it the gateway's.
+        content_types: `["image/png"]`, or for the documentation with what they hold:
+            `{"application/json": Order}`, `{"application/x-ndjson": Line}` for each line.
+
+    Raises:
+        ValueError: an entry is not a content type, or the limit is negative.
+    """
+    kinds = content_types if isinstance(content_types, Mapping) else dict.fromkeys(content_types)
+    for name in kinds:
+        if not _CONTENT_TYPE.fullmatch(name):
+            message = f"a content type is two names, as in 'image/png'; found {name!r}"
+            raise ValueError(f"{message}; parameters are not compared")
+    step = _step("bytes", max_bytes, bytes, None)
+    wanted = msgspec.structs.replace(step.step, content_types=tuple(map(str.lower, kinds)))
+    media = tuple(Media(name.lower(), kind) for name, kind in kinds.items())
+    native = msgspec.structs.replace(step, step=wanted, media=media)
+    return Filter(native, (Slot(None, bytes),))
 
 
 def body_text(*, max_bytes: int | None = None) -> Filter[str]:

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
 
 from nexus_gateway import Detail, Reject
 from nexus_gateway.studio.conditions import Condition
+
+EntityTags: TypeAlias = Annotated[
+    str, Meta(description='`*`, or entity tags as an `ETag` has them: `"1-5d3", "2-5d3"`.')
+]
+"""The value of `If-Match`, and of `If-None-Match` where something is read."""
+AnyTag: TypeAlias = Annotated[
+    str,
+    Meta(
+        description="`*`: only where nothing is.",
+        extra_json_schema={"enum": ["*"]},
+    ),
+]
+"""The value of `If-None-Match` where something is changed."""
 
 _TAGS = re.compile(r'[ \t]*(?:W/)?"([^"]*)"[ \t]*(?:,|$)')
 

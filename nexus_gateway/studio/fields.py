@@ -28,11 +28,27 @@ EntityId: TypeAlias = Annotated[
         examples=["debian:python3"],
     ),
 ]
+PLAIN = r"^[^\x00-\x1f\x7f]*$"
+"""The pattern of texts without control characters."""
+# For documents only: bodies are checked by `check_plain`, all their texts at once.
+WRITTEN_PLAIN: dict[str, object] = {"pattern": PLAIN}
 EntityType: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=64, description="What kind of thing it is.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="What kind of thing it is.",
+        extra_json_schema=WRITTEN_PLAIN,
+    ),
 ]
+AskedType: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=PLAIN, description="What kind of thing it is.")
+]
+"""The same in a path or a query, where the core checks it."""
 Name: TypeAlias = Annotated[str, Meta(max_length=256, description="For people.")]
-Tag: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
+Tag: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, extra_json_schema=WRITTEN_PLAIN)]
+AskedTag: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=PLAIN)]
+"""The same in a query."""
 Tags: TypeAlias = Annotated[tuple[Tag, ...], Meta(max_length=64)]
 Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 JsonObject: TypeAlias = Annotated[

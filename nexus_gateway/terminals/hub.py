@@ -6,13 +6,15 @@ the controls take and the answers that they give. `nexus_gateway.hub` has the ob
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from nexus_gateway import plan
-from nexus_gateway.frames import Revocation
+from nexus_gateway.frames import Dropped, Message, MetricsUpdate, Revocation
 from nexus_gateway.rate import parse
+from nexus_gateway.schema import either, one_reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,10 @@ class Disconnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str | None = None
     all_tenants: bool = False
 
+    json_schema_extra: ClassVar[dict[str, object]] = either("subject", "connection") | one_reach(
+        "tenant", "all_tenants"
+    )
+
 
 class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `revoke`: one token by its `jti`, or all of a subject that were issued before.
@@ -56,6 +62,10 @@ class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     expires: int | None = None
     tenant: str | None = None
     all_tenants: bool = False
+
+    json_schema_extra: ClassVar[dict[str, object]] = either("jti", "sub") | one_reach(
+        "tenant", "all_tenants"
+    )
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -127,6 +137,12 @@ class History(msgspec.Struct, frozen=True):
     recovered: bool
 
 
+class Recovered(msgspec.Struct, frozen=True):
+    """Whether what was missed follows; without it, messages after the last one seen are lost."""
+
+    recovered: bool
+
+
 class Disconnected(msgspec.Struct, frozen=True):
     """How many sockets of this replica are being closed; other replicas close theirs."""
 
@@ -154,12 +170,19 @@ ANSWERS: Mapping[plan.HubOperation, type[msgspec.Struct]] = {
     "revoke": Revocation,
     "revocations": Revocations,
 }
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
+_Offset: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 64) - 1)]
 PARAMETERS: Mapping[plan.HubOperation, Mapping[str, object]] = {
     "events": {"last_event_id": str},
-    "channels": {"prefix": str, "limit": int, "cursor": str},
-    "history": {"epoch": str, "offset": int, "limit": int},
+    "channels": {"prefix": str, "limit": _Count, "cursor": str},
+    "history": {"epoch": str, "offset": _Offset, "limit": _Count},
 }
 """What the operations read of the query string; all of it may be left out."""
+EVENTS: tuple[tuple[str, object], ...] = (
+    ("", Message | MetricsUpdate | Dropped),
+    ("recovered", Recovered),
+)
+"""The `data` of a channel's server-sent events, by name; most have none."""
 _OF_A_CHANNEL = frozenset({"events", "publish", "presence", "history"})
 
 

@@ -168,3 +168,35 @@ def test_a_coding_that_is_not_supported_names_those_that_are(coding: str) -> Non
     assert (status, said.code) == (415, "unsupported_media_type")
     assert found.header("accept-encoding") == "gzip, deflate"
     assert "gzip and deflate" in said.error
+
+
+PICTURES = body_bytes(content_types=["image/png", "Image/JPEG"])
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "IMAGE/jpeg; q=1"])
+def test_bytes_of_a_listed_content_type_are_extracted(content_type: str) -> None:
+    assert request("POST /x").body(b"\x89", content_type).extract(PICTURES) == (b"\x89",)
+
+
+@pytest.mark.parametrize("content_type", ["image/gif", "image/pngx", "text/plain", ""])
+def test_bytes_of_no_listed_content_type_are_a_415(content_type: str) -> None:
+    sent = request("POST /x").body(b"\x89", content_type)
+
+    status, error = refused(sent.reply((chain & PICTURES).then(show)))
+
+    assert (status, error.code) == (415, "unsupported_media_type")
+    assert error.error.startswith("expected a body of type image/png or image/jpeg, got ")
+
+
+@pytest.mark.parametrize("wrong", ["image", "image/png; q=1", "", "*/*"])
+def test_what_is_no_content_type_is_refused_at_import(wrong: str) -> None:
+    with pytest.raises(ValueError, match="a content type is two names"):
+        body_bytes(content_types=[wrong])
+
+
+def test_a_number_without_a_fraction_is_an_integer() -> None:
+    sent = request("POST /x").body(b'{"id": 1.0}', "application/json")
+
+    assert sent.extract(body(Entity)) == (Entity(1),)
+    half = request("POST /x").body(b'{"id": 1.5}', "application/json")
+    assert refused(half.reply((chain & body(Entity)).then(show)))[0] == 422

@@ -18,22 +18,30 @@ use decode::Codings;
 #[derive(Debug)]
 pub struct Body {
     wanted: WantedBody,
+    /// Those that a body of bytes may have; empty for any.
+    content_types: Box<[String]>,
 }
 
 // === impl Body ===
 
 impl Body {
     /// Compiles a body; without a limit of its own it takes the gateway's.
-    pub fn build(content: Content, max_bytes: Option<u64>, build: &Build<'_>) -> Self {
+    pub fn build(
+        content: Content,
+        max_bytes: Option<u64>,
+        content_types: &[String],
+        build: &Build<'_>,
+    ) -> Self {
         let max_bytes = max_bytes.unwrap_or(build.bounds.body_bytes);
-        Self { wanted: WantedBody { max_bytes, content, codings: Codings::default() } }
+        let wanted = WantedBody { max_bytes, content, codings: Codings::default() };
+        Self { wanted, content_types: content_types.into() }
     }
 
     /// Checks the head, asks for the body and leaves its place among the values.
     pub fn apply(&self, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
         let headers = &context.parts.headers;
-        if let Some(given) = refused_type(self.wanted.content, headers) {
-            return Err(wrong_type(self.wanted.content, &given));
+        if let Some(given) = refused_type(self.wanted.content, &self.content_types, headers) {
+            return Err(wrong_type(self.wanted.content, &self.content_types, &given));
         }
         if declared_length(headers).is_some_and(|length| length > self.wanted.max_bytes) {
             return Err(too_large(self.wanted.max_bytes));
@@ -71,11 +79,17 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The content type that the body may not have, where it has one.
-fn refused_type(content: Content, headers: &HeaderMap) -> Option<String> {
-    let given = headers.get(CONTENT_TYPE)?.as_bytes();
+fn refused_type(content: Content, listed: &[String], headers: &HeaderMap) -> Option<String> {
+    let given = match headers.get(CONTENT_TYPE) {
+        Some(given) => given.as_bytes(),
+        None if listed.is_empty() => return None,
+        // With several possible types, bytes without one say nothing.
+        None => b"",
+    };
     let essence = given.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let accepted = match content {
-        Content::Bytes => true,
+        Content::Bytes if listed.is_empty() => true,
+        Content::Bytes => listed.iter().any(|one| essence.eq_ignore_ascii_case(one.as_bytes())),
         Content::Json => is_json(essence),
         Content::Text => essence.get(..5).is_some_and(|top| top.eq_ignore_ascii_case(b"text/")),
     };
@@ -89,8 +103,12 @@ fn is_json(essence: &[u8]) -> bool {
 }
 
 #[cold]
-fn wrong_type(content: Content, given: &str) -> Box<Rejection> {
-    let wanted = if content == Content::Json { "application/json" } else { "text/*" };
+fn wrong_type(content: Content, listed: &[String], given: &str) -> Box<Rejection> {
+    let wanted = match content {
+        Content::Json => "application/json",
+        Content::Text => "text/*",
+        Content::Bytes => &listed.join(" or "),
+    };
     let sentence = format!("expected a body of type {wanted}, got '{given}'");
     Rejection::because(&UNSUPPORTED_MEDIA_TYPE, sentence)
 }
@@ -107,6 +125,7 @@ mod tests {
         let body = Body::build(
             content,
             None,
+            &[],
             &Build { verifier: None, bounds: &bounds, limits: &Shared::default(), socket: false },
         );
         request.run(|context| {

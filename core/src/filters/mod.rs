@@ -102,8 +102,8 @@ impl Filter {
                 Self::Auth(Auth::build(scopes, *extract, build)?)
             }
             plan::Step::Limit { .. } => Self::Limit(Limit::build(step, build.limits)?),
-            plan::Step::Body { content, max_bytes } => {
-                Self::Body(Body::build(*content, *max_bytes, build))
+            plan::Step::Body { content, max_bytes, content_types } => {
+                Self::Body(Body::build(*content, *max_bytes, content_types, build))
             }
             plan::Step::Trace {} => Self::Trace,
             plan::Step::Optional { steps } => {

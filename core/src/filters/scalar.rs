@@ -132,7 +132,10 @@ impl Reader {
 
     /// What is wrong where several texts are given for one value.
     pub fn repeated(&self) -> Wrong {
-        self.because(format!("expected one {}, but it is given more than once", self.expected))
+        self.because(format!(
+            "expected one value, {}, but it is given more than once",
+            self.expected
+        ))
     }
 
     /// What is wrong where the text cannot be decoded; `fault` says why.

@@ -1,6 +1,7 @@
 //! Controls: what is asked of the hub over HTTP, or by the program itself, and answered as JSON.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -486,21 +487,17 @@ pub fn words(
     for (name, value) in query.into_iter().flat_map(crate::filters::query::pairs) {
         let value = match &*name {
             "prefix" | "cursor" | "epoch" => Value::String(value.into_owned()),
-            "limit" | "offset" => value.parse::<u64>().map(Value::from).map_err(|_| {
-                wrong_query(&name, "int", Some(">= 0"), "expected a number that is not negative")
-            })?,
+            "limit" => whole::<u32>(&name, &value, "from 0 to 4294967295")?,
+            "offset" => whole::<u64>(&name, &value, "from 0 to 18446744073709551615")?,
             _ => continue,
         };
         words.insert(name.into_owned(), value);
     }
+    // Each half of a position may be given alone: an offset of no epoch is one that nobody knows, so
+    // that `recovered` is false, and an epoch begins with its first message.
     if words.contains_key("epoch") != words.contains_key("offset") {
-        let field = if words.contains_key("epoch") { "offset" } else { "epoch" };
-        return Err(wrong_query(
-            field,
-            "missing",
-            None,
-            "a position has both an epoch and an offset",
-        ));
+        words.entry("epoch").or_insert_with(|| "".into());
+        words.entry("offset").or_insert_with(|| 0.into());
     }
     if let Some(channel) = channel {
         words.insert("channel".into(), channel.into());
@@ -509,17 +506,20 @@ pub fn words(
         .map_err(|_| reject(Refused::new(&VALIDATION_ERROR, "it cannot be read")))
 }
 
-fn wrong_query(
+/// Reads digits; a sign, which `parse` takes, is no number of anything.
+fn whole<T: FromStr + Into<Value>>(
     field: &str,
-    kind: &'static str,
-    limit: Option<&'static str>,
-    message: &'static str,
-) -> Box<Rejection> {
-    Rejection::value(Detail {
-        location: "query".into(),
-        field: field.to_owned().into(),
-        kind: kind.into(),
-        limit: limit.map(Into::into),
-        message: message.into(),
+    text: &str,
+    limit: &'static str,
+) -> Result<Value, Box<Rejection>> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse::<T>().ok().filter(|_| digits).map(Into::into).ok_or_else(|| {
+        Rejection::value(Detail {
+            location: "query".into(),
+            field: field.to_owned().into(),
+            kind: "int".into(),
+            limit: Some(limit.to_owned()),
+            message: format!("expected an int {limit}"),
+        })
     })
 }

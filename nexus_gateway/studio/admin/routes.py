@@ -9,7 +9,7 @@ operator; the scope `admin:global` is needed for another tenant or for all.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, ClassVar, NoReturn
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,7 @@ from msgspec import Meta
 from nexus_gateway import Claims, Code, Reject, auth, body, get, path, post, require
 from nexus_gateway.frames import Revocation  # noqa: TC001 - the handler's answer
 from nexus_gateway.hub import HubError
+from nexus_gateway.schema import either, one_reach
 from nexus_gateway.studio.admin.store import TooManyRevocations
 from nexus_gateway.studio.fields import check_text
 from nexus_gateway.studio.refusals import refuse_storage
@@ -49,6 +50,10 @@ class RevocationDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: Seconds | None = None
     tenant: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     all_tenants: bool = False
+
+    json_schema_extra: ClassVar[dict[str, object]] = either("jti", "sub") | one_reach(
+        "tenant", "all_tenants"
+    )
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""

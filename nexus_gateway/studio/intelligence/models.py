@@ -5,20 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from nexus_gateway.field_error import FieldError
+from nexus_gateway.schema import at_least
 from nexus_gateway.studio.conditions import version_name
 from nexus_gateway.studio.fields import (
+    WRITTEN_PLAIN,
+    AskedTag,
+    AskedType,
     Cursor,
     EntityId,
     EntityType,
     JsonObject,
     Name,
-    Tag,
     Tags,
     check_depth,
     check_plain,
@@ -26,7 +29,13 @@ from nexus_gateway.studio.fields import (
 )
 
 Source: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=128, description="Where it is known from.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        description="Where it is known from.",
+        extra_json_schema=WRITTEN_PLAIN,
+    ),
 ]
 Aliases: TypeAlias = Annotated[
     tuple[EntityId, ...], Meta(max_length=32, description="Further ids that lead to it.")
@@ -102,6 +111,8 @@ class Draft(Content, frozen=True, kw_only=True):
 
     entity_id: EntityId = ""
     key: Key | None = None
+
+    json_schema_extra: ClassVar[dict[str, object]] = at_least("key", "entity_id")
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""
@@ -199,8 +210,8 @@ class Removal(msgspec.Struct, frozen=True):
 class Selection(msgspec.Struct, frozen=True):
     """Which entities to list, in the order in which they were made."""
 
-    type: EntityType | None = None
-    tag: Tag | None = None
+    type: AskedType | None = None
+    tag: AskedTag | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     cursor: Cursor | None = None
 

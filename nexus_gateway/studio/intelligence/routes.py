@@ -28,7 +28,7 @@ from nexus_gateway import (
     query,
 )
 from nexus_gateway.studio.conditions import Condition
-from nexus_gateway.studio.etags import etag, expected, known
+from nexus_gateway.studio.etags import AnyTag, EntityTags, etag, expected, known
 from nexus_gateway.studio.fields import EntityId
 from nexus_gateway.studio.intelligence import errors
 from nexus_gateway.studio.intelligence.models import (
@@ -67,8 +67,9 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
     on = Intelligence(service)
     read = auth(scope="intelligence:read") & limited
     write = auth(scope="intelligence:write") & limited
-    if_match = header("if-match").optional()
-    if_none_match = header("if-none-match").optional()
+    if_match = header("if-match", EntityTags).optional()
+    if_none_match = header("if-none-match", EntityTags).optional()
+    if_absent = header("if-none-match", AnyTag).optional()
     accept = header("accept").optional()
     down: Code = "database_error"
     wrong: list[Code] = ["validation_error"]
@@ -77,7 +78,7 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
             on.create, status=201, also=[200], raises=["conflict", *wrong, down]
         )
         | (entities & get() & read & accept & query(Selection)).then(
-            on.page, streams=[NDJSON], raises=[down]
+            on.page, streams={NDJSON: Entity}, raises=[down]
         )
         | (room / "entities:batch" & post() & write & body(Batch, max_bytes=BATCH_BYTES)).then(
             on.put_all, raises=["conflict", *wrong, down]
@@ -85,7 +86,7 @@ def routes(service: Entities, limited: Filter[()]) -> Routes:
         | (entities / ID & get() & read & if_none_match).then(
             on.show, also=[304, 308], raises=["not_found", down]
         )
-        | (entities / ID & put() & write & if_match & if_none_match & body(Replacement)).then(
+        | (entities / ID & put() & write & if_match & if_absent & body(Replacement)).then(
             on.put, also=[201, 308], raises=["conflict", "precondition_failed", *wrong, down]
         )
         | (entities / ID & patch() & write & if_match & body(Patch)).then(

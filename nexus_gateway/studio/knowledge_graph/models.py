@@ -13,11 +13,13 @@ from msgspec import UNSET, Meta, UnsetType
 from nexus_gateway.field_error import FieldError
 from nexus_gateway.studio.conditions import version_name
 from nexus_gateway.studio.fields import (
+    WRITTEN_PLAIN,
+    AskedTag,
+    AskedType,
     EntityId,
     EntityType,
     JsonObject,
     Name,
-    Tag,
     Tags,
     check_depth,
     check_moments,
@@ -36,10 +38,21 @@ EdgeType: TypeAlias = Annotated[
 ]
 EdgeId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=160)]
 EdgeKey: TypeAlias = Annotated[
-    str, Meta(max_length=64, description="Tells edges of one type between two nodes apart.")
+    str,
+    Meta(
+        max_length=64,
+        description="Tells edges of one type between two nodes apart.",
+        extra_json_schema=WRITTEN_PLAIN,
+    ),
 ]
 Origin: TypeAlias = Annotated[
-    str, Meta(min_length=1, max_length=256, description="Where it is known from.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        description="Where it is known from.",
+        extra_json_schema=WRITTEN_PLAIN,
+    ),
 ]
 Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
 Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=1024)]
@@ -248,8 +261,8 @@ class Moment(msgspec.Struct, frozen=True):
 class NodeSelection(Moment, frozen=True):
     """Which nodes to list, in the order of their ids."""
 
-    type: EntityType | None = None
-    tag: Tag | None = None
+    type: AskedType | None = None
+    tag: AskedTag | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
     cursor: Cursor | None = None
 

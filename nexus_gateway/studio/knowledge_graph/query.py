@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias, cast
 
 import msgspec
 from msgspec import Meta
 
 from nexus_gateway.field_error import FieldError
+from nexus_gateway.schema import not_both
 from nexus_gateway.studio.fields import check_depth, check_moments, check_text
 from nexus_gateway.studio.knowledge_graph import rows
 from nexus_gateway.studio.knowledge_graph.cypher.cost import Estimate, estimate
@@ -78,6 +79,8 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Annotated[float, Meta(ge=1, le=SECONDS, description="Seconds.")] = 5.0
     valid_at: Time | None = None
     as_of: Time | None = None
+
+    json_schema_extra: ClassVar[dict[str, object]] = not_both("valid_at", "as_of")
 
     def __post_init__(self) -> None:
         """Check what a schema cannot say; the error becomes one of the body."""

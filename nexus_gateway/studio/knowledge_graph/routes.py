@@ -24,6 +24,7 @@ from nexus_gateway import (
     query,
     query_method,
 )
+from nexus_gateway.studio.etags import AnyTag, EntityTags
 from nexus_gateway.studio.fields import EntityId
 from nexus_gateway.studio.knowledge_graph.callers import refuse
 from nexus_gateway.studio.knowledge_graph.edge_handlers import Edges
@@ -31,12 +32,14 @@ from nexus_gateway.studio.knowledge_graph.explore import Explorer
 from nexus_gateway.studio.knowledge_graph.graph_handlers import Whole
 from nexus_gateway.studio.knowledge_graph.models import (
     Bulk,
+    Edge,
     EdgeDraft,
     EdgeId,
     EdgePatch,
     EdgeSelection,
     Merge,
     Moment,
+    Node,
     NodeDraft,
     NodePatch,
     NodeReplacement,
@@ -65,6 +68,7 @@ nodes = room / "nodes"
 edges = room / "edges"
 LONGEST = 15.0
 """Seconds that the route of queries has: more than a query may ask for, so that it says itself."""
+EXPORTS = {"application/graphml+xml": str, "text/vnd.mermaid": str}
 DOWN: Code = "database_error"
 LATE: Code = "deadline_exceeded"
 
@@ -84,19 +88,22 @@ def routes(service: KnowledgeGraph, store: GraphStore, limited: Filter[()]) -> R
 def _nodes(on: Nodes, limited: Filter[()]) -> Routes:
     read = auth(scope="knowledge-graph:read") & limited
     write = auth(scope="knowledge-graph:write") & limited
-    if_match = header("if-match").optional()
-    if_none_match = header("if-none-match").optional()
+    if_match = header("if-match", EntityTags).optional()
+    if_none_match = header("if-none-match", EntityTags).optional()
+    if_absent = header("if-none-match", AnyTag).optional()
     accept = header("accept").optional()
     changed: Code = "precondition_failed"
     return (
         (nodes & post() & write & body(NodeDraft)).then(
             on.create, status=201, raises=["conflict", changed, DOWN]
         )
-        | (nodes & get() & read & query(NodeSelection) & accept).then(on.page, raises=[DOWN, LATE])
+        | (nodes & get() & read & query(NodeSelection) & accept).then(
+            on.page, streams={NDJSON: Node}, raises=[DOWN, LATE]
+        )
         | (nodes / NODE & get() & read & query(Moment) & if_none_match).then(
             on.show, also=[304, 308], raises=["not_found", DOWN]
         )
-        | (nodes / NODE & put() & write & if_match & if_none_match & body(NodeReplacement)).then(
+        | (nodes / NODE & put() & write & if_match & if_absent & body(NodeReplacement)).then(
             on.put, also=[201, 308], raises=[changed, DOWN]
         )
         | (nodes / NODE & patch() & write & if_match & body(NodePatch)).then(
@@ -118,19 +125,22 @@ def _nodes(on: Nodes, limited: Filter[()]) -> Routes:
 def _edges(on: Edges, limited: Filter[()]) -> Routes:
     read = auth(scope="knowledge-graph:read") & limited
     write = auth(scope="knowledge-graph:write") & limited
-    if_match = header("if-match").optional()
-    if_none_match = header("if-none-match").optional()
+    if_match = header("if-match", EntityTags).optional()
+    if_none_match = header("if-none-match", EntityTags).optional()
+    if_absent = header("if-none-match", AnyTag).optional()
     accept = header("accept").optional()
     changed: Code = "precondition_failed"
     return (
         (edges & post() & write & body(EdgeDraft)).then(
             on.create, status=201, raises=["conflict", changed, DOWN]
         )
-        | (edges & get() & read & query(EdgeSelection) & accept).then(on.page, raises=[DOWN, LATE])
+        | (edges & get() & read & query(EdgeSelection) & accept).then(
+            on.page, streams={NDJSON: Edge}, raises=[DOWN, LATE]
+        )
         | (edges / EDGE & get() & read & query(Moment) & if_none_match).then(
             on.show, also=[304], raises=["not_found", DOWN]
         )
-        | (edges / EDGE & put() & write & if_match & if_none_match & body(EdgeDraft)).then(
+        | (edges / EDGE & put() & write & if_match & if_absent & body(EdgeDraft)).then(
             on.put, also=[201], raises=[changed, DOWN]
         )
         | (edges / EDGE & patch() & write & if_match & body(EdgePatch)).then(
@@ -154,7 +164,7 @@ def _whole(on: Whole, limited: Filter[()]) -> Routes:
             on.paths, also=[308], raises=["not_found", DOWN, LATE]
         )
         | (room / "subgraph" & get() & read & query(SubgraphQuery)).then(
-            on.subgraph, also=[308], raises=["not_found", DOWN, LATE]
+            on.subgraph, also=[308], streams=EXPORTS, raises=["not_found", DOWN, LATE]
         )
         | (room / "stats" & get() & read).then(on.stats, raises=[DOWN, LATE])
         | (room / "schema" & get() & read).then(on.schema, raises=[DOWN, LATE])

@@ -6,7 +6,9 @@ channel's own rules (`channels.py`), as for a frame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from msgspec import Meta
 
 from nexus_gateway import get, param, path, post, require
 from nexus_gateway.studio.realtime.channels import OPERATOR
@@ -14,7 +16,12 @@ from nexus_gateway.studio.realtime.channels import OPERATOR
 if TYPE_CHECKING:
     from nexus_gateway import Filter, Routes
 
-CHANNEL = param("channel", str)
+# At most 256 bytes of UTF-8: of letters beyond ASCII, as many as fit surely.
+_CHANNEL = r"^(?:[ -~]{1,256}|[^\x00-\x1f\x7f-\x9f]{1,64})$"
+Channel: TypeAlias = Annotated[
+    str, Meta(description="A channel's name.", extra_json_schema={"pattern": _CHANNEL})
+]
+CHANNEL = param("channel", Channel)
 sockets = path("ws") / "realtime"
 room = path("api") / "realtime"
 channels = room / "channels"

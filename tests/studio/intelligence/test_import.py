@@ -166,8 +166,8 @@ async def test_a_store_that_fails_ends_an_import_honestly(database: Database) ->
     streamed = Importing(Imports(Failing(database), now))
 
     with pytest.raises(StorageUnavailable):
-        await at_once.run(Claims("alice"), None, NDJSON, lines)
-    answer = await streamed.run(Claims("alice"), NDJSON, NDJSON, lines)
+        await at_once.run(Claims("alice"), None, lines)
+    answer = await streamed.run(Claims("alice"), NDJSON, lines)
 
     assert not isinstance(answer.content, importing.ImportSummary)
     written = b"".join([chunk async for chunk in answer.content if isinstance(chunk, bytes)])
@@ -256,9 +256,7 @@ async def test_a_fault_of_the_gateway_ends_a_stream_with_a_summary(database: Dat
                 raise RuntimeError("a fault") from None
 
     lines = text(*(tool(f"e{number}") for number in range(1500)))
-    answer = await Importing(Imports(Broken(database), now)).run(
-        Claims("alice"), NDJSON, NDJSON, lines
-    )
+    answer = await Importing(Imports(Broken(database), now)).run(Claims("alice"), NDJSON, lines)
 
     assert not isinstance(answer.content, importing.ImportSummary)
     written = b"".join([chunk async for chunk in answer.content if isinstance(chunk, bytes)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -38,6 +38,16 @@ if TYPE_CHECKING:
 EVENTS = "text/event-stream"
 JOBS = "/api/intelligence/comprehensive-report/jobs"
 JOB = param("job_id", str)
+DEADLINE_MIN_S = 0.05
+"""Seconds; in less time no section can be made."""
+Section: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        extra_json_schema={"enum": ["totals", "by_type", "by_tag", "growth", "newest", "graph"]},
+    ),
+]
 report = room / "comprehensive-report"
 
 _encode = msgspec.json.Encoder().encode
@@ -52,8 +62,8 @@ class Wish(msgspec.Struct, frozen=True):
 
     bucket: Literal["day", "hour"] = "day"
     top: Annotated[int, Meta(ge=1, le=100)] = 20
-    deadline: Annotated[float, Meta(gt=0, le=25)] = REPORT_SECONDS
-    required: list[Annotated[str, Meta(min_length=1, max_length=64)]] = []
+    deadline: Annotated[float, Meta(ge=DEADLINE_MIN_S, le=25)] = REPORT_SECONDS
+    required: list[Section] = []
 
 
 def routes(reports: Reports, later: LaterReports, limited: Filter[()]) -> Routes:
@@ -65,7 +75,10 @@ def routes(reports: Reports, later: LaterReports, limited: Filter[()]) -> Routes
     prefer = header("prefer").optional()
     return (
         (report & get() & read & asked & prefer & query(Wish)).then(
-            on.report, also=[202], streams=[EVENTS], raises=["service_unavailable", down]
+            on.report,
+            also=[202],
+            streams={EVENTS: {"section": SectionDone, "report": Report}},
+            raises=["service_unavailable", down],
         )
         | (report / "jobs" / JOB & get() & read).then(on.job, raises=["not_found", down])
     ).recover(refuse)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.studio.fields import EntityId, EntityType, Tag
+from nexus_gateway.studio.fields import AskedTag, AskedType, EntityId
 from nexus_gateway.studio.intelligence.models import Count, Entity
 
 
@@ -24,8 +24,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     q: Annotated[str, Meta(max_length=256)] = ""
     like: EntityId | None = None
     mode: Literal["hybrid", "text", "vector"] = "hybrid"
-    type: EntityType | None = None
-    tag: list[Tag] = []
+    type: AskedType | None = None
+    tag: list[AskedTag] = []
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     cursor: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
 

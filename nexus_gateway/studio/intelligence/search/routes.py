@@ -20,6 +20,7 @@ from nexus_gateway.studio.intelligence.errors import Moved
 from nexus_gateway.studio.intelligence.routes import ID, entities, refuse, room, tenant_of
 from nexus_gateway.studio.intelligence.search.models import (
     Found,
+    Hit,
     Recommendations,
     Search,
     Wanted,
@@ -40,12 +41,12 @@ def routes(opening: Opening, service: Entities, limited: Filter[()]) -> Routes:
     down: Code = "database_error"
     return (
         (entities / "search" & get() & read & accept & query(Search)).then(
-            on.search, streams=[NDJSON], raises=["not_found", down]
+            on.search, streams={NDJSON: Hit}, raises=["not_found", down]
         )
         | (entities / "search" & query_method() & read & accept & body(Search)).then(
             on.search,
             name="Searching.search_by_body",
-            streams=[NDJSON],
+            streams={NDJSON: Hit},
             raises=["not_found", down],
         )
         | (room / "recommendations" / ID & get() & read & query(Wanted)).then(

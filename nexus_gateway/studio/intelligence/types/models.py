@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.studio.fields import EntityType, JsonObject, check_text
+from nexus_gateway.studio.fields import AskedType, JsonObject, check_text
 
 TYPES = 1000
 """Types that one tenant may declare."""
@@ -53,7 +53,7 @@ class TypeSelection(msgspec.Struct, frozen=True):
     """Which types to list, by name."""
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
-    cursor: EntityType | None = None
+    cursor: AskedType | None = None
 
 
 class DeclaredTypes(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus_gateway import Claims, Code, Response, auth, body, delete, get, param, put, query
-from nexus_gateway.studio.fields import EntityType
+from nexus_gateway.studio.fields import AskedType
 from nexus_gateway.studio.intelligence.routes import refuse, room, tenant_of
 from nexus_gateway.studio.intelligence.types.models import (
     Declaration,
@@ -22,7 +22,7 @@ BYTES = 128 << 10
 """Of a declaration; the schema itself is held to half of it."""
 
 types = room / "entity-types"
-NAME = param("name", EntityType)
+NAME = param("name", AskedType)
 
 
 def routes(service: Types, limited: Filter[()]) -> Routes:

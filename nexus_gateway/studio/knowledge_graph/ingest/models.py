@@ -8,7 +8,6 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.studio.fields import JsonObject
 from nexus_gateway.studio.knowledge_graph.models import Tally
 
 State: TypeAlias = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
@@ -19,10 +18,13 @@ IngestKey: TypeAlias = Annotated[
 
 
 class Whole(msgspec.Struct, frozen=True):
-    """An ingest as one JSON document; each item becomes a line, the nodes first."""
+    """An ingest as one JSON document; each item becomes a line, the nodes first.
 
-    nodes: list[JsonObject] = []
-    edges: list[JsonObject] = []
+    An item that is no node or edge is refused as a line, not the document.
+    """
+
+    nodes: list[msgspec.Raw] = []
+    edges: list[msgspec.Raw] = []
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):

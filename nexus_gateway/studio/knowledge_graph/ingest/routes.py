@@ -36,6 +36,7 @@ from nexus_gateway.studio.knowledge_graph.ingest.models import (
     Whole,
 )
 from nexus_gateway.studio.knowledge_graph.ingest.service import BYTES
+from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeDraft
 from nexus_gateway.studio.ndjson import NDJSON
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ SECONDS = 120.0
 FOLLOWED = 3600.0
 """Seconds that one client may follow an ingest before it asks again."""
 
+KINDS = {NDJSON: NodeDraft | EdgeDraft, JSON: Whole}
+
 ingest = path("api") / "knowledge-graph" / "ingest"
 JOB = param("job_id", JobId)
 _encode = msgspec.json.Encoder().encode
@@ -63,18 +66,23 @@ def routes(service: Ingests, limited: Filter[()]) -> Routes:
     on = Handlers(service)
     down: Code = "database_error"
     key = header("idempotency-key", IngestKey).optional()
-    given = header("content-type").optional() & key & body_bytes(max_bytes=BYTES)
+    given = (
+        header("content-type").optional() & key & body_bytes(max_bytes=BYTES, content_types=KINDS)
+    )
     return (
         (ingest & post() & write & given).then(
             on.accept,
             status=202,
             timeout=SECONDS,
-            raises=["conflict", "unsupported_media_type", down],
+            raises=["conflict", "validation_error", down],
         )
         | (ingest & get() & read & query(IngestQuery)).then(on.page, raises=[down])
         | (ingest / JOB & get() & read).then(on.show, raises=["not_found", down])
         | (ingest / JOB / "events" & get() & read).then(
-            on.events, streams=[EVENTS], timeout=FOLLOWED, raises=["not_found", down]
+            on.events,
+            streams={EVENTS: {"progress": Ingest}},
+            timeout=FOLLOWED,
+            raises=["not_found", down],
         )
         | (ingest / JOB / "refusals" & get() & read & query(RefusalQuery)).then(
             on.refusals, raises=["not_found", down]
@@ -105,8 +113,6 @@ class Handlers:
         kind = (content_type or "").partition(";")[0].strip().lower()
         if kind == JSON:
             text = _lines_of(text)
-        elif kind != NDJSON:
-            raise Reject("unsupported_media_type", f"expected {NDJSON} or {JSON}")
         return _accepted(await self._service.accept(who, text, key=key))
 
     async def page(self, claims: Claims, asked: IngestQuery) -> IngestPage:
