@@ -138,3 +138,37 @@ def test_options_without_an_origin_tells_the_methods(client: httpx.Client) -> No
 
 def test_options_at_an_unknown_path_is_a_404(client: httpx.Client) -> None:
     assert client.options("/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/free", 200), ("/python", 200), ("/nowhere", 404), ("/broken", 500)]
+)
+def test_both_versions_of_http_mark_answers_alike(
+    sample: Gateway, path: str, status: int, *, http2: bool
+) -> None:
+    with sample.client(http1=not http2, http2=http2) as client:
+        answer = client.get(path, headers={"origin": ORIGIN})
+        asked = preflight(client, "/notes")
+
+    assert (answer.status_code, asked.status_code) == (status, 204)
+    assert answer.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+    for each in (answer, asked):
+        assert each.headers["access-control-allow-origin"] == ORIGIN
+        assert each.headers["access-control-allow-credentials"] == "true"
+        assert "origin" in members(each.headers["vary"])
+
+
+def test_a_refused_handshake_of_a_websocket_can_be_read_by_a_page(studio: Gateway) -> None:
+    handshake = {
+        "origin": ORIGIN,
+        "connection": "upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    with studio.client() as client:
+        answer = client.get("/ws/realtime", headers=handshake)
+
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
