@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable, text_of
@@ -49,6 +51,8 @@ TIE = 0.5
 """The share of its rare tags' weight that ties an entity to the best."""
 TYPOS_CHECKED_BELOW = 10
 """Matches of the words from which on no others are looked for, with typos in them."""
+SWAPS_MAX = 24
+"""Variants of a query that are looked up where nothing else was found."""
 CHECKED_COSINE_MIN = 0.12
 """The cosine from which on words of near vectors are compared letter by letter."""
 COMMON = 0.1
@@ -94,6 +98,8 @@ class Ranker:
         near = [number for number in near if number != own][:DEPTH]
         if search.like is None:
             near = await self._similar(tenant, asked, words, near)
+        if search.mode == "hybrid" and search.q and not near and not matching:
+            near = await self._swapped(tenant, search, asked, catalogue)
         exact = await self._exact(tenant, search, asked, catalogue)
         best = await self._by_words(tenant, asked, words, catalogue)
         linked: list[int] = []
@@ -179,6 +185,23 @@ class Ranker:
 
         alike = await asyncio.to_thread(compared)
         return [number for number in near if number in matched or number in alike]
+
+    async def _swapped(
+        self, tenant: str, search: Search, asked: Asked, catalogue: Catalogue
+    ) -> list[int]:
+        """Find what a query means in which two neighbouring letters are swapped.
+
+        Such a word shares few runs of letters with the right one, so vectors do not find it. It
+        runs only where nothing else was found.
+        """
+        found: list[int] = []
+        for variant in islice(scoring.swapped(asked.phrases), SWAPS_MAX):
+            matching = await self._store.matching(tenant, variant)
+            if matching:
+                words = await asyncio.to_thread(_words, catalogue, search, matching)
+                right = msgspec.structs.replace(asked, phrases=variant)
+                found += await self._by_words(tenant, right, words, catalogue)
+        return list(dict.fromkeys(found))[:DEPTH]
 
     async def _exact(
         self, tenant: str, search: Search, asked: Asked, catalogue: Catalogue

@@ -15,7 +15,7 @@ from nexus_gateway.studio.intelligence.search.analyser import BOUNDARY, Phrase, 
 from nexus_gateway.studio.intelligence.search.document import document, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nexus_gateway.studio.intelligence.models import Entity
 
@@ -82,6 +82,25 @@ def similar(phrases: Sequence[Phrase], entity: Entity) -> bool:
     known = set(f"{found.names} {found.tags} {found.body}".split())
     needed = math.ceil(_SHARE * len(phrases))
     return sum(all(_near(term, known) for term in one.terms) for one in phrases) >= needed
+
+
+def swapped(phrases: Sequence[Phrase]) -> Iterator[tuple[Phrase, ...]]:
+    """Give a query again and again, each time with two neighbouring letters of a word swapped.
+
+    >>> from nexus_gateway.studio.intelligence.search.analyser import phrases
+    >>> [one[0].terms[0] for one in swapped(phrases("ngnix"))]
+    ['gnnix', 'nngix', 'nginx', 'ngnxi']
+    """
+    for place, phrase in enumerate(phrases):
+        for number, term in enumerate(phrase.terms):
+            if len(term) < _TYPO_CHARACTERS_MIN:
+                continue
+            for at in range(len(term) - 1):
+                if term[at] != term[at + 1]:
+                    right = f"{term[:at]}{term[at + 1]}{term[at]}{term[at + 2 :]}"
+                    terms = (*phrase.terms[:number], right, *phrase.terms[number + 1 :])
+                    changed = Phrase(terms, phrase.prefix)
+                    yield (*phrases[:place], changed, *phrases[place + 1 :])
 
 
 def _strength(phrase: Phrase, text: str) -> float:

@@ -323,3 +323,28 @@ async def test_of_very_many_matches_the_named_come_first_and_then_the_youngest(
 
     assert ids(found.items) == ["named", *(f"r{number}" for number in reversed(range(10)))]
     assert found.total == 11
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("pyhton", ["python3"]),
+        ("ypthon3", ["python3"]),
+        ("pytohn3 lib", ["python3"]),
+        ("KUBERNETSE", ["kubernetes"]),
+        ("pyhtno", []),
+    ],
+)
+async def test_swapped_letters_are_found_where_nothing_else_is(
+    entities: Entities, searches: Searches, index: Index, q: str, found: list[str]
+) -> None:
+    for name in ("python3", "kubernetes", "other"):
+        text = f"the {name} lib with many other words that say what it is good for"
+        draft = Draft(entity_id=name, entity_type="tool", attributes={"text": text})
+        await entities.create("", draft)
+    await index()
+
+    hybrid = await searches.search("", Search(q=q))
+
+    assert (ids(hybrid.items), hybrid.total) == (found, len(found))
+    assert (await searches.search("", Search(q=q, mode="text"))).total == 0
