@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from nexus_gateway import plan, rate
 from nexus_gateway.credentials import check_key
+from nexus_gateway.field_error import within_sentence
 from nexus_gateway.layers.cors import SENDABLE, check_headers, check_origins
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ def _convert(key: str, value: object) -> object:
     except msgspec.ValidationError as error:
         found = "another value" if secret else repr(value)
         expected = _expected(field.type) or str(error).partition(", got")[0]
-        raise ValueError(f"{expected[:1].lower()}{expected[1:]}, found {found}") from None
+        raise ValueError(f"{within_sentence(expected)}, found {found}") from None
 
 
 def _expected(kind: object) -> str:

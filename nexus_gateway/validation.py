@@ -16,7 +16,7 @@ from typing import Annotated, Literal, NewType, TypeGuard, Union, get_args, get_
 
 import msgspec
 
-from nexus_gateway.field_error import FieldError
+from nexus_gateway.field_error import FieldError, within_sentence
 from nexus_gateway.reject import Detail, Reject
 from nexus_gateway.strict_json import check
 
@@ -96,7 +96,7 @@ def _malformed(error: Exception) -> Reject:
     if isinstance(error, RecursionError):
         return Reject("malformed_body", "the body is nested too deeply")
     text = str(error)
-    return Reject("malformed_body", f"the body is not JSON: {text[:1].lower()}{text[1:]}")
+    return Reject("malformed_body", f"the body is not JSON: {within_sentence(text)}")
 
 
 def _wrong(raw: bytes, kinds: Sequence[object]) -> Reject:
@@ -221,7 +221,7 @@ def _detail(text: str, path: str, kind: object) -> Detail:
         text = text[: place.start()]
         path = _extend(path, place["path"])
     match = _EXPECTED.fullmatch(text)
-    message = f"{text[:1].lower()}{text[1:]}"
+    message = within_sentence(text)
     if match is None:
         return Detail("body", path or "$", _spell(kind), message, _words(kind))
     return Detail("body", path or "$", match["kind"], message, match["limit"].strip() or None)

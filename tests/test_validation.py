@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexus_gateway import Reject, body, path, post
+from nexus_gateway.field_error import within_sentence
 from nexus_gateway.testing import request
 from nexus_gateway.validation import MOST_DETAILS, decoder, explain
 from tests.gateway import refused
@@ -233,3 +234,19 @@ def test_something_is_wrong_exactly_where_msgspec_refuses(value: object) -> None
 
     assert bool(details) is refuses
     assert all(detail.field and detail.message for detail in details)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("JSON is malformed: invalid character", "JSON is malformed: invalid character"),
+        ("Expected `int`, got `str`", "expected `int`, got `str`"),
+        ("Invalid enum value 'x'", "invalid enum value 'x'"),
+        ("UUID is wrong", "UUID is wrong"),
+        ("", ""),
+    ],
+)
+def test_a_library_s_sentence_begins_in_lower_case_unless_with_a_name(
+    text: str, message: str
+) -> None:
+    assert within_sentence(text) == message

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 import pytest
+from msgspec import Meta
 
 from nexus_gateway import get, path, query
 from nexus_gateway.testing import request
@@ -143,3 +144,38 @@ def test_a_field_that_the_core_cannot_check_is_named() -> None:
 
     with pytest.raises(TypeError, match="query parameter 'inner': the core cannot check dict"):
         query(Odd)
+
+
+Choice = Literal["up", "down"]
+BOUNDED = Annotated[int, Meta(ge=1, le=9)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "message"),
+    [
+        (BOUNDED, "", "expected int >= 1 and <= 9, but it is missing"),
+        (BOUNDED, "x=", "expected int >= 1 and <= 9, got ''"),
+        (BOUNDED, "x=0", "expected int >= 1 and <= 9, got '0'"),
+        (
+            BOUNDED,
+            "x=1&x=2",
+            "expected one value, int >= 1 and <= 9, but it is given more than once",
+        ),
+        (Choice, "x=left", "expected one of down, up, got 'left'"),
+        (
+            Choice,
+            "x=up&x=up",
+            "expected one value, one of down, up, but it is given more than once",
+        ),
+        (bool, "x=yes", "expected bool (true, false, 1 or 0), got 'yes'"),
+        (float, "x=nan", "expected float, got 'nan'"),
+        (float, "x=1e999", "expected float, got '1e999'"),
+    ],
+)
+def test_each_kind_of_message_reads_as_a_sentence(kind: object, sent: str, message: str) -> None:
+    async def show(x: object) -> None: ...
+
+    chain = path("x") & get() & query("x", kind)  # type: ignore[call-overload]
+    _, error = refused(request(f"GET /x?{sent}").reply(chain.then(show)))
+
+    assert error.error == f"query x: {message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from nexus_gateway.settings import Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.realtime.channels import hub_of, namespaces
 from nexus_gateway.testing import request
+from nexus_gateway.tokens import mint
 
 if TYPE_CHECKING:
     from nexus_gateway.testing import Client
@@ -98,3 +100,35 @@ def test_the_documents_have_its_places(
 )  # fmt: skip
 def test_nothing_is_answered_without_a_token(client: Client, line: str) -> None:
     assert request(line).json({}).reply(client).status == 401
+
+
+HISTORY = "/api/realtime/channels/room:acme:x/history"
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("limit", ""), ("limit", "-1"), ("limit", "+1"), ("limit", "4294967296"), ("limit", "nan"),
+     ("limit", "2e-313"), ("limit", "1.0"), ("offset", "18446744073709551616")],
+)  # fmt: skip
+def test_a_number_out_of_range_is_refused_with_its_range(
+    settings: Settings, client: Client, field: str, text: str
+) -> None:
+    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    asked = request(f"GET {HISTORY}?{field}={quote(text)}").bearer(token)
+    answer = asked.reply(client)
+
+    assert answer.status == 400
+    detail = msgspec.json.decode(answer.body)["details"][0]
+    assert (detail["location"], detail["field"], detail["kind"]) == ("query", field, "int")
+    assert detail["message"].startswith("expected an int from 0 to ")
+
+
+@pytest.mark.parametrize("half", ["epoch=", "epoch=x", "offset=0", "offset=7"])
+def test_half_a_position_is_one_that_nobody_knows(
+    settings: Settings, client: Client, half: str
+) -> None:
+    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    answer = request(f"GET {HISTORY}?{half}").bearer(token).reply(client)
+
+    assert answer.status == 200
+    assert msgspec.json.decode(answer.body)["recovered"] is False
