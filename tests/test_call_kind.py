@@ -370,6 +370,16 @@ class Plain:
     pass
 
 
+class HasObjects(msgspec.Struct):
+    anything: object
+    each: dict[str, object]
+
+
+@pytest.mark.parametrize("kind", [object, Any, list[object], HasObjects])
+def test_a_body_of_anything_is_accepted(kind: Any) -> None:
+    assert with_body(kind, takes_any) == []
+
+
 class HasModel(msgspec.Struct):
     models: list[Model]
 
