@@ -40,8 +40,9 @@ def pages() -> Mapping[str, str]:
         "environment.md": _page(
             "Environment",
             "Every setting is optional. A TOML file given by `--config` or `NEXUS_CONFIG` holds the"
-            " same keys in lower case without the prefix; the environment wins over it. An unknown"
-            " key, or a value that is not what it must be, is an error that names the key.",
+            " same keys in lower case without the prefix; code wins over"
+            " the environment, and the environment over the file. An unknown key of the file, or a"
+            " value that is not what it must be, is an error that names the key and the line.",
             _settings(),
         ),
         "errors.md": _page(

@@ -7,7 +7,6 @@ or wrong usage.
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -15,16 +14,27 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from nexus_gateway.settings import Settings, SettingsError, load
+from nexus_gateway.lint import DescriptionError
+from nexus_gateway.settings import Loaded, Settings, SettingsError, load_with_origins
+from nexus_gateway.user_errors import (
+    UserError,
+    describe,
+    flush_output,
+    import_attribute,
+    open_standard_streams,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nexus_gateway.compile import Compiled
+    from nexus_gateway.precedence import Effective
     from nexus_gateway.server import Application
     from nexus_gateway.studio.knowledge_graph.maintenance import Verified
 
 T = TypeVar("T")
+LIFETIME_MAX_S = 100 * 366 * 86_400
+"""Seconds that a token may be good for: a century."""
 
 app = typer.Typer(
     help="An API gateway described in Python and executed by a native core.",
@@ -52,8 +62,41 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON for scripts.")]
 
 
 def main() -> None:
-    """Run the command."""
-    app()
+    """Run the command; what the user did wrong ends in a message and not in a traceback."""
+    open_standard_streams()
+    code = _run_command()
+    failure = flush_output()
+    if failure is not None:
+        typer.echo(f"failed: the standard output cannot be written: {failure}", err=True)
+        code = code or 1
+    sys.exit(code)
+
+
+def _run_command() -> int:  # noqa: PLR0911  # one for each kind of error
+    try:
+        app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except KeyboardInterrupt:
+        return 130
+    except UserError as error:
+        return _said("refused", str(error), 2)
+    except SettingsError as error:
+        return _said("refused", str(error), 2)
+    except UnicodeEncodeError:
+        return _said("refused", "an argument has bytes that are not UTF-8", 2)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        reason = error.strerror or str(error)
+        named = error.filename if error.filename is not None else "a file or stream"
+        return _said("failed", f"{named}: {reason}", 1)
+    return 0
+
+
+def _said(word: str, message: str, code: int) -> int:
+    typer.echo(f"{word}: {message}", err=True)
+    return code
 
 
 @app.command()
@@ -62,15 +105,18 @@ def serve(
     *,
     config: Config = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")
+    ] = None,
 ) -> None:
     """Serve until SIGTERM, then finish what runs."""
-    from nexus_gateway.server import Tls
+    from nexus_gateway.server import ListenError, OutputError, Tls
     from nexus_gateway.server import serve as run
     from nexus_gateway.studio.storage.errors import StorageError
 
-    settings = _settings(config)
-    application = _application(target, settings)
+    loaded = _loaded(config)
+    settings = loaded.settings
+    application = _application(target, loaded).application
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         tls = Tls(settings.tls_cert, settings.tls_key)
@@ -86,12 +132,18 @@ def serve(
             eager=settings.eager,
             hint=f"a token: nexus-gateway token --sub alice --scope {scope}",
         )
-    except OSError as error:
-        _fail(f"cannot listen: {error}")
-    except StorageError as error:
+    except (ListenError, OutputError, StorageError) as error:
         _fail(str(error))
-    except (TypeError, ValueError) as error:
+    except DescriptionError as error:
         _refuse(str(error))
+    except KeyboardInterrupt:
+        raise
+    except (SystemExit, Exception) as error:
+        if target is None and not isinstance(error, (ValueError, OSError, SystemExit)):
+            raise
+        # What the lifespan raised; of the core's own messages there is no line.
+        message = describe(error).removeprefix("ValueError: ").removeprefix("TypeError: ")
+        _fail(message) if isinstance(error, (SystemExit, OSError)) else _refuse(message)
 
 
 @app.command()
@@ -105,21 +157,34 @@ def check(
     """Verify settings, handlers, routes and plan without serving."""
     from nexus_gateway.lint import check as check_routes
     from nexus_gateway.server import Server
+    from nexus_gateway.start_check import problems, rows
 
-    application = _application(target, _settings(config))
+    loaded = _loaded(config)
+    application, of_code = _application(target, loaded)
     findings = check_routes(application.routes).lints
     refused = any(strict or finding.level == "error" for finding in findings)
-    # What is wrong with the routes is told above; the rest is whether the core takes the plan.
-    problem = None if refused else _checked(lambda: Server(application))
+    # What is wrong with the routes is reported above; the rest is whether the core takes the plan.
+    error = None if refused else _checked(lambda: Server(application))
+    wrong = [*([] if error is None else [error]), *problems(loaded, studio=target is None)]
+    problem = "\n".join(wrong) or None
+    effective = rows(loaded, of_code)
     if as_json:
-        rows = [{"level": f.level, "route": f.route, "message": f.message} for f in findings]
-        report = {"ok": not refused and problem is None, "error": problem, "findings": rows}
+        found = [{"level": f.level, "route": f.route, "message": f.message} for f in findings]
+        report = {
+            "ok": not refused and problem is None,
+            "error": problem,
+            "findings": found,
+            "warnings": loaded.warnings,
+            "settings": {row.name: {"value": row.value, "origin": row.origin} for row in effective},
+        }
         typer.echo(json.dumps(report, indent=2))
     else:
         for finding in findings:
             typer.echo(f"{finding.level}: {finding.route}: {finding.message}")
         if not refused and problem is None:
             typer.echo(f"ok: {len(application.routes.routes)} routes")
+        for row in effective:
+            typer.echo(f"{row.name} = {row.value}  ({row.origin})")
     if problem is not None:
         _refuse(problem)
     if refused:
@@ -139,7 +204,7 @@ def routes(target: Target = None, *, config: Config = None, as_json: Json = Fals
     """Print the table of routes with their filters."""
     from nexus_gateway.describe import describe
 
-    compiled = _compiled(_application(target, _settings(config)))
+    compiled = _compiled(_application(target, _loaded(config)).application)
     rows = [
         (",".join(route.methods) or "*", route.path, describe(route))
         for route in compiled.plan.routes
@@ -156,7 +221,7 @@ def routes(target: Target = None, *, config: Config = None, as_json: Json = Fals
 @app.command()
 def plan(target: Target = None, *, config: Config = None) -> None:
     """Print the plan that the core executes, as JSON; it holds no secret."""
-    compiled = _compiled(_application(target, _settings(config)))
+    compiled = _compiled(_application(target, _loaded(config)).application)
     typer.echo(compiled.plan.to_json().decode())
 
 
@@ -166,12 +231,20 @@ def token(
     sub: Annotated[str, typer.Option(help="Who the token is for.")],
     scope: Annotated[list[str] | None, typer.Option(help="A scope; may be repeated.")] = None,
     tenant: Annotated[str | None, typer.Option(help="The claim `tenant`.")] = None,
-    lifetime: Annotated[int, typer.Option(help="Seconds until it expires.")] = 3600,
+    lifetime: Annotated[
+        int, typer.Option(min=1, max=LIFETIME_MAX_S, help="Seconds until it expires.")
+    ] = 3600,
     config: Config = None,
 ) -> None:
     """Print a token signed with the gateway's secret."""
     from nexus_gateway.tokens import mint
 
+    for name, text in (
+        ("--sub", sub),
+        ("--tenant", tenant or ""),
+        *(("--scope", one) for one in scope or []),
+    ):
+        _check_text(name, text)
     settings = _settings(config)
     made = settings.makes_secret()
     try:
@@ -207,7 +280,7 @@ def migrate(
     *,
     config: Config = None,
     to: Annotated[
-        int | None, typer.Option(help="The migration to go to; down to 0 is empty.")
+        int | None, typer.Option(min=0, help="The migration to go to; down to 0 is empty.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete data without asking.")] = False,
 ) -> None:
@@ -309,7 +382,7 @@ def _maintained(run: Callable[[], T]) -> T:
     except (StorageError, SettingsError, ValueError) as error:
         _refuse(str(error))
     except OSError as error:
-        _refuse(f"{error.filename}: {error.strerror}")
+        _refuse(f"{error.filename or 'the file'}: {error.strerror or error}")
 
 
 def _report_graph(verified: Verified, *, as_json: bool, done: dict[str, object]) -> None:
@@ -343,6 +416,7 @@ def import_entities(
     """Create or replace entities from a file through the HTTP API."""
     from nexus_gateway.studio.demo import DemoError, import_file
 
+    _check_target(url, bearer)
     try:
         refused = import_file(file, url=url, token=bearer, settings=_settings(config))
     except DemoError as error:
@@ -357,13 +431,15 @@ def demo_load(
     *,
     url: Annotated[str, typer.Option(help="The gateway.")] = "http://127.0.0.1:8000",
     bearer: Annotated[str | None, typer.Option("--token", help="Else one is made.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many entities.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many entities.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose they shall be.")] = None,
     config: Config = None,
 ) -> None:
     """Load real entities, and of Debian the graph of its packages, through the HTTP API."""
     from nexus_gateway.studio.demo import DemoError, load_source
 
+    _check_target(url, bearer)
+    _check_text("--tenant", tenant or "")
     try:
         load_source(
             source, url=url, token=bearer, limit=limit, settings=_settings(config), tenant=tenant
@@ -372,41 +448,68 @@ def demo_load(
         _fail(str(error))
 
 
-def _settings(config: Path | None) -> Settings:
+def _check_text(name: str, text: str) -> None:
     try:
-        return load(config)
+        text.encode()
+    except UnicodeEncodeError:
+        _refuse(f"{name}: expected UTF-8, found bytes that are not: {text!r}")
+
+
+def _check_target(url: str, bearer: str | None) -> None:
+    """Refuse a URL or a token that no request can be made with."""
+    from urllib.parse import urlsplit
+
+    _check_text("--url", url)
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError as error:
+        _refuse(f"--url: {url!r} is no URL: {error}")
+    if not usable or not url.isprintable() or " " in url:
+        _refuse(f"--url: expected http://host:port or https://..., found {url!r}")
+    if bearer is not None and not (bearer.isascii() and bearer.isprintable() and bearer.strip()):
+        _refuse("--token: expected a token of printable ASCII")
+
+
+def _settings(config: Path | None) -> Settings:
+    return _loaded(config).settings
+
+
+def _loaded(config: Path | None) -> Loaded:
+    try:
+        loaded = load_with_origins(config)
     except SettingsError as error:
         _refuse(str(error))
+    for warning in loaded.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    return loaded
 
 
-def _application(target: str | None, settings: Settings) -> Application:
-    if target is None:
-        from nexus_gateway.studio.app import compose
+def _application(target: str | None, loaded: Loaded) -> Effective:
+    from nexus_gateway.precedence import Effective, with_settings
 
-        try:
-            return compose(settings)
-        except SettingsError as error:
-            _refuse(str(error))
-    return _imported(target)
+    try:
+        if target is None:
+            from nexus_gateway.studio.app import compose
+
+            return Effective(compose(loaded.settings), {})
+        return with_settings(_imported(target), loaded)
+    except (SettingsError, TypeError) as error:
+        _refuse(str(error))
 
 
 def _imported(target: str) -> Application:
     from nexus_gateway.route import Route, Routes
     from nexus_gateway.server import Application, as_application
 
-    module_name, _, attribute = target.partition(":")
-    if not attribute:
-        _refuse(f"{target!r} is not of the form module:attribute")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found: object = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        _refuse(f"{target}: {error}")
+    found = import_attribute(target)
     if callable(found):
         try:
             found = found()
-        except (TypeError, ValueError) as error:
-            _refuse(f"{target}: {error}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise UserError(f"{target}: {describe(error)}") from error
     if not isinstance(found, Application | Routes | Route):
         _refuse(f"{target} is a {type(found).__qualname__}, not an application or routes")
     return as_application(found)

@@ -44,7 +44,7 @@ from nexus_gateway.node import (
     Slot,
     Spread,
 )
-from nexus_gateway.route import Route, Routes
+from nexus_gateway.route import Route, Routes, check_seconds
 from nexus_gateway.terminals.answer import answer
 from nexus_gateway.terminals.echo import MAX_BYTES, echo
 from nexus_gateway.terminals.files import files
@@ -152,7 +152,12 @@ class Filter(Generic[*Ts]):
             timeout: seconds, 504 beyond; without it the gateway's.
             name: instead of the handler's qualified name.
             raises: the kinds of `Reject` that the handler raises, for the documentation.
+
+        Raises:
+            ValueError: the timeout is not positive, or not finite.
         """
+        if timeout is not None:
+            check_seconds(timeout)
         return Route(
             self.node,
             self.slots,
@@ -182,7 +187,12 @@ class Filter(Generic[*Ts]):
             timeout: seconds until the first chunk, 504 beyond; without it the gateway's.
             name: instead of the handler's qualified name.
             raises: the kinds of `Reject` that the handler raises before its first chunk.
+
+        Raises:
+            ValueError: the timeout is not positive, or not finite.
         """
+        if timeout is not None:
+            check_seconds(timeout)
         return Route(
             self.node,
             self.slots,

@@ -27,6 +27,22 @@ T = TypeVar("T")
 Recover: TypeAlias = Callable[[Exception], Awaitable[Reply]]
 
 
+SECONDS_MAX = 4_000_000
+"""Seconds that a route may take."""
+
+
+def check_seconds(seconds: float) -> None:
+    """Refuse a time that no route can be given.
+
+    Raises:
+        ValueError: it is not positive, not finite or too long.
+    """
+    if not 0 < seconds <= SECONDS_MAX:
+        raise ValueError(
+            f"a timeout is a positive number of seconds, at most {SECONDS_MAX}, found {seconds}"
+        )
+
+
 class Timeout(msgspec.Struct, frozen=True):
     """A layer: the time, in seconds, that each of the wrapped routes may take."""
 

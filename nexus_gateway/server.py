@@ -7,6 +7,7 @@ loop for the handlers, the lifespan of what they use, the signals that end it al
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import sys
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _logger = logging.getLogger("nexus_gateway.server")
 Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class ListenError(OSError):
+    """An address cannot be listened on; the message names it and what to do."""
+
+
+class OutputError(RuntimeError):
+    """The standard output cannot be written."""
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -138,6 +147,7 @@ class Server:
         self._core = _core.Core(encoded, secrets, endpoints, _bridge())
         options = {"listen": listen, "threads": threads, "tls": tls, "eager": eager}
         self._options = msgspec.json.encode(options, enc_hook=str)  # the paths of `tls`
+        self._listen = tuple(listen)
         self._grace = grace
         self._opened = AsyncExitStack()
         self.addresses: list[tuple[str, int]] = []
@@ -150,7 +160,10 @@ class Server:
             opening.enter_context(CoreHandler(self._core))
             loop = asyncio.get_running_loop()
             self._hub.prime(self._core)
-            self.addresses = self._core.start(self._options, loop)
+            try:
+                self.addresses = self._core.start(self._options, loop)
+            except OSError as error:
+                raise _listen_error(self._listen, error) from error
             self._hub.attach(self._core)
             self._opened = opening.pop_all()
         return self
@@ -220,7 +233,8 @@ def serve(
         hint: a line for the person at the terminal, printed below the address.
 
     Raises:
-        OSError: the address cannot be listened on.
+        ListenError: an `OSError`, the address cannot be listened on.
+        OutputError: the standard output cannot be written.
         TypeError: a handler does not fit its chain.
         ValueError: the plan cannot be executed.
     """
@@ -245,7 +259,12 @@ def complete(loop: asyncio.AbstractEventLoop, main: asyncio.Task[T]) -> T:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as error:
             # Ctrl-C is a signal that `_run` handles; in tests it must end the test.
-            if main.done() or _is_default_interrupt(error):
+            if main.done():
+                # The callback that stops the loop may not have run: it would stop the next run.
+                loop.call_soon(loop.stop)
+                loop.run_forever()
+                break
+            if _is_default_interrupt(error):
                 break
             _logger.exception(
                 "a task of the loop raised %s; the gateway goes on", type(error).__name__
@@ -272,18 +291,37 @@ async def _run(server: Server, scheme: str, hint: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     async with server:
-        for address, port in server.addresses:
-            written = f"[{address}]" if ":" in address else address
-            sys.stdout.write(f"listening on {scheme}://{written}:{port}\n")
-        if hint is not None:
-            sys.stdout.write(f"{hint}\n")
-        sys.stdout.flush()
+        _announce(server, scheme, hint)
         await ended.wait()
         # A second signal must be able to end a drain that takes too long.
         # Not Python's own handler of SIGINT: its exception would be that of the handler at hand.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
+
+
+def _announce(server: Server, scheme: str, hint: str | None) -> None:
+    try:
+        for address, port in server.addresses:
+            written = f"[{address}]" if ":" in address else address
+            sys.stdout.write(f"listening on {scheme}://{written}:{port}\n")
+        if hint is not None:
+            sys.stdout.write(f"{hint}\n")
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputError(f"the standard output cannot be written: {error.strerror}") from error
+
+
+def _listen_error(listen: Sequence[tuple[str, int]], error: OSError) -> ListenError:
+    addresses = ", ".join(f"{host}:{port}" for host, port in listen)
+    remedies = {
+        errno.EADDRINUSE: "stop what listens there, or choose another port",
+        errno.EACCES: "ports below 1024 need a privilege; choose another port",
+        errno.EADDRNOTAVAIL: "this machine has no such address; choose another host",
+    }
+    remedy = remedies.get(error.errno or 0)
+    message = f"cannot listen on {addresses}: {error.strerror or error}"
+    return ListenError(message if remedy is None else f"{message}; {remedy}")
 
 
 def _bridge() -> _core.Bridge:

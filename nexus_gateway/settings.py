@@ -1,15 +1,20 @@
 """Settings: one struct, read from a TOML file and the environment; the environment wins.
 
 Every key of `Settings` is `NEXUS_<KEY>` in the environment and `<key>` in the file. Nothing is
-guessed: an unknown key is an error with a suggestion, a wrong value one that names the key, what
-was found, what is expected and where it came from. What is secret is in no message and no `repr`.
+guessed: an unknown key of the file is an error with a suggestion, a wrong value one that names the
+key, what was found, what is expected and where it came from. An unknown variable of the environment
+may belong to somebody else: it is a warning where it is nearly the name of a setting. What is
+secret is in no message and no `repr`.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 import os
+import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args, get_origin
 
@@ -22,7 +27,7 @@ from nexus_gateway.field_error import within_sentence
 from nexus_gateway.layers.cors import SENDABLE, check_headers, check_origins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 PREFIX = "NEXUS_"
 SECRET_BYTES = 32
@@ -30,7 +35,13 @@ SECRET_BYTES = 32
 
 HMAC_BYTES_MIN = {"HS256": SECRET_BYTES, "HS384": 48, "HS512": 64}
 
-Positive: TypeAlias = Annotated[float, Meta(gt=0)]
+SECONDS_MAX = 4_000_000
+"""The core counts milliseconds in 32 bits."""
+
+Positive: TypeAlias = Annotated[float, Meta(gt=0, le=SECONDS_MAX)]
+
+# Set to nothing, these are none; other variables that are set to nothing are not set.
+_EMPTY_IS_NONE = frozenset({"rate_limit", "address_limit", "cors_origins"})
 
 
 class Secret:
@@ -150,7 +161,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Positive = 30.0
     write_timeout: Positive = 60.0
     body_bytes: Annotated[int, Meta(ge=0, le=1 << 32)] = 1 << 20
-    shutdown_grace: Annotated[float, Meta(ge=0)] = 10.0
+    shutdown_grace: Annotated[float, Meta(ge=0, le=SECONDS_MAX)] = 10.0
 
     def __post_init__(self) -> None:
         if not self.host:
@@ -230,30 +241,62 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """Settings with where each of them comes from.
+
+    Attributes:
+        settings: what was read.
+        origins: of each setting that is not at its default: `NEXUS_PORT in the environment` or
+            `port in nexus.toml:3`.
+        warnings: variables that look like settings and are none.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+    def is_set(self, *names: str) -> bool:
+        """Say whether one of the settings was set by the environment or the file."""
+        return any(name in self.origins for name in names)
+
+
 def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from a file, given or named by `NEXUS_CONFIG`, and from the environment.
 
     Raises:
         SettingsError: the file cannot be read, or keys or values are wrong; all are listed.
     """
+    return load_with_origins(config, environ).settings
+
+
+def load_with_origins(
+    config: Path | None = None, environ: Mapping[str, str] | None = None
+) -> Loaded:
+    """Read the settings as `load` does, with the origin of each and what looks like a mistake.
+
+    Raises:
+        SettingsError: the file cannot be read, or keys or values are wrong; all are listed.
+    """
     variables = os.environ if environ is None else environ
     named = config or _path(variables.get(f"{PREFIX}CONFIG"))
-    written = {} if named is None else _read_file(named)
     given: dict[str, object] = {}
+    origins: dict[str, str] = {}
     problems: list[str] = []
-    for key, value, source in [*_of_file(written, named), *_of_environment(variables)]:
+    of_file = [] if named is None else _of_file(named)
+    for key, value, source in [*of_file, *_of_environment(variables)]:
         try:
             given[key] = _convert(key, value)
             _check_value(key, given[key])
         except (LookupError, ValueError) as problem:
             problems.append(f"{source}: {problem}")
+        origins[key] = source
     if problems:
         raise SettingsError("\n".join(problems))
     settings = Settings(**given)  # type: ignore[arg-type]  # each was converted to its field's type
     problems = list(_contradictions(settings))
     if problems:
         raise SettingsError("\n".join(problems))
-    return settings
+    return Loaded(settings, origins, tuple(_suspicious(variables)))
 
 
 # --- reading ---
@@ -261,25 +304,59 @@ def load(config: Path | None = None, environ: Mapping[str, str] | None = None) -
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 
 
-def _read_file(path: Path) -> dict[str, object]:
+def _of_file(path: Path) -> Iterator[tuple[str, object, str]]:
+    text = _read_file(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        written = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}") from error
+    for key, value in written.items():
+        yield key, value, f"{key} in {path}{_line_of(key, text)}"
+
+
+def _read_file(path: Path) -> str:
+    try:
+        # Editors of Windows write a byte order mark.
+        return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{path}: not TOML: expected UTF-8, found another byte at {error.start}"
+        ) from error
     except ValueError as error:
-        raise SettingsError(f"{path}: not TOML: {error}") from error
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
 
 
-def _of_file(written: Mapping[str, object], path: Path | None) -> Iterator[tuple[str, object, str]]:
-    for key, value in written.items():
-        yield key, value, f"{key} in {path}"
+def _line_of(key: str, text: str) -> str:
+    begin = re.compile(rf"""\s*\[?\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
+    for number, line in enumerate(text.splitlines(), 1):
+        if begin.match(line):
+            return f":{number}"
+    return ""
 
 
 def _of_environment(variables: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
     for name, text in sorted(variables.items()):
+        key = _key_of(name)
         # A variable that is set to nothing, as compose files do, says nothing.
-        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG" and text:
-            yield name.removeprefix(PREFIX).lower(), text, f"{name} in the environment"
+        if key in _FIELDS and (text.strip() or key in _EMPTY_IS_NONE):
+            yield key, text if text.strip() else "", f"{name} in the environment"
+
+
+def _suspicious(variables: Mapping[str, str]) -> Iterator[str]:
+    """Find variables that are nearly settings: the environment is not ours alone."""
+    for name in sorted(variables):
+        key = _key_of(name)
+        if key and key != "config" and key not in _FIELDS:
+            near = difflib.get_close_matches(key, (*_FIELDS, "config"), n=1, cutoff=0.7)
+            if near:
+                meant = f"{PREFIX}{near[0].upper()}"
+                yield f"{name} in the environment is no setting; did you mean {meant}"
+
+
+def _key_of(name: str) -> str:
+    return name.removeprefix(PREFIX).lower() if name.startswith(PREFIX) else ""
 
 
 def _convert(key: str, value: object) -> object:
@@ -288,6 +365,8 @@ def _convert(key: str, value: object) -> object:
         near = difflib.get_close_matches(key, _FIELDS, n=1)
         hint = f"did you mean {near[0]}" if near else f"the keys are {', '.join(_FIELDS)}"
         raise LookupError(f"there is no setting {key!r}; {hint}")
+    if isinstance(value, str) and not value.isprintable() and _has_surrogates(value):
+        raise ValueError("expected UTF-8, found bytes that are not")
     if get_origin(field.type) is tuple and isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     # A URL may have a password in it.
@@ -307,7 +386,16 @@ def _expected(kind: object) -> str:
 def _wrap(kind: type, value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("Expected `str`")  # noqa: TRY004  # what msgspec takes for a wrong value
-    return Path(value).expanduser() if kind is Path else Secret(value)
+    if kind is not Path:
+        return Secret(value)
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("Expected a path below the home of a user that exists") from None
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _path(text: str | None) -> Path | None:
@@ -319,6 +407,8 @@ def _path(text: str | None) -> Path | None:
 
 def _check_value(key: str, value: object) -> None:
     match key, value:
+        case _, float(number) if not math.isfinite(number):
+            raise ValueError(f"expected a finite number, found {number}")
         case "rate_limit" | "address_limit", str(text) if text:
             rate.parse(text)
         case "neo4j_url", str(text) if not text.startswith(("bolt", "neo4j")):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from nexus_gateway import Claims, Routes, auth, get, path, plan
 from nexus_gateway.keys import development_secret, key_ring
 from nexus_gateway.server import Application
-from nexus_gateway.settings import Secret, Settings, SettingsError, load
+from nexus_gateway.settings import Secret, Settings, SettingsError, load, load_with_origins
 from nexus_gateway.testing import request
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -90,6 +90,73 @@ def test_a_variable_set_to_nothing_says_nothing() -> None:
     assert load(None, {"NEXUS_TLS_CERT": "", "NEXUS_PORT": ""}) == Settings()
 
 
+def test_a_limit_set_to_nothing_is_none() -> None:
+    nothing = {"NEXUS_RATE_LIMIT": "", "NEXUS_ADDRESS_LIMIT": " ", "NEXUS_CORS_ORIGINS": ""}
+
+    settings = load(None, nothing)
+
+    assert (settings.rate_limit, settings.address_limit, settings.cors_origins) == ("", "", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [
+        ("NEXUS_PROT", ["NEXUS_PROT in the environment is no setting; did you mean NEXUS_PORT"]),
+        ("NEXUS_BODY_BYTE", ["NEXUS_BODY_BYTE in the environment is no setting; did you mean"]),
+        ("NEXUS_XYZZY", []),
+        ("NEXUS_", []),
+    ],
+)
+def test_an_unknown_variable_never_prevents_the_start(name: str, warned: list[str]) -> None:
+    loaded = load_with_origins(None, {name: "1"})
+
+    assert loaded.settings == Settings()
+    assert [text.startswith(said) for text, said in zip(loaded.warnings, warned, strict=True)] == [
+        True
+    ] * len(warned)
+
+
+def test_each_setting_has_its_origin(config: Path) -> None:
+    config.write_text("# a comment\nport = 1\ntimeout = 2\n")
+
+    loaded = load_with_origins(config, {"NEXUS_PORT": "2"})
+
+    assert loaded.origins == {
+        "port": "NEXUS_PORT in the environment",
+        "timeout": f"timeout in {config}:3",
+    }
+
+
+@pytest.mark.parametrize("text", [b"\xef\xbb\xbfport = 1\n", b"port = 1\r\n", b"port = 1"])
+def test_a_file_of_another_editor_is_read(config: Path, text: bytes) -> None:
+    config.write_bytes(text)
+
+    assert load(config, {}).port == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"port = ", "not TOML"),
+        (b"\xff\xfep\x00", "expected UTF-8"),
+        (b"port = [1]", ":1: expected `int`"),
+        (b"\n[server]\nport = 1", "server in "),
+        (b"a = " + b"[" * 100_000, "not TOML"),
+    ],
+)
+def test_a_file_with_a_fault_is_named(config: Path, text: bytes, said: str) -> None:
+    config.write_bytes(text)
+
+    (found,) = problems({}, config)
+
+    assert str(config) in found
+    assert said in found
+
+
+def test_a_folder_is_no_settings_file(tmp_path: Path) -> None:
+    assert problems({}, tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+
+
 def test_bounds_follow_the_settings() -> None:
     settings = load(None, {"NEXUS_TIMEOUT": "1.5", "NEXUS_BODY_BYTES": "10"})
 
@@ -107,8 +174,11 @@ def test_bounds_follow_the_settings() -> None:
         ("NEXUS_ADDRESS_LIMIT", "0/s", "must be 1 to 4294967295"),
         ("NEXUS_CORS_ORIGINS", "https://a.example/", "found 'https://a.example/'"),
         ("NEXUS_CORS_ORIGINS", "*,https://a.example", "so it stands alone"),
-        ("NEXUS_PROT", "1", "there is no setting 'prot'; did you mean port"),
-        ("NEXUS_XYZZY", "1", "there is no setting 'xyzzy'; the keys are env, host"),
+        ("NEXUS_TIMEOUT", "inf", "expected `float` <= 4000000.0, found 'inf'"),
+        ("NEXUS_TIMEOUT", "nan", "found"),
+        ("NEXUS_SHUTDOWN_GRACE", "inf", "found 'inf'"),
+        ("NEXUS_TLS_CERT", "~unknown-user/x", "expected a path below the home of a user"),
+        ("NEXUS_JWT_ISSUER", "a\udcff", "expected UTF-8, found bytes that are not"),
     ],
 )
 def test_a_wrong_variable_is_named_with_what_is_expected(
@@ -125,10 +195,10 @@ def test_a_wrong_key_of_the_file_is_named_with_the_file(config: Path) -> None:
 
     found = problems({}, config)
 
-    assert found[0] == f"port in {config}: expected `int`, found 'http'"
-    assert found[1].startswith(f"hots in {config}: there is no setting 'hots'; did you mean host")
-    assert found[2].startswith(f"workers in {config}: expected `int`")
-    assert found[3].startswith(f"tls in {config}: there is no setting 'tls'")
+    assert found[0] == f"port in {config}:1: expected `int`, found 'http'"
+    assert found[1].startswith(f"hots in {config}:2: there is no setting 'hots'; did you mean host")
+    assert found[2].startswith(f"workers in {config}:3: expected `int`")
+    assert found[3].startswith(f"tls in {config}:4: there is no setting 'tls'")
 
 
 def test_a_file_that_cannot_be_read_or_parsed_is_named(config: Path) -> None:

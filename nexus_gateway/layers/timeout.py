@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from nexus_gateway.route import Timeout
+from nexus_gateway.route import Timeout, check_seconds
 
 
 def timeout(seconds: float) -> Timeout:
     """Answer 504 once a route took `seconds`, unless the route has a time of its own.
 
     Raises:
-        ValueError: the time is not positive.
+        ValueError: the time is not positive, or not finite.
     """
-    if seconds <= 0:
-        raise ValueError(f"a timeout is a positive number of seconds, found {seconds}")
+    check_seconds(seconds)
     return Timeout(seconds)

@@ -15,6 +15,7 @@ kglite is imported when a graph is opened, and only then.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from nexus_gateway.studio.storage.graph import Value
 
 T = TypeVar("T")
+_logger = logging.getLogger("nexus_gateway.studio.storage")
 
 READ_WORK = 20_000_000
 """What a read may touch, in the engine's units (rows between clauses, items of lists): its memory
@@ -245,12 +247,22 @@ def _open(path: Path, patience: float) -> tuple[Session, NodeIds]:
 def _locked(path: Path, until: float) -> Session:
     import kglite
 
+    reported = False
     while True:
         try:
             return kglite.open_session(str(path), durable="normal")
         except kglite.WriterLeaseHeldError as exc:
-            if exc.holder.get("self") or time.monotonic() >= until:
+            left = until - time.monotonic()
+            if exc.holder.get("self") or left <= 0:
                 raise
+            if not reported:
+                reported = True
+                _logger.warning(
+                    "waiting up to %.0f s for process %s, which has %s open",
+                    left,
+                    exc.holder.get("pid"),
+                    path,
+                )
             time.sleep(0.1)
 
 
