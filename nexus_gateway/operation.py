@@ -147,7 +147,8 @@ def _at_once(kind: object, streams: Sequence[Media]) -> object:
     """Strip from a union what `streams` describes: generators, and texts of types that it lists."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind
-    texts = (str, bytes) if any(media.type in (str, bytes) for media in streams) else ()
+    both: tuple[object, ...] = (str, bytes)
+    texts = both if any(media.type in both for media in streams) else ()
     members = [
         one for one in get_args(kind) if get_origin(one) is not AsyncGenerator and one not in texts
     ]

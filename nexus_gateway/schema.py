@@ -11,13 +11,13 @@ import inspect as python
 import re
 import types
 from collections import defaultdict
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias, Union, get_args, get_origin
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias, Union, cast, get_args, get_origin
 
 import msgspec
 from msgspec import inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 Schema: TypeAlias = dict[str, object]
 _REFERENCE = "#/components/schemas/{name}"
@@ -241,7 +241,8 @@ class _Writer:
     def write(self, info: inspect.Type) -> Schema:
         """Write a type, as a reference where it is a component."""
         if isinstance(info, inspect.Metadata):
-            return self.write(info.type) | (info.extra_json_schema or {})
+            extra = cast("Schema", info.extra_json_schema or {})  # pyright: ignore[reportUnknownMemberType]
+            return self.write(info.type) | extra
         if isinstance(info, _NAMED):
             return {"$ref": _REFERENCE.format(name=self.names[info.cls])}
         return self.inline(info)
@@ -422,7 +423,13 @@ def _pattern(pattern: str | None) -> Schema:
     return {} if pattern is None else {"pattern": pattern}
 
 
-_TYPES = {str: "string", int: "integer", bool: "boolean", float: "number", types.NoneType: "null"}
+_TYPES: Mapping[type[object], str] = {
+    str: "string",
+    int: "integer",
+    bool: "boolean",
+    float: "number",
+    types.NoneType: "null",
+}
 
 
 def _enum(values: Iterable[object]) -> Schema:
@@ -454,9 +461,9 @@ def _row(info: _Object, fields: Sequence[Schema], required: int) -> Schema:
 
 
 def _default(field: inspect.Field) -> Schema:
-    default = field.default
+    default: object = field.default
     if default is msgspec.NODEFAULT and field.default_factory in (list, dict, set, bytearray):
-        default = field.default_factory()
+        default = cast("Callable[[], object]", field.default_factory)()
     return default_of(default) if _fits(_bare(field.type), default) else {}
 
 

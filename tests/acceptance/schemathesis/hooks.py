@@ -5,6 +5,8 @@ JSON Schema cannot say so of values that it leaves open. RFC 8259 lets a reader 
 
 from __future__ import annotations
 
+from typing import cast
+
 import schemathesis
 
 INT_MIN, INT_MAX = -(1 << 63), (1 << 64) - 1
@@ -21,14 +23,14 @@ def fits(value: object) -> bool:
             # Written without a fraction where it has none.
             return not value.is_integer() or INT_MIN <= value <= INT_MAX
         case dict():
-            return all(map(fits, value.values()))
+            return all(map(fits, cast("dict[str, object]", value).values()))
         case list():
-            return all(map(fits, value))
+            return all(map(fits, cast("list[object]", value)))
         case _:
             return True
 
 
-@schemathesis.hook
+@schemathesis.hook  # pyright: ignore[reportUnknownMemberType]
 def filter_body(context: schemathesis.HookContext, body: object) -> bool:
     """Keep a body that is JSON as the gateway defines it."""
     return fits(body)
