@@ -119,6 +119,11 @@ def serve(
     application = _application(target, loaded).application
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
+        from nexus_gateway.start_check import tls_problems
+
+        wrong = "\n".join(tls_problems(settings))
+        if wrong:
+            _refuse(wrong)
         tls = Tls(settings.tls_cert, settings.tls_key)
     scope = "'*'" if target is None else "..."
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -53,7 +55,7 @@ def _spell(name: str, value: object) -> str:
 def problems(loaded: Loaded, *, studio: bool) -> Iterator[str]:
     """Find what `serve` would be stopped by: unreadable files, a host or folder of no use."""
     settings = loaded.settings
-    yield from _tls(settings)
+    yield from tls_problems(settings)
     try:
         socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -63,14 +65,49 @@ def problems(loaded: Loaded, *, studio: bool) -> Iterator[str]:
         yield from _folder(settings.data_dir)
 
 
-def _tls(settings: Settings) -> Iterator[str]:
-    for name, path in (("tls_cert", settings.tls_cert), ("tls_key", settings.tls_key)):
-        if path is None:
-            continue
-        try:
-            path.read_bytes()
-        except OSError as error:
-            yield f"{name}: {path} cannot be read: {error.strerror}"
+def tls_problems(settings: Settings) -> Iterator[str]:
+    """Say why a certificate and its key cannot be used, naming the file; `serve` asks too."""
+    certificate, key = settings.tls_cert, settings.tls_key
+    if certificate is None or key is None:
+        return
+    found = [
+        *_pem_problem("tls_cert", certificate, "CERTIFICATE"),
+        *_pem_problem("tls_key", key, "PRIVATE KEY"),
+    ]
+    yield from found or _pair_problem(certificate, key)
+
+
+def _pem_problem(name: str, path: Path, label: str) -> Iterator[str]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        yield f"{name}: {path} cannot be read: {error.strerror}"
+        return
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = content.decode("utf-16" if wide else "utf-8", errors="replace")
+    labels: list[str] = re.findall(r"-----BEGIN ([A-Z0-9 ]+)-----", text)
+    wanted = [one for one in labels if one.endswith(label)]
+    if not wanted:
+        others = ", ".join(one.lower() for one in labels) or "no PEM"
+        yield f"{name}: {path}: expected a PEM {label.lower()}, found {others}"
+    elif any(f"-----END {one}-----" not in text for one in wanted):
+        yield f"{name}: {path}: the PEM {label.lower()} is cut off"
+    elif label == "PRIVATE KEY" and ("ENCRYPTED" in wanted[0] or "Proc-Type: 4,ENCRYPTED" in text):
+        yield f"{name}: {path}: the key is encrypted; decrypt it with: openssl pkey -in {path}"
+
+
+def _pair_problem(certificate: Path, key: Path) -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            yield f"tls_key: {key} is not the key of the certificate in {certificate}"
+        elif error.reason in {"EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"}:
+            yield f"tls_cert: {certificate} has a key or signature that is too weak"
+        # Of what else OpenSSL does not read, the core decides.
+    except OSError:
+        return
 
 
 def _folder(folder: Path) -> Iterator[str]:
