@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -147,7 +147,7 @@ def _at_once(kind: object, streams: Sequence[Media]) -> object:
     """Strip from a union what `streams` describes: generators, and texts of types that it lists."""
     if get_origin(kind) not in (Union, types.UnionType):
         return kind
-    both: tuple[object, ...] = (str, bytes)
+    both = cast("tuple[object, ...]", (str, bytes))
     texts = both if any(media.type in both for media in streams) else ()
     members = [
         one for one in get_args(kind) if get_origin(one) is not AsyncGenerator and one not in texts
