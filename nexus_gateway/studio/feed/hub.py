@@ -3,8 +3,9 @@
     entities:{tenant}:changes             every change; of a large transaction, one sum
     entities:{tenant}:entity:{entity_id}  changes of one entity
 
-Each comes once, in the order in which they were kept, with the `position` that tells one that a
-crash made come twice. The entity is told as it is when it is told: it may have changed again.
+Each comes once, in the order of the changes, with the `position` that tells one that a crash made
+come twice. It carries the revision that the change made and the state after it, as the transaction
+of the change recorded them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from nexus_gateway.hub import HubError
 from nexus_gateway.segment import segment
 from nexus_gateway.studio.intelligence.models import Entity
-from nexus_gateway.studio.intelligence.told import TOPIC, Told, Verb
+from nexus_gateway.studio.intelligence.told import CHANGES_MAX, TOPIC, StateChange, Told, Verb
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from nexus_gateway.studio.intelligence.store import EntityStore
     from nexus_gateway.studio.storage.outbox import Record
-
-EVENTS = 64
-"""Changes of a transaction that are told one by one; of more, how many they were."""
 
 AWAY = frozenset({"deadline_exceeded", "service_unavailable", "internal_error"})
 """Codes of a hub that may take a message later."""
@@ -45,13 +43,17 @@ class Publisher(Protocol):
 
 
 class EntityEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One change; without `entity` there is none any more, or none that fits a message."""
+    """One change; without `entity` there is none any more, or none that fits a message.
+
+    revision: of the state after the change; that of a deletion follows the last state's.
+    """
 
     change: Verb
     entity_id: str
     position: int
     by: str = ""
     entity: Entity | None = None
+    revision: int = 0
 
 
 class EntitiesEvent(msgspec.Struct, frozen=True):
@@ -90,18 +92,41 @@ class HubSink:
 
     async def _tell(self, record: Record, told: Told) -> None:
         channel = f"entities:{segment(record.tenant)}:changes"
-        if told.count > EVENTS:
+        states = await self._states(record.tenant, told)
+        if states is None:
             made = len(told.created) + len(told.restored)
             counts = (made, len(told.updated), len(told.deleted))
             await self._publisher.publish(channel, EntitiesEvent(*counts, record.position, told.by))
             return
-        ids = [name for _, name in told.changes()]
-        found = await self._entities.some(record.tenant, ids)
+        for one in states:
+            event = EntityEvent(
+                one.change, one.entity_id, record.position, told.by, one.entity, one.revision
+            )
+            await self._publish(channel, event)
+            await self._publish(f"entities:{segment(record.tenant)}:entity:{one.entity_id}", event)
+
+    async def _states(self, tenant: str, told: Told) -> Sequence[StateChange] | None:
+        """Give the changes one by one; None where they are too many for it."""
+        if told.states:
+            large = [
+                one.entity_id
+                for one in told.states
+                if one.entity is None and one.change != "deleted"
+            ]
+            if not large:
+                return told.states
+            # Too large for a record, and perhaps for a message: told while it is the present state.
+            now = {one.entity_id: one for one in await self._entities.some(tenant, large)}
+            return [_completed(one, now.get(one.entity_id)) for one in told.states]
+        if told.count > CHANGES_MAX:
+            return None
+        # A record of an earlier release has ids alone.
+        found = await self._entities.some(tenant, [name for _, name in told.changes()])
         now = {one.entity_id: one for one in found}
-        for verb, name in told.changes():
-            event = EntityEvent(verb, name, record.position, told.by, now.get(name))
-            for one in (channel, f"entities:{segment(record.tenant)}:entity:{name}"):
-                await self._publish(one, event)
+        return [
+            StateChange(verb, name, now[name].revision if name in now else 0, now.get(name))
+            for verb, name in told.changes()
+        ]
 
     async def _publish(self, channel: str, event: EntityEvent | EntitiesEvent) -> None:
         try:
@@ -117,3 +142,9 @@ class HubSink:
         except RuntimeError as error:
             # Before the server listens, and after it has stopped.
             raise StorageUnavailable("the hub is not open") from error
+
+
+def _completed(change: StateChange, now: Entity | None) -> StateChange:
+    if change.entity is None and now is not None and now.revision == change.revision:
+        return msgspec.structs.replace(change, entity=now)
+    return change

@@ -15,9 +15,12 @@ from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.engines import entity_store
 from nexus_gateway.studio.feed.graph import GraphSink
 from nexus_gateway.studio.feed.hub import EntitiesEvent, EntityEvent, HubSink
+from nexus_gateway.studio.intelligence import told
+from nexus_gateway.studio.intelligence.importing import Imports
 from nexus_gateway.studio.intelligence.models import Content, Draft
 from nexus_gateway.studio.intelligence.service import Entities
-from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeContent, NodeDraft
+from nexus_gateway.studio.knowledge_graph.live import Event
+from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeContent, NodeDraft, edge_id
 from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.errors import BadStatement
@@ -56,9 +59,10 @@ class Feed:
         self.outbox = Outbox(engine, holder="here")
         store = entity_store(engine, told=self.outbox.wake)
         self.entities = Entities(store)
+        self.imports = Imports(store, self.entities.clock)
         self.nodes = GraphStore(graph)
-        self.graph = KnowledgeGraph(self.nodes)
-        self.heard = Heard()
+        self.heard, self.heard_of_graph = Heard(), Heard()
+        self.graph = KnowledgeGraph(self.nodes, publisher=self.heard_of_graph)
         hub, to_graph = HubSink(store, self.heard), GraphSink(store, self.graph)
         self.relay = Relay(self.outbox, {"hub": hub, "graph": to_graph})
 
@@ -148,6 +152,105 @@ async def test_each_change_is_told_once_on_both_channels(feed: Feed) -> None:
     ]
     assert events[0].position < events[2].position
     assert events[2].entity is None
+
+
+def changes_of(feed: Feed) -> list[EntityEvent]:
+    """What was published on `entities:acme:changes`, one by one."""
+    channel = "entities:acme:changes"
+    return [msgspec.convert(one, EntityEvent) for name, one in feed.heard.said if name == channel]
+
+
+async def test_each_message_carries_the_revision_and_state_of_its_change(
+    engine: Database | Postgres, tmp_path: Path
+) -> None:
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        feed = Feed(engine, graph)
+        # Nothing is delivered before all changes are made.
+        for number in range(1, 101):
+            content = Content(entity_type="tool", attributes={"n": number})
+            await feed.entities.put("acme", "a", content, ANY)
+        drafts = tuple(
+            Draft(entity_id="a", entity_type="tool", attributes={"n": number})
+            for number in (101, 102)
+        )
+        await feed.entities.put_all("acme", drafts)
+        lines = b"".join(
+            msgspec.json.encode({"entity_id": "a", "entity_type": "tool", "attributes": {"n": one}})
+            + b"\n"
+            for one in (103, 104)
+        )
+        async for _ in feed.imports.run("acme", lines, "alice"):
+            pass
+        await feed.entities.remove("acme", "a", ANY)
+        await feed.entities.restore("acme", "a")
+        await feed.entities.purge("acme", "a", ANY)
+        await feed.entities.put("acme", "a", Content(entity_type="other"), ANY)
+        async with feed.relay:
+            await feed.carried()
+
+    events = changes_of(feed)
+    assert [one.revision for one in events] == [*range(1, 108), 1]
+    states = [one.entity for one in events[:104]]
+    assert [one and one.revision for one in states] == [*range(1, 105)]
+    assert [msgspec.json.decode(one.attributes)["n"] for one in states if one] == [*range(1, 105)]
+    assert [one.change for one in events[104:]] == ["deleted", "restored", "deleted", "created"]
+    restored, again = events[105].entity, events[107].entity
+    assert (events[104].entity, events[106].entity) == (None, None)
+    assert restored is not None
+    assert restored.revision == 106
+    assert again is not None
+    assert again.entity_type == "other"
+
+
+async def test_states_of_one_transaction_are_divided_among_records_of_bounded_size(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "RECORD_BYTES_MAX", 1000)
+    monkeypatch.setattr(told, "STATE_BYTES_MAX", 900)
+    text = "x" * 400
+    sizes = {f"e{number}": text * (3 if number == 5 else 1) for number in range(10)}
+    drafts = tuple(
+        Draft(entity_id=name, entity_type="tool", attributes={"text": text})
+        for name, text in sizes.items()
+    )
+    await feed.entities.put_all("acme", drafts)
+    await feed.carried()
+
+    events = changes_of(feed)
+    assert [one.entity_id for one in events] == list(sizes)
+    assert len({one.position for one in events}) == 5
+    # The state above the bound is not in the record; it is still the present one.
+    assert [one.entity and one.entity.revision for one in events] == [1] * 10
+    assert set(await feed.nodes.nodes("acme", list(sizes))) == set(sizes)
+
+
+async def test_each_message_of_the_graph_carries_the_revision_and_state_of_its_change(
+    feed: Feed,
+) -> None:
+    def content(number: int) -> NodeContent:
+        return NodeContent(entity_type="tool", attributes={"n": number})
+
+    await feed.graph.put_node(ALICE, "b", NodeContent(entity_type="tool"), ANY)
+    await asyncio.gather(
+        *(feed.graph.put_node(ALICE, "a", content(number), ANY) for number in range(100))
+    )
+    name = edge_id("a", "b", "depends", "")
+    for number in range(20):
+        draft = msgspec.structs.replace(edge("a", "b"), attributes={"n": number})
+        await feed.graph.put_edge(ALICE, name, draft, ANY)
+    await feed.graph.merge(ALICE, "b", "a", ANY)
+
+    told = [
+        msgspec.convert(event, Event)
+        for channel, event in feed.heard_of_graph.said
+        if channel == "graph:acme:changes"
+    ]
+    nodes = [one.node for one in told if one.node and one.node.entity_id == "a"]
+    edges = [one.edge for one in told if one.edge]
+    assert [one.revision for one in nodes] == [*range(1, 101), 100]
+    assert len({bytes(one.attributes) for one in nodes}) == 100
+    assert [one.revision for one in edges] == [*range(1, 21), 20]
+    assert [one.change for one in told if one.edge or one.node][-3:].count("merged") == 2
 
 
 async def test_a_large_change_is_one_record_and_told_as_a_sum(feed: Feed) -> None:

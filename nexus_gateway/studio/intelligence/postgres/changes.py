@@ -122,7 +122,7 @@ class Job:
         await rows.index(self._session, self._tenant, {entity_id: number}, [restored])
         await rows.lead(self._session, self._tenant, {entity_id: number}, [restored])
         await rows.renew(self._session, self._tenant, [number])
-        self._telling.add("restored", entity_id)
+        self._telling.add("restored", restored)
         await self._tell()
         await rows.count(self._session, self._tenant, Counter(restored.tags))
         return restored
@@ -142,7 +142,7 @@ class Job:
         if entity is not None:
             fewer: Counter[str] = Counter()
             fewer.subtract(entity.tags)
-            self._telling.add("deleted", entity_id)
+            self._telling.add("deleted", entity)
             await self._tell()
             await rows.count(self._session, self._tenant, fewer)
         return entity is not None or past != "DELETE 0"
@@ -180,6 +180,10 @@ class Job:
         if before is not None and after is None:
             self._past.append((entity_id, following(before, self._stamp), True))
         self._current[entity_id] = after
+        if after is not None:
+            self._telling.add("created" if before is None else "updated", after)
+        elif before is not None:
+            self._telling.add("deleted", before)
         return before, after
 
     async def _check(self, before: Entity | None, after: Entity) -> None:
@@ -228,9 +232,6 @@ class Job:
         made = [one for key, one in differing.items() if one and key not in self._stored]
         kept = [one for key, one in differing.items() if one and key in self._stored]
         gone = [key for key, one in differing.items() if one is None and key in self._stored]
-        self._telling.add("created", *(one.entity_id for one in made))
-        self._telling.add("updated", *(one.entity_id for one in kept))
-        self._telling.add("deleted", *gone)
         await self._tell()
         numbers = dict(self._numbers)
         new_alone = not (kept or gone)
@@ -261,8 +262,7 @@ class Job:
         await rows.renew(self._session, self._tenant, renewed)
 
     async def _tell(self) -> None:
-        told = self._telling.record()
-        if told is not None:
+        for told in self._telling.records():
             await self._session.execute(outbox.ADD, *told)
 
     async def _erase(self, ids: Sequence[str]) -> None:

@@ -76,13 +76,14 @@ class PostgresEntities:
         self, tenant: str, edits: Sequence[tuple[str, Edit]], stamp: Stamp
     ) -> list[tuple[Entity | None, Entity | None]]:
         """Apply each edit to the entity with its id, in order, all or none; before and after."""
-        if len(edits) == 1 and (made := await self._created(tenant, *edits[0], stamp)) is not None:
+        if (
+            len(edits) == 1
+            and (made := await self._created(tenant, edits[0][1], stamp)) is not None
+        ):
             return [(None, made)]
         return await self._write(tenant, stamp, lambda job: job.change(edits))
 
-    async def _created(
-        self, tenant: str, entity_id: str, edit: Edit, stamp: Stamp
-    ) -> Entity | None:
+    async def _created(self, tenant: str, edit: Edit, stamp: Stamp) -> Entity | None:
         """Keep what an edit makes of nothing, where that is all there is to do; else None."""
         try:
             entity = edit(None)
@@ -91,9 +92,9 @@ class PostgresEntities:
         if entity is None or entity.aliases:
             return None
         telling = Telling(tenant, stamp)
-        telling.add("created", entity_id)
-        told = telling.record()
-        if told is None or not await self._creations.put(New(tenant, entity, told)):
+        telling.add("created", entity)
+        (told,) = telling.records()
+        if not await self._creations.put(New(tenant, entity, told)):
             return None
         return entity
 

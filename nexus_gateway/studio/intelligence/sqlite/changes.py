@@ -112,7 +112,7 @@ class Job:
                 results[position] = AttributesRefused(entity.entity_type, problems)
                 continue
             plain.append((number + position, entity))
-            self._telling.add("created", entity.entity_id)
+            self._telling.add("created", entity)
             results[position] = Outcome(entity.entity_id, "created", 1)
         self._tags.update(chain.from_iterable(entity.tags for _, entity in plain))
         writes.insert(self._connection, self._tenant, plain)
@@ -142,7 +142,7 @@ class Job:
         writes.insert(self._connection, self._tenant, [(number, restored)])
         self._renewed[number] = True
         self._tags.update(restored.tags)
-        self._telling.add("restored", entity_id)
+        self._telling.add("restored", restored)
         self._finish()
         return restored
 
@@ -155,7 +155,7 @@ class Job:
             writes.erase(self._connection, self._tenant, row[0], entity)
             self._renewed[row[0]] = False
             self._tags.subtract(entity.tags)
-            self._telling.add("deleted", entity_id)
+            self._telling.add("deleted", entity)
             self._finish()
         past = self._connection.execute(
             "DELETE FROM entity_history WHERE tenant = ? AND entity_id = ?",
@@ -182,14 +182,15 @@ class Job:
                 number = writes.next_number(self._connection)
             writes.insert(self._connection, self._tenant, [(number, after)])
             self._renewed[number] = True
-            self._telling.add("created", entity_id)
+            self._telling.add("created", after)
             return before, after
         self._renewed[row[0]] = after is not None
         self._tags.subtract(before.tags)
-        self._telling.add("deleted" if after is None else "updated", entity_id)
         if after is None:
+            self._telling.add("deleted", before)
             writes.bury(self._connection, self._tenant, row[0], before, self._stamp)
         else:
+            self._telling.add("updated", after)
             writes.update(self._connection, self._tenant, row[0], before, after)
         return before, after
 
@@ -268,8 +269,7 @@ class Job:
                 self._renewed = old
             writes.renew(self._connection, self._tenant, version, self._renewed)
             self._renewed.clear()
-        told = self._telling.record()
-        if told is not None:
+        for told in self._telling.records():
             self._connection.execute(outbox.ADD, numbered(told))
 
 
