@@ -180,7 +180,7 @@ class CallWriter(ValueWriter):
 
     def _inner(self, where: tree.Expression, scope: Scope) -> str:
         outer, self._aggregates = self._aggregates, False
-        text = self.data(where, scope)
+        text = self.condition(where, scope)
         self._aggregates = outer
         return text
 

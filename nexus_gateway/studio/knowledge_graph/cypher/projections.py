@@ -52,7 +52,7 @@ class ProjectionWriter(CallWriter):
         text = f"WITH {self._projection(clause.projection, columns, scope)}"
         behind = Scope({column.name: column.known for column in columns})
         if clause.where is not None:
-            text += f" WHERE {self.data(clause.where, behind)}"
+            text += f" WHERE {self.condition(clause.where, behind)}"
         return text, behind
 
     def returned(self, projection: tree.Projection, scope: Scope) -> str:

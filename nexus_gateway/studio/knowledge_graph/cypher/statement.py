@@ -130,7 +130,7 @@ class StatementWriter(ProjectionWriter):
         match clause:
             case tree.Match():
                 matched = self.matched(clause.patterns, scope)
-                more = [] if clause.where is None else [self.data(clause.where, matched.scope)]
+                more = [] if clause.where is None else [self.condition(clause.where, matched.scope)]
                 word = "OPTIONAL MATCH" if clause.optional else "MATCH"
                 return f"{word} {matched.where(*more)}", matched.scope
             case tree.Unwind():

@@ -149,16 +149,56 @@ class ValueWriter(GraphWriter):
         if not kind.is_data or not _may_be_map(node.of, scope):
             what = "a value that is no map" if kind.is_data else called(kind)
             raise Misread(node.at, f"{what} has no property {node.name!r}")
-        return f"{text}.{key(node.name, node.at)}", DATA
+        # One engine answers `5.a` with 5; by its name in brackets, both take maps alone.
+        return f"{text}['{key(node.name, node.at)[1:-1]}']", DATA
 
     def _part(self, node: tree.Index | tree.Slice, scope: Scope) -> Written:
         text, kind = self.write(node.of, scope)
         if not kind.is_data and kind.item is None:
             raise Misread(node.at, f"{called(kind)} has no parts by number: expected a list")
         if isinstance(node, tree.Slice):
-            ends = ["" if end is None else self.data(end, scope) for end in (node.first, node.end)]
-            return f"{text}[{'..'.join(ends)}]", kind
+            return self._slice(text, node, scope), kind
         return f"{text}[{self.data(node.key, scope)}]", kind.item or DATA
+
+    def _slice(self, text: str, node: tree.Slice, scope: Scope) -> str:
+        """Write a slice, which is null if an end is: one engine refuses such an end."""
+        ends = ["" if end is None else self.data(end, scope) for end in (node.first, node.end)]
+        nulls = [
+            f"{end} IS NULL"
+            for end, of in zip(ends, (node.first, node.end), strict=True)
+            if of is not None and not _is_number(of)
+        ]
+        written = f"{text}[{'..'.join(ends)}]"
+        return f"CASE WHEN {' OR '.join(nulls)} THEN null ELSE {written} END" if nulls else written
+
+    def condition(self, node: tree.Expression, scope: Scope) -> str:
+        """Write what must be true, false or null.
+
+        The embedded engine takes any value for a truth value. A value of which the text does not
+        tell whether it is one is therefore checked when the query runs.
+
+        Raises:
+            Misread: it is never a truth value.
+        """
+        text = self.data(node, scope)
+        known = _is_condition(node)
+        if known is False:
+            raise Misread(node.at, "expected a condition, which is true, false or null")
+        if known:
+            return text
+        if isinstance(node, tree.Variable | tree.Parameter | tree.Property) or _is_extreme(node):
+            return self._checked(text)
+        # Named, so that nested checks do not multiply the text.
+        name = self.names.variable()
+        return f"head([{name} IN [{text}] | {self._checked(name)}])"
+
+    def _checked(self, text: str) -> str:
+        # The key of a number cannot be read, which both engines refuse.
+        fails = f"{self.names.constant(0)}['condition']"
+        return (
+            f"(CASE WHEN {text} IS NULL THEN null WHEN {text} = true THEN true"
+            f" WHEN {text} = false THEN false ELSE {fails} END)"
+        )
 
     def _collection(self, node: tree.ListOf | tree.MapOf, scope: Scope) -> Written:
         if isinstance(node, tree.MapOf):
@@ -177,7 +217,7 @@ class ValueWriter(GraphWriter):
         if node.sign in ("IS NULL", "IS NOT NULL"):
             return f"({self.write(node.of, scope)[0]} {node.sign})", DATA
         if node.sign == "NOT":
-            return f"(NOT {self.data(node.of, scope)})", DATA
+            return f"(NOT {self.condition(node.of, scope)})", DATA
         return f"(-{_apart(self.data(node.of, scope))})", DATA
 
     def _binary(self, node: tree.Binary, scope: Scope) -> Written:
@@ -186,6 +226,9 @@ class ValueWriter(GraphWriter):
             return self._comparison(node, scope)
         if sign == "IN":
             return self._within(node, scope)
+        if sign in _LOGIC:
+            left, right = self.condition(node.left, scope), self.condition(node.right, scope)
+            return f"({left} {sign} {right})", DATA
         if sign != "+":
             left, right = self.data(node.left, scope), self.data(node.right, scope)
             return f"({left} {sign} {_apart(right)})", DATA
@@ -229,7 +272,8 @@ class ValueWriter(GraphWriter):
         kinds: list[Kind] = []
         for condition, result in node.branches:
             text, kind = self.write(result, scope)
-            parts.append(f"WHEN {self.data(condition, scope)} THEN {text}")
+            read = self.condition if node.of is None else self.data
+            parts.append(f"WHEN {read(condition, scope)} THEN {text}")
             results.append(result)
             kinds.append(kind)
         if node.otherwise is not None:
@@ -257,6 +301,40 @@ class ValueWriter(GraphWriter):
 def refuse(node: tree.Expression, expected: str, found: Kind) -> NoReturn:
     """Say of which kind an expression must be."""
     raise Misread(node.at, f"expected {expected}, found {called(found)}")
+
+
+_CONDITIONS = _LOGIC | _ORDERED | _EQUAL | {"IN", "CONTAINS", "STARTS WITH", "ENDS WITH"}
+_OF_ANYTHING = frozenset(("coalesce", "head", "last", "min", "max"))
+
+
+def _is_condition(  # noqa: PLR0911  # one for each form
+    node: tree.Expression,
+) -> bool | None:
+    """Tell whether a value is true, false or null; none where only a run can tell."""
+    match node:
+        case tree.Constant(value=value):
+            return value is None or isinstance(value, bool)
+        case tree.Unary(sign=sign):
+            return sign != "-"
+        case tree.Binary(sign=sign):
+            return sign in _CONDITIONS
+        case tree.HasLabel() | tree.Quantifier() | tree.Exists():
+            return True
+        case tree.Call(name=name):
+            return None if name.lower() in _OF_ANYTHING else False
+        case tree.Variable() | tree.Parameter() | tree.Property() | tree.Index() | tree.Case():
+            return None
+        case _:
+            return False
+
+
+def _is_extreme(node: tree.Expression) -> bool:
+    """Tell whether it is an aggregate, which cannot stand within a list comprehension."""
+    return isinstance(node, tree.Call) and node.name.lower() in ("min", "max")
+
+
+def _is_number(node: tree.Expression) -> bool:
+    return isinstance(node, tree.Constant) and node.value is not None
 
 
 def _apart(text: str) -> str:
