@@ -207,7 +207,7 @@ def _parameters(query: Compiled, given: Mapping[str, Value]) -> dict[str, Value]
 
 
 _REASONS = {
-    "zero": "it divides by zero",
+    "zero": "it divides by zero, or a condition is neither true nor false",
     "overflow": "a number becomes larger than 64 bits",
     "budget": "it needs more work than one query may",
     "work": "it needs more work than one query may",

@@ -39,6 +39,8 @@ class CallWriter(ValueWriter):
 
     def item(self, node: tree.Expression, scope: Scope) -> Written:
         """Write an expression in which rows may be counted, summed up or collected."""
+        if isinstance(node, tree.Exists) and node.bare:
+            raise Misread(node.at, "expected a value, found a pattern: use EXISTS {...}")
         self._aggregates = True
         try:
             return self.write(node, scope)

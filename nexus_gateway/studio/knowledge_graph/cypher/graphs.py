@@ -151,6 +151,8 @@ class _Patterns:
         if known is not None:
             if known.kind != EDGE or edge.types or edge.properties:
                 raise Misread(edge.at, f"the name {edge.name!r} is known, and stands alone here")
+            if edge.name not in self._before:
+                raise Misread(edge.at, f"the edge {edge.name!r} stands twice in one MATCH")
             return f"{first}[{known.text}]{last}"
         name = self._named(edge.name, EDGE, edge.at)
         name, more = self._placed(name, "edge", edge.properties)

@@ -193,8 +193,9 @@ class ValueWriter(GraphWriter):
         return f"head([{name} IN [{text}] | {self._checked(name)}])"
 
     def _checked(self, text: str) -> str:
-        # The key of a number cannot be read, which both engines refuse.
-        fails = f"{self.names.constant(0)}['condition']"
+        # Both engines refuse a division by zero; it names the value so as not to run before.
+        zero = self.names.constant(0)
+        fails = f"(1 / CASE WHEN {text} IS NULL THEN 1 ELSE {zero} END) = 1"
         return (
             f"(CASE WHEN {text} IS NULL THEN null WHEN {text} = true THEN true"
             f" WHEN {text} = false THEN false ELSE {fails} END)"

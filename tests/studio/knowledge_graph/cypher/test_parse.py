@@ -91,7 +91,7 @@ def test_a_text_that_cannot_be_read_is_refused_at_its_place(
         ("MATCH (n) WHERE (n)-->(m) RETURN n", "the name 'm' is not known here: use EXISTS"),
         ("MATCH (n), (m {size: n.size}) RETURN m", "the name 'n' is not known here"),
         ("MATCH (n)-[n]->() RETURN n", "the name 'n' is known, and stands alone here"),
-        ("MATCH (a)-[r]->(b)-[r]->(c) MATCH (r) RETURN a", "is of something that is no node"),
+        ("MATCH (a)-[r]->(b) MATCH (r) RETURN a", "is of something that is no node"),
         ("MATCH p = (n), p = (m) RETURN p", "the name 'p' is known already"),
         ("UNWIND [1] AS x UNWIND [2] AS x RETURN x", "the name 'x' is known already"),
         ("MATCH (n) RETURN n.name, n.name", "two columns are called 'n.name'"),
