@@ -44,6 +44,7 @@ from nexus_gateway.studio.engines import (
 from nexus_gateway.studio.feed import routes as feed
 from nexus_gateway.studio.feed.graph import GraphSink, refresh
 from nexus_gateway.studio.feed.hub import HubSink
+from nexus_gateway.studio.feed.pending import PendingNodes
 from nexus_gateway.studio.intelligence import import_routes
 from nexus_gateway.studio.intelligence import routes as intelligence
 from nexus_gateway.studio.intelligence.importing import Imports
@@ -124,12 +125,16 @@ def compose(settings: Settings) -> Application:
     entities = entity_store(engines.database, told=outbox.wake)
     nodes = GraphStore(engines.graph)
     live = _live_queries(engines, nodes)
+    # Asked once the gateway serves, when there is a relay.
+    pending = PendingNodes(entities, outbox, nodes, lambda tenant: relay.taken("graph", tenant))
     knowledge = KnowledgeGraph(
-        nodes, publisher=engines.hub, changed=live.changed, released=refresh(outbox)
+        nodes,
+        publisher=engines.hub,
+        changed=live.changed,
+        released=refresh(outbox),
+        pending=pending.wait,
     )
-    to_graph = GraphSink(
-        entities, knowledge, calm=outbox.calm, refused=partial(outbox.refuse, "graph")
-    )
+    to_graph = GraphSink(entities, knowledge, refused=partial(outbox.refuse, "graph"))
     sinks: dict[str, Sink] = {"hub": HubSink(entities, engines.hub), "graph": to_graph}
     relay = Relay(outbox, sinks, able={"graph": partial(owned, engines.graph)})
     jobs = Jobs(engines.database)

@@ -41,10 +41,6 @@ _told = msgspec.json.Decoder(Told).decode
 _attributes = msgspec.json.Decoder(dict[str, object]).decode
 
 
-async def _at_once() -> None:
-    """Wait for nothing."""
-
-
 class Refused(Protocol):
     """Stores that a sink refused a record, so that it can be replayed."""
 
@@ -63,7 +59,6 @@ class GraphSink:
     Args:
         entities: where they are read.
         graph: where the nodes are.
-        calm: waits until little is changed, for some time; it is awaited before large parts.
         refused: is called for each entity that the graph does not take.
     """
 
@@ -72,12 +67,10 @@ class GraphSink:
         entities: EntityStore,
         graph: KnowledgeGraph,
         *,
-        calm: Callable[[], Awaitable[None]] = _at_once,
         refused: Refused = _logged,
     ) -> None:
         self._entities = entities
         self._graph = graph
-        self._calm = calm
         self._refused = refused
 
     async def take(self, records: Sequence[Record]) -> None:
@@ -98,9 +91,6 @@ class GraphSink:
                 await self._mirror(tenant, {name: ids[name] for name in piece})
 
     async def _mirror(self, tenant: str, changes: Mapping[str, _Change]) -> None:
-        if len(changes) == PIECE:
-            # In the course of an import: it goes first.
-            await self._calm()
         author = Author(tenant, SUBJECT)
         entities = {one.entity_id: one for one in await self._entities.some(tenant, [*changes])}
         gone = [name for name in changes if name not in entities]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from nexus_gateway.studio.knowledge_graph.store import GraphStore
 
 Clock: TypeAlias = Callable[[], datetime]
+T = TypeVar("T")
 
 ALIASES = 256
 """Ids that may lead to one node."""
@@ -86,6 +87,11 @@ async def _nobody(tenant: str, ids: Sequence[str]) -> None:
     """Ignore ids that are free again."""
 
 
+async def _none_pending(*_: object) -> bool:
+    """Say that no nodes are on their way."""
+    return False
+
+
 class KnowledgeGraph:
     """The nodes and edges of every tenant; each call is one author's."""
 
@@ -97,6 +103,7 @@ class KnowledgeGraph:
         clock: Clock = now,
         changed: Callable[[str], None] = lambda _: None,
         released: Callable[[str, Sequence[str]], Awaitable[None]] = _nobody,
+        pending: Callable[[str, Collection[str]], Awaitable[bool]] = _none_pending,
     ) -> None:
         """Rule over a store.
 
@@ -106,7 +113,10 @@ class KnowledgeGraph:
             clock: tells the time.
             changed: is called with the tenant after each change, and must not wait.
             released: is called with the ids that had been merged into a node that was deleted.
+            pending: waits for those of the ids whose nodes are on their way, for a bounded time,
+                and tells whether it makes sense to look again.
         """
+        self._pending = pending
         self._released = released
         self._store = store
         self._changed = changed
@@ -197,7 +207,11 @@ class KnowledgeGraph:
         Raises:
             AlreadyExists: there is one of its type, and key, between the nodes.
             Dangling: a node is missing.
+            StorageUnavailable: a node is on its way and has not come in time.
         """
+        return await self._with_ends(author, [draft], lambda: self._create_edge(author, draft))
+
+    async def _create_edge(self, author: Author, draft: EdgeDraft) -> Edge:
         async with self._turns.of(author.tenant):
             await self._refuse_dangling(author, [draft])
             name = edge_id(draft.source, draft.target, draft.type, draft.key)
@@ -223,6 +237,13 @@ class KnowledgeGraph:
             raise BadQuery(
                 "source", "source, target, type and key make another edge_id", location="body"
             )
+        return await self._with_ends(
+            author, [draft], lambda: self._put_edge(author, name, draft, condition)
+        )
+
+    async def _put_edge(
+        self, author: Author, name: str, draft: EdgeDraft, condition: Condition
+    ) -> tuple[Edge, bool]:
         async with self._turns.of(author.tenant):
             await self._refuse_dangling(author, [draft])
             current = (await self._store.edges(author.tenant, [name])).get(name)
@@ -269,6 +290,11 @@ class KnowledgeGraph:
             Dangling: edges name nodes that are neither there nor in the bulk.
             AlreadyExists: a node's id is an alias.
         """
+        return await self._with_ends(
+            author, bulk.edges, lambda: self._load(author, bulk), bulk.nodes
+        )
+
+    async def _load(self, author: Author, bulk: Bulk) -> Loaded:
         nodes = {draft.entity_id: draft for draft in bulk.nodes}
         edges = {edge_id(d.source, d.target, d.type, d.key): d for d in bulk.edges}
         async with self._turns.of(author.tenant):
@@ -282,7 +308,19 @@ class KnowledgeGraph:
     async def take(
         self, author: Author, nodes: Sequence[NodeDraft], edges: Sequence[EdgeDraft]
     ) -> Taken:
-        """Keep nodes and edges as given, each for itself; the last of an id is what counts."""
+        """Keep nodes and edges as given, each for itself; the last of an id is what counts.
+
+        Raises:
+            StorageUnavailable: nodes of edges are on their way and have not come in time.
+        """
+        lost = await self._lost(author, nodes, edges) if edges else set[str]()
+        if lost:
+            await self._pending(author.tenant, lost)
+        return await self._take(author, nodes, edges)
+
+    async def _take(
+        self, author: Author, nodes: Sequence[NodeDraft], edges: Sequence[EdgeDraft]
+    ) -> Taken:
         refused: dict[str, str] = {}
         named = {draft.entity_id: draft for draft in nodes}
         joined = {edge_id(d.source, d.target, d.type, d.key): d for d in edges}
@@ -290,9 +328,7 @@ class KnowledgeGraph:
             for old, new in (await self._store.aliases(author.tenant, named)).items():
                 refused[old] = f"node {old!r} was merged into {new!r}"
                 del named[old]
-            ends = {end for draft in joined.values() for end in (draft.source, draft.target)}
-            lost = ends - named.keys()
-            lost -= await self._store.present(author.tenant, lost)
+            lost = await self._lost(author, list(named.values()), edges)
             for name, draft in list(joined.items()):
                 missing_ends = [end for end in (draft.source, draft.target) if end in lost]
                 if missing_ends:
@@ -568,6 +604,33 @@ class KnowledgeGraph:
     async def _refuse_aliases(self, author: Author, names: Sequence[str]) -> None:
         for old, new in (await self._store.aliases(author.tenant, names)).items():
             raise AlreadyExists(f"{old!r} is an alias of node {new!r}")
+
+    async def _lost(
+        self, author: Author, nodes: Sequence[NodeDraft], edges: Sequence[EdgeDraft]
+    ) -> set[str]:
+        """List the ends of edges that are neither among the nodes nor in the graph."""
+        ends = {end for draft in edges for end in (draft.source, draft.target)}
+        ends -= {draft.entity_id for draft in nodes}
+        return ends - await self._store.present(author.tenant, ends)
+
+    async def _with_ends(
+        self,
+        author: Author,
+        drafts: Sequence[EdgeDraft],
+        act: Callable[[], Awaitable[T]],
+        nodes: Sequence[NodeDraft] = (),
+    ) -> T:
+        """Change edges; where nodes are missing, again after those on their way have come.
+
+        The wait is outside the tenant's turn: what brings the nodes needs the turn, too.
+        """
+        try:
+            return await act()
+        except Dangling:
+            lost = await self._lost(author, nodes, drafts)
+            if lost and not await self._pending(author.tenant, lost):
+                raise
+        return await act()
 
     async def _refuse_dangling(
         self, author: Author, drafts: Sequence[EdgeDraft], made: Mapping[str, object] | None = None

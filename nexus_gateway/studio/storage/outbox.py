@@ -12,24 +12,21 @@ the gap is one that was rolled back.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
 from nexus_gateway.studio.storage.engine import struct_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
 
     from nexus_gateway.studio.storage.engine import Engine, Row, Value
 
 LEASE = 5.0
 """Seconds after which another process carries on for one that died."""
-CALM = 0.5
-LONGEST_CALM = 1.0
-"""Seconds without a commit after which a large change may be carried, and to wait for them."""
 
 ADD = (
     "INSERT INTO outbox (topic, tenant, kind, row_key, payload, at) VALUES ($1, $2, $3, $4, $5, $6)"
@@ -38,6 +35,13 @@ _READ = """
     SELECT position, topic, tenant, kind, row_key, payload, at FROM outbox
     WHERE position > $1 ORDER BY position LIMIT $2
 """
+_READ_HEADS = "SELECT position, tenant FROM outbox WHERE position > $1 ORDER BY position LIMIT $2"
+_READ_TENANT = """
+    SELECT position, topic, tenant, kind, row_key, payload, at FROM outbox
+    WHERE position > $1 AND position <= $2 AND tenant = $3 ORDER BY position LIMIT $4
+"""
+_LAST_OF_TENANT = "SELECT max(position) FROM outbox WHERE tenant = $1"
+_POSITION = "SELECT position FROM outbox_sink WHERE name = $1"
 _REGISTER = "INSERT INTO outbox_sink (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING"
 _HOLD = """
     INSERT INTO outbox_sink (name, position, holder, lease_until) VALUES ($1, 0, $2, $3)
@@ -114,6 +118,13 @@ class Record(msgspec.Struct, frozen=True):
     at: int
 
 
+class Head(msgspec.Struct, frozen=True):
+    """The position of a record, and whose change it is."""
+
+    position: int
+    tenant: str
+
+
 class Lag(msgspec.Struct, frozen=True):
     """How far a sink is behind: in records, and in seconds since the first of them was made."""
 
@@ -121,6 +132,18 @@ class Lag(msgspec.Struct, frozen=True):
     position: int
     records: int
     seconds: float
+
+
+class Positioned(Protocol):
+    """What has a position in the outbox."""
+
+    @property
+    def position(self) -> int:
+        """Give it."""
+        ...
+
+
+P = TypeVar("P", bound=Positioned)
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -152,25 +175,15 @@ class Outbox:
         self.lease = lease
         self._wakers: set[asyncio.Event] = set()
         self._gaps: dict[str, Gap] = {}
-        self._committed = 0.0
 
     # --- for those who change rows ---
 
     def wake(self) -> None:
         """Let this process's relay look for records now; called after a commit."""
-        self._committed = time.monotonic()
         for waker in self._wakers:
             waker.set()
 
     # --- for the relay and its sinks ---
-
-    async def calm(self) -> None:
-        """Wait until this process has committed nothing for a while, but not for long."""
-        until = time.monotonic() + LONGEST_CALM
-        while (rest := self._committed + CALM - time.monotonic()) > 0:
-            if time.monotonic() + rest > until:
-                break
-            await asyncio.sleep(rest)
 
     async def register(self, sinks: Sequence[str]) -> None:
         """Keep what these sinks have not taken yet; new ones begin with what is there."""
@@ -186,14 +199,26 @@ class Outbox:
 
     async def read(self, sink: str, after: int, limit: int) -> list[Record] | None:
         """Read what follows a position; None where something before it may still be committed."""
-        rows = await self._engine.query(_READ, after, limit)
-        if self._engine.name == "sqlite":
-            return [_record(row) for row in rows]
-        found = [_record(row) for row in rows]
-        whole = _without_gap(found, after)
-        if whole or not found:
-            return whole
-        return await self._beyond_gap(sink, found, after, limit)
+        return await self._settled(sink, _READ, _record, after, limit)
+
+    async def heads(self, sink: str, after: int, limit: int) -> list[Head] | None:
+        """Read whose changes follow a position, as `read`, without their payloads."""
+        return await self._settled(sink, _READ_HEADS, _head, after, limit)
+
+    async def read_tenant(self, tenant: str, after: int, last: int, limit: int) -> list[Record]:
+        """Read a tenant's records after a position, up to one that `heads` gave."""
+        rows = await self._engine.query(_READ_TENANT, after, last, tenant, limit)
+        return [_record(row) for row in rows]
+
+    async def last_of(self, tenant: str) -> int:
+        """Tell the position of a tenant's last record; 0 where every sink has taken them all."""
+        rows = await self._engine.query(_LAST_OF_TENANT, tenant)
+        return _number(rows[0][0] or 0)
+
+    async def position(self, sink: str) -> int:
+        """Tell the position up to which a sink, of any process, has taken every record."""
+        rows = await self._engine.query(_POSITION, sink)
+        return _number(rows[0][0]) if rows else 0
 
     async def advance(self, sink: str, position: int) -> bool:
         """Say what a sink has taken; whether this process still holds its lease."""
@@ -270,10 +295,16 @@ class Outbox:
         """Stop that."""
         self._wakers.discard(waker)
 
-    async def _beyond_gap(
-        self, sink: str, found: list[Record], after: int, limit: int
-    ) -> list[Record] | None:
-        """Pass a gap once nobody can fill it any more."""
+    async def _settled(
+        self, sink: str, statement: str, decode: Callable[[Row], P], after: int, limit: int
+    ) -> list[P] | None:
+        found = [decode(row) for row in await self._engine.query(statement, after, limit)]
+        if self._engine.name == "sqlite":
+            return found
+        whole = _without_gap(found, after)
+        if whole or not found:
+            return whole
+        # Pass a gap once nobody can fill it any more.
         rows = await self._engine.query(_UNDER_WAY)
         under_way = frozenset(str(row[0]) for row in rows)
         gap = self._gaps.get(sink)
@@ -283,9 +314,9 @@ class Outbox:
         if gap.under_way & under_way:
             return None
         # Read again: one that was under way may have committed since the first look.
-        again = await self._engine.query(_READ, after, limit)
+        again = await self._engine.query(statement, after, limit)
         del self._gaps[sink]
-        return [one for one in map(_record, again) if one.position <= gap.seen]
+        return [one for one in map(decode, again) if one.position <= gap.seen]
 
 
 def micros() -> int:
@@ -293,8 +324,8 @@ def micros() -> int:
     return time.time_ns() // 1000
 
 
-def _without_gap(found: Sequence[Record], after: int) -> list[Record]:
-    whole: list[Record] = []
+def _without_gap(found: Sequence[P], after: int) -> list[P]:
+    whole: list[P] = []
     for number, one in enumerate(found, start=after + 1):
         if one.position != number:
             break
@@ -306,6 +337,10 @@ def _record(row: Row) -> Record:
     position, topic, tenant, kind, key, payload, at = row
     raw = msgspec.Raw(str(payload).encode())
     return Record(_number(position), str(topic), str(tenant), str(kind), str(key), raw, _number(at))
+
+
+def _head(row: Row) -> Head:
+    return Head(_number(row[0]), str(row[1]))
 
 
 def _lag(row: Row, moment: int) -> Lag:

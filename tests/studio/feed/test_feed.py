@@ -13,17 +13,26 @@ import pytest
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.engines import entity_store
+from nexus_gateway.studio.feed import pending
 from nexus_gateway.studio.feed.graph import GraphSink
 from nexus_gateway.studio.feed.hub import EntitiesEvent, EntityEvent, HubSink
+from nexus_gateway.studio.feed.pending import PendingNodes
 from nexus_gateway.studio.intelligence import told
 from nexus_gateway.studio.intelligence.importing import Imports
 from nexus_gateway.studio.intelligence.models import Content, Draft
 from nexus_gateway.studio.intelligence.service import Entities
+from nexus_gateway.studio.knowledge_graph.errors import Dangling
 from nexus_gateway.studio.knowledge_graph.live import Event
-from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeContent, NodeDraft, edge_id
+from nexus_gateway.studio.knowledge_graph.models import (
+    Bulk,
+    EdgeDraft,
+    NodeContent,
+    NodeDraft,
+    edge_id,
+)
 from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
-from nexus_gateway.studio.storage.errors import BadStatement
+from nexus_gateway.studio.storage.errors import BadStatement, StorageUnavailable
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.outbox import Outbox
 from nexus_gateway.studio.storage.relay import OutboxBehind, Relay
@@ -31,7 +40,7 @@ from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
     from nexus_gateway.settings import Settings
@@ -62,7 +71,16 @@ class Feed:
         self.imports = Imports(store, self.entities.clock)
         self.nodes = GraphStore(graph)
         self.heard, self.heard_of_graph = Heard(), Heard()
-        self.graph = KnowledgeGraph(self.nodes, publisher=self.heard_of_graph)
+        self.waits = 0
+        on_their_way = PendingNodes(
+            store, self.outbox, self.nodes, lambda tenant: self.relay.taken("graph", tenant)
+        )
+
+        async def wait(tenant: str, ids: Collection[str]) -> bool:
+            self.waits += 1
+            return await on_their_way.wait(tenant, ids)
+
+        self.graph = KnowledgeGraph(self.nodes, publisher=self.heard_of_graph, pending=wait)
         hub, to_graph = HubSink(store, self.heard), GraphSink(store, self.graph)
         self.relay = Relay(self.outbox, {"hub": hub, "graph": to_graph})
 
@@ -251,6 +269,51 @@ async def test_each_message_of_the_graph_carries_the_revision_and_state_of_its_c
     assert len({bytes(one.attributes) for one in nodes}) == 100
     assert [one.revision for one in edges] == [*range(1, 21), 20]
     assert [one.change for one in told if one.edge or one.node][-3:].count("merged") == 2
+
+
+async def test_edges_wait_for_nodes_whose_records_are_not_carried_yet(
+    engine: Database | Postgres, tmp_path: Path
+) -> None:
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        feed = Feed(engine, graph)
+        drafts = tuple(Draft(entity_id=f"e{one}", entity_type="tool") for one in range(300))
+        await feed.entities.put_all("acme", drafts)
+        edges = [edge(f"e{one}", f"e{one + 1}") for one in range(299)]
+        single = edge("e0", "e7")
+        put = edge("e1", "e8")
+        name = edge_id(put.source, put.target, put.type, "")
+        taking = asyncio.create_task(feed.graph.take(ALICE, [], [*edges, edge("e0", "never")]))
+        creating = asyncio.create_task(feed.graph.create_edge(ALICE, single))
+        putting = asyncio.create_task(feed.graph.put_edge(ALICE, name, put, ANY))
+        bulk = Bulk(edges=(edge("e2", "e9"),))
+        loading = asyncio.create_task(feed.graph.load(ALICE, bulk))
+        # All four look for the nodes before the relay carries any.
+        async with asyncio.timeout(10):
+            while feed.waits < 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        async with feed.relay:
+            taken, *_ = await asyncio.gather(taking, creating, putting, loading)
+            with pytest.raises(Dangling):
+                await feed.graph.create_edge(ALICE, edge("e0", "never"))
+            found = await feed.nodes.incident("acme", ["e0"])
+
+    assert taken.loaded.edges.created == 299
+    assert list(taken.refused.values()) == ["there is no node 'never'"]
+    assert {one.target for one in found} == {"e1", "e7"}
+
+
+async def test_an_edge_whose_nodes_do_not_come_in_time_can_be_tried_again(
+    engine: Database | Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "PENDING_TIMEOUT_S", 0.05)
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        feed = Feed(engine, graph)
+        await feed.entities.create("acme", Draft(entity_id="a", entity_type="tool"))
+        with pytest.raises(StorageUnavailable, match="not in the graph yet"):
+            await feed.graph.create_edge(ALICE, edge("a", "a"))
+        # Ids that nothing is stored for are refused without a wait.
+        with pytest.raises(Dangling):
+            await feed.graph.create_edge(ALICE, edge("b", "c"))
 
 
 async def test_a_large_change_is_one_record_and_told_as_a_sum(feed: Feed) -> None:

@@ -112,6 +112,104 @@ async def test_a_sink_that_is_away_gets_everything_when_it_is_back_and_others_do
     assert away.asked > 1
 
 
+class Turns(Heard):
+    """A sink that keeps whose records each call had, and can be held up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, ...]] = []
+        self.go = asyncio.Semaphore(0)
+
+    async def take(self, records: Sequence[Record]) -> None:
+        await self.go.acquire()
+        self.calls.append(tuple(record.tenant for record in records))
+        await super().take(records)
+
+
+async def add_for(engine: Database | Postgres, tenant: str, count: int, size: int) -> None:
+    for number in range(count):
+        payload = {"text": "x" * size}
+        key = f"{tenant}{number}"
+        await engine.command(records.ADD, *records.values("test", tenant, "made", key, payload))
+
+
+@pytest.mark.parametrize("size", [100, 20_000])
+async def test_tenants_take_turns_however_much_one_has_changed(
+    engine: Database | Postgres, size: int
+) -> None:
+    box, turns = outbox(engine), Turns()
+    await add_for(engine, "large", 200, size)
+    await add_for(engine, "small", 1, 10)
+    async with Relay(box, {"turns": turns}):
+        for _ in range(3):
+            turns.go.release()
+        await turns.until(2)
+        # One that comes when many wait is carried after one turn of each of the others.
+        await add_for(engine, "late", 1, 10)
+        box.wake()
+        for _ in range(400):
+            turns.go.release()
+        await turns.until(202)
+        async with asyncio.timeout(10):
+            while [lag.records for lag in await box.lags()] != [0]:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+
+    whose = [call[0] for call in turns.calls]
+    assert all(len(set(call)) == 1 for call in turns.calls)
+    assert whose.index("small") <= 1
+    assert whose.index("late") <= 5
+    assert [key for key in turns.keys if key.startswith("large")] == [
+        f"large{number}" for number in range(200)
+    ]
+    assert len(turns.keys) == 202
+
+
+async def test_a_sink_that_breaks_at_one_tenant_goes_on_with_the_others(
+    engine: Database | Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "LONGEST", 0.05)
+
+    class Picky(Heard):
+        async def take(self, records: Sequence[Record]) -> None:
+            if any(record.tenant == "bad" for record in records):
+                raise ValueError("bad")
+            await super().take(records)
+
+    box, picky = outbox(engine), Picky()
+    await add_for(engine, "bad", 2, 10)
+    await add_for(engine, "good", 70, 10)
+    async with Relay(box, {"picky": picky}):
+        await picky.until(70)
+        async with asyncio.timeout(10):
+            while [lag.records for lag in await box.lags()] != [0]:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        assert await box.refused() == {"picky": 2}
+
+    assert picky.keys == [f"good{number}" for number in range(70)]
+
+
+async def test_after_a_crash_what_was_not_taken_is_carried(engine: Database | Postgres) -> None:
+    box, turns, after = outbox(engine), Turns(), Heard()
+    await add_for(engine, "large", 100, 5000)
+    await add_for(engine, "small", 3, 10)
+    async with Relay(box, {"turns": turns}):
+        for _ in range(4):
+            turns.go.release()
+        await turns.until(6)
+        # The position is the one before the first record that was not taken.
+        relay_position = await box.position("turns")
+    taken = set(turns.keys)
+    everything = {f"large{one}" for one in range(100)} | {f"small{one}" for one in range(3)}
+    await box.register(["again"])
+    await engine.command(
+        "UPDATE outbox_sink SET position = $1 WHERE name = 'again'", relay_position
+    )
+    async with Relay(box, {"again": after}):
+        async with asyncio.timeout(10):
+            while taken | set(after.keys) != everything:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+
+
 async def test_one_relay_at_a_time_carries_to_a_sink(engine: Database | Postgres) -> None:
     first, second = Heard(), Heard()
     async with (
