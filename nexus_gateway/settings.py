@@ -282,8 +282,8 @@ def load_with_origins(
     given: dict[str, object] = {}
     origins: dict[str, str] = {}
     problems: list[str] = []
-    of_file = [] if named is None else _of_file(named)
-    for key, value, source in [*of_file, *_of_environment(variables)]:
+    of_file = () if named is None else _of_file(named)
+    for key, value, source in (*of_file, *_of_environment(variables)):
         try:
             given[key] = _convert(key, value)
             _check_value(key, given[key])

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
@@ -47,8 +47,8 @@ def _spell(name: str, value: object) -> str:
         return "none"
     if isinstance(value, Secret) or name in _URLS:
         return "..."  # it may hold a password
-    if isinstance(value, tuple | list):
-        return ", ".join(map(str, value))
+    if isinstance(value, tuple):
+        return ", ".join(map(str, cast("tuple[object, ...]", value)))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

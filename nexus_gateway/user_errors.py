@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import traceback
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
@@ -84,7 +85,7 @@ def open_standard_streams() -> None:
         stream = cast("TextIO | None", getattr(sys, name))
         if stream is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # stays open
-        elif mode == "w" and hasattr(stream, "reconfigure"):
+        elif mode == "w" and isinstance(stream, TextIOWrapper):
             # Names of files may hold bytes that are not UTF-8.
             stream.reconfigure(errors="backslashreplace")
 

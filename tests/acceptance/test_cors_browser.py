@@ -50,7 +50,7 @@ async def test_a_browser_allows_a_page_what_the_gateway_allows(
     entity = '{"entity_id": "a", "entity_type": "t"}'
     with Gateway(tmp_path, environment=settings) as other:
         entities = f"{other.url}/api/intelligence/entities"
-        calls = {
+        calls: dict[str, list[object]] = {
             "simple": [f"{other.url}/health", "GET", {}, None],
             "refused": [entities, "GET", {}, None],
             "missing": [f"{other.url}/nowhere", "GET", {}, None],
