@@ -265,6 +265,8 @@ class GraphStore:
         return [rows.edge_version_of(row) for row in await self._read(text, tenant, names)]
 
     # --- lists ---
+    # A limit is written into the text: with a parameter the embedded engine sorts all that matches
+    # before it takes the first, with a number it keeps no more than these.
 
     async def node_page(
         self, tenant: str, selection: NodeSelection, after: str, limit: int
@@ -274,18 +276,17 @@ class GraphStore:
             "type": selection.type,
             "tag": selection.tag,
             "after": after,
-            "limit": limit,
             **_at(selection.as_of),
         }
         now = live("n") if selection.as_of else ""
         where = _where("n", selection, now)
-        text = f"MATCH (n:Entity) {where} RETURN {_NODES} ORDER BY n.entity_id LIMIT $limit"
+        text = f"MATCH (n:Entity) {where} RETURN {_NODES} ORDER BY n.entity_id LIMIT {limit:d}"
         found = await self._nodes(text, tenant, names)
         if selection.as_of:
             where = _where("v", selection, f"v.edge_id IS NULL AND {past('v')}")
             text = (
                 f"MATCH (v:Version) {where} RETURN {_NODE_VERSIONS}"
-                " ORDER BY v.entity_id LIMIT $limit"
+                f" ORDER BY v.entity_id LIMIT {limit:d}"
             )
             found += await self._nodes(text, tenant, names)
             found.sort(key=lambda node: node.entity_id)
@@ -293,16 +294,16 @@ class GraphStore:
 
     async def sources(self, tenant: str, first: str, limit: int, *, gone: bool) -> list[str]:
         """List ids from which edges may leave, from `first` on; `gone` takes former nodes too."""
-        names: dict[str, Value] = {"first": first, "limit": limit}
+        names: dict[str, Value] = {"first": first}
         text = (
             "MATCH (n:Entity) WHERE n.entity_id >= $first"
-            " RETURN n.entity_id ORDER BY n.entity_id LIMIT $limit"
+            f" RETURN n.entity_id ORDER BY n.entity_id LIMIT {limit:d}"
         )
         found = {str(row[0]) for row in await self._read(text, tenant, names)}
         if gone:
             text = (
                 "MATCH (v:Version) WHERE v.source >= $first AND v.source <> ''"
-                " RETURN DISTINCT v.source AS source ORDER BY source LIMIT $limit"
+                f" RETURN DISTINCT v.source AS source ORDER BY source LIMIT {limit:d}"
             )
             found |= {str(row[0]) for row in await self._read(text, tenant, names)}
         return sorted(found)[:limit]

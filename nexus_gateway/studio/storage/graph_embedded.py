@@ -19,7 +19,8 @@ import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
@@ -33,9 +34,11 @@ from nexus_gateway.studio.storage.errors import (
 from nexus_gateway.studio.storage.graph import Rows, Statement
 from nexus_gateway.studio.storage.graph_schema import SCHEMA
 from nexus_gateway.studio.storage.graph_values import plain
+from nexus_gateway.studio.storage.read_share import ReadShares
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
     from types import TracebackType
 
@@ -49,6 +52,11 @@ _logger = logging.getLogger("nexus_gateway.studio.storage")
 READ_WORK = 20_000_000
 """What a read may touch, in the engine's units (rows between clauses, items of lists): its memory
 is bounded by it, as its time is by the deadline."""
+
+TRIM_ROWS = 10_000
+"""Rows of an answer or of a change after which the engine's freed memory is given back."""
+TRIM_DELAY_S = 2.0
+"""Seconds from then until it is: what follows directly would take it again."""
 
 SLACK = 1.0
 """Seconds beyond its deadline that a call may take to say so."""
@@ -114,7 +122,7 @@ class EmbeddedGraph:
 
     Args:
         path: the file; its folder is made. Its log and its lock stand beside it.
-        readers: threads that read.
+        readers: threads that read; one tenant has all but one of them at most.
         queue: calls that may wait or run; more are refused at once.
         patience: seconds to wait for the lock of a process that is ending, as at a restart.
     """
@@ -122,12 +130,14 @@ class EmbeddedGraph:
     name: Literal["embedded"] = "embedded"
 
     def __init__(
-        self, path: Path, *, readers: int = 2, queue: int = 1024, patience: float = 15.0
+        self, path: Path, *, readers: int = 3, queue: int = 1024, patience: float = 15.0
     ) -> None:
         self.path = path
         self._patience = patience
         self._readers = readers
         self._places = BoundedSemaphore(queue)
+        self._shares = ReadShares(max(1, readers - 1), max(1, queue // 4))
+        self._trimming: asyncio.TimerHandle | None = None
         self._session: Session | None = None
         self._ids: NodeIds
         self._reading: ThreadPoolExecutor
@@ -152,6 +162,9 @@ class EmbeddedGraph:
     ) -> None:
         """Finish what is queued, fold the log into the file and let go of the lock."""
         session, self._session = self._session, None
+        if self._trimming is not None:
+            self._trimming.cancel()
+            self._trimming = None
         if session is not None:
             await asyncio.to_thread(self._close, session)
 
@@ -171,7 +184,13 @@ class EmbeddedGraph:
                 )
                 return _rows(view, rows)
 
-        return await self._run(self._reading, job, seconds)
+        tenant = statement.parameters.get("tenant")
+        if not isinstance(tenant, str):
+            return await self._run(self._reading, job, seconds)
+        await self._shares.acquire(tenant, seconds)
+        answer = await self._run(self._reading, job, seconds, partial(self._shares.release, tenant))
+        self._trim_after(len(answer.rows))
+        return answer
 
     async def write(self, statements: Sequence[Statement], *, seconds: float) -> list[Rows]:
         """Run the statements in one transaction, logged before it is answered."""
@@ -182,7 +201,9 @@ class EmbeddedGraph:
             with _translated():
                 return _write(session, self._ids, statements, until)
 
-        return await self._run(self._writing, job, seconds)
+        answers = await self._run(self._writing, job, seconds)
+        self._trim_after(sum(_rows_of(one) for one in statements))
+        return answers
 
     async def ping(self) -> None:
         """Ask both a reader and the writer whether they work, and whether the disk has room."""
@@ -198,16 +219,46 @@ class EmbeddedGraph:
             raise StorageUnavailable("the graph is closed")
         return self._session
 
-    async def _run(self, threads: ThreadPoolExecutor, job: Callable[[], T], seconds: float) -> T:
+    async def _run(
+        self,
+        threads: ThreadPoolExecutor,
+        job: Callable[[], T],
+        seconds: float,
+        freed: Callable[[], None] = lambda: None,
+    ) -> T:
+        """Run a job; `freed` is called once its thread is free, or it is not run at all."""
         if not self._places.acquire(blocking=False):
+            freed()
             raise StorageUnavailable("too many calls wait for the graph")
+        loop = asyncio.get_running_loop()
+
+        def ended(_: Future[T]) -> None:
+            # A call keeps its place until its thread is free again, whoever still waits for it.
+            self._places.release()
+            with suppress(RuntimeError):  # the loop was closed before
+                loop.call_soon_threadsafe(freed)
+
         future = threads.submit(job)
-        # A call keeps its place until its thread is free again, whoever still waits for it.
-        future.add_done_callback(lambda _: self._places.release())
+        future.add_done_callback(ended)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), seconds + SLACK)
         except TimeoutError:
             raise GraphTimeout(f"the graph did not answer within {seconds:g} s") from None
+
+    def _trim_after(self, rows: int) -> None:
+        """Have freed memory given back soon, where so many rows were answered or changed."""
+        if rows < TRIM_ROWS or self._trimming is not None or self._session is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._trimming = loop.call_later(TRIM_DELAY_S, self._trim)
+
+    def _trim(self) -> None:
+        import kglite
+
+        self._trimming = None
+        if self._session is not None:
+            # Between writes, as it takes the allocator's locks.
+            self._writing.submit(kglite.trim_memory)
 
     def _close(self, session: Session) -> None:
         self._reading.shutdown()
@@ -298,6 +349,11 @@ def _commit(session: Session, statements: Sequence[Statement], until: float) -> 
             transaction.rollback()
         raise
     return answers
+
+
+def _rows_of(statement: Statement) -> int:
+    rows = statement.parameters.get("rows")
+    return len(rows) if isinstance(rows, list) else 1
 
 
 def _rows(view: ResultView, rows: int) -> Rows:

@@ -6,15 +6,21 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from nexus_gateway.studio.knowledge_graph.models import NodeSelection
+from nexus_gateway.studio.knowledge_graph.store import GraphStore
+from nexus_gateway.studio.storage import graph_embedded
 from nexus_gateway.studio.storage.errors import GraphTimeout, StorageUnavailable
-from nexus_gateway.studio.storage.graph import Statement
+from nexus_gateway.studio.storage.graph import Rows, Statement
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_schema import SCHEMA
+from nexus_gateway.studio.storage.read_share import ReadShares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -235,3 +241,78 @@ async def test_a_call_that_found_no_thread_in_its_time_never_runs(graph: Embedde
 
     with pytest.raises(GraphTimeout):
         await first
+
+
+async def test_reads_of_one_tenant_leave_a_thread_for_the_others(tmp_path: Path) -> None:
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        text = "UNWIND range(1, 200000) AS x RETURN sum(x) AS total"
+        ended = 0
+
+        async def ask(tenant: str, query: str) -> None:
+            nonlocal ended
+            await graph.read(Statement(query, {"tenant": tenant}), rows=1, seconds=30.0)
+            ended += tenant == "busy"
+
+        busy = [asyncio.create_task(ask("busy", text)) for _ in range(24)]
+        await asyncio.sleep(0)
+        await asyncio.gather(*(ask("quiet", "RETURN 1 AS one") for _ in range(3)))
+        before = ended
+        await asyncio.gather(*busy)
+        assert before < 12
+        assert ended == 24
+
+
+async def test_reads_of_one_tenant_are_bounded_and_give_their_places_back() -> None:
+    shares = ReadShares(running=1, waiting=2)
+    await shares.acquire("acme", 1.0)
+    with pytest.raises(GraphTimeout, match="other reads of this tenant"):
+        await shares.acquire("acme", 0.01)
+    waiting = asyncio.create_task(shares.acquire("acme", 5.0))
+    await asyncio.sleep(0)
+    with pytest.raises(StorageUnavailable, match="too many reads"):
+        await shares.acquire("acme", 1.0)
+    await shares.acquire("other", 0.1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    shares.release("acme")
+    await shares.acquire("acme", 0.1)
+
+
+async def test_memory_is_given_back_after_a_large_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import kglite
+
+    trimmed = threading.Event()
+    monkeypatch.setattr(kglite, "trim_memory", trimmed.set)
+    monkeypatch.setattr(graph_embedded, "TRIM_DELAY_S", 0.0)
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        asked = {"tenant": "acme"}
+        await graph.read(Statement("RETURN 1 AS one", asked), rows=1, seconds=5.0)
+        await graph.ping()
+        small = trimmed.is_set()
+        text = "UNWIND range(1, 10000) AS x RETURN x"
+        await graph.read(Statement(text, asked), rows=10_000, seconds=5.0)
+        assert await asyncio.to_thread(trimmed.wait, 10)
+    assert not small
+
+
+async def test_lists_write_their_limit_as_a_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with EmbeddedGraph(tmp_path / "graph.kgl", patience=0) as graph:
+        read, asked = graph.read, list[str]()
+
+        async def listening(statement: Statement, *, rows: int, seconds: float) -> Rows:
+            asked.append(statement.text)
+            return await read(statement, rows=rows, seconds=seconds)
+
+        monkeypatch.setattr(graph, "read", listening)
+        store = GraphStore(graph)
+        moment = datetime.now(UTC)
+        await store.node_page("acme", NodeSelection(as_of=moment), "", 51)
+        await store.sources("acme", "", 51, gone=True)
+
+    assert len(asked) == 4
+    # With a parameter the engine sorts everything first.
+    assert all(text.endswith("LIMIT 51") for text in asked)
