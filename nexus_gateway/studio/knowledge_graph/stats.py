@@ -1,9 +1,13 @@
-"""How large a graph is and what it is made of, counted by the engine; kept for some seconds."""
+"""How large a graph is and what it is made of.
+
+The counts of an embedded graph are kept up to date by its changes (`tally.py`); Neo4j counts when
+it is asked. A schema is answered again for some seconds.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -11,6 +15,8 @@ import msgspec
 from nexus_gateway.studio.knowledge_graph.cypher.figures import Figures
 from nexus_gateway.studio.knowledge_graph.models import Count, EdgeKind, NodeKind, Schema, Stats
 from nexus_gateway.studio.knowledge_graph.rows import attribute_of
+from nexus_gateway.studio.knowledge_graph.store import TooMany
+from nexus_gateway.studio.knowledge_graph.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +34,8 @@ _PROPERTIES = (
     "MATCH (n:Entity) UNWIND keys(n) AS property"
     " RETURN n.entity_type AS type, property, count(*) AS total"
 )
+# By the names together: a row for each name of each node would take a gigabyte for 200,000 nodes.
+_NAMES = "MATCH (n:Entity) RETURN n.entity_type AS type, keys(n) AS names, count(*) AS total"
 _KINDS = (
     "MATCH (a:Entity)-[r]->(b:Entity)"
     " RETURN type(r) AS type, a.entity_type AS source, b.entity_type AS target, count(r) AS total"
@@ -57,13 +65,13 @@ class Statistics:
 
     async def stats(self, tenant: str) -> Stats:
         """Count nodes, edges and what is kept of earlier times."""
-        node_types = _counts(await self._store.counted(_NODE_TYPES, tenant))
-        edge_types = _counts(await self._store.counted(_EDGE_TYPES, tenant))
+        tally = await self._tally(tenant)
+        node_types, edge_types = _counts([*tally.nodes.items()]), _counts([*tally.edges.items()])
         return Stats(
             nodes=sum(one.count for one in node_types),
             edges=sum(one.count for one in edge_types),
             aliases=_single(await self._store.counted(_ALIASES, tenant)),
-            versions=_single(await self._store.counted(_VERSIONS, tenant)),
+            versions=tally.versions,
             node_types=node_types,
             edge_types=edge_types,
         )
@@ -77,7 +85,7 @@ class Statistics:
         return await self._figures.get(tenant, lambda: self._count(tenant))
 
     async def _count(self, tenant: str) -> Figures:
-        kinds = _counts(await self._store.counted(_NODE_TYPES, tenant))
+        kinds = await self._node_types(tenant)
         types = {one.value: one.count for one in kinds}
         share = SAMPLE / max(SAMPLE, *types.values(), sum(types.values()))
         if share == 1.0:
@@ -91,12 +99,12 @@ class Statistics:
         )
 
     async def _schema(self, tenant: str) -> Schema:
-        kinds = _counts(await self._store.counted(_NODE_TYPES, tenant))
+        kinds = await self._node_types(tenant)
         properties: dict[str, list[Count]] = {}
-        for kind, name, total in await self._store.counted(_PROPERTIES, tenant):
-            attribute = attribute_of(str(name))
+        for (kind, name), total in (await self._properties(tenant)).items():
+            attribute = attribute_of(name)
             if attribute is not None:
-                properties.setdefault(str(kind), []).append(Count(attribute, _int(total)))
+                properties.setdefault(kind, []).append(Count(attribute, total))
         edges = await self._store.counted(_KINDS, tenant)
         return Schema(
             tuple(
@@ -105,6 +113,36 @@ class Statistics:
             ),
             tuple(map(_edge_kind, sorted(edges, key=lambda row: (-_int(row[3]), str(row[:3]))))),
         )
+
+    async def _tally(self, tenant: str) -> Tally:
+        async def count() -> Tally:
+            nodes = await self._store.counted(_NODE_TYPES, tenant)
+            edges = await self._store.counted(_EDGE_TYPES, tenant)
+            versions = _single(await self._store.counted(_VERSIONS, tenant))
+            return Tally(_counter(nodes), _counter(edges), versions)
+
+        tallies = self._store.tallies
+        return await count() if tallies is None else await tallies.get(tenant, count)
+
+    async def _node_types(self, tenant: str) -> tuple[Count, ...]:
+        if self._store.tallies is None:
+            return _counts(await self._store.counted(_NODE_TYPES, tenant))
+        return _counts([*(await self._tally(tenant)).nodes.items()])
+
+    async def _properties(self, tenant: str) -> Counter[tuple[str, str]]:
+        """Count the names of properties, by the type of the node."""
+        found: Counter[tuple[str, str]] = Counter()
+        try:
+            grouped = await self._store.counted(_NAMES, tenant)
+        except TooMany:
+            # Almost every node has names of its own.
+            for kind, name, total in await self._store.counted(_PROPERTIES, tenant):
+                found[str(kind), str(name)] += _int(total)
+            return found
+        for kind, names, total in grouped:
+            for name in names if isinstance(names, list) else ():
+                found[str(kind), str(name)] += _int(total)
+        return found
 
 
 class Recent(Generic[T]):
@@ -140,6 +178,10 @@ def _edge_kind(row: Sequence[Value]) -> EdgeKind:
 
 def _counts(rows: Sequence[tuple[Value, ...]]) -> tuple[Count, ...]:
     return _largest([Count(str(row[0]), _int(row[1])) for row in rows])
+
+
+def _counter(rows: Sequence[tuple[Value, ...]]) -> Counter[str]:
+    return Counter({str(row[0]): _int(row[1]) for row in rows})
 
 
 def _largest(counts: list[Count]) -> tuple[Count, ...]:

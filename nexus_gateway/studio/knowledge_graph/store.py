@@ -21,6 +21,7 @@ from nexus_gateway.studio.knowledge_graph.models import (
     source_of,
 )
 from nexus_gateway.studio.knowledge_graph.statements import along, owned
+from nexus_gateway.studio.knowledge_graph.tally import Tallies
 from nexus_gateway.studio.storage.errors import BadStatement, Conflict
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         NodeSelection,
         Stamp,
     )
-    from nexus_gateway.studio.storage.graph import Graph, Value
+    from nexus_gateway.studio.storage.graph import Graph, Statement, Value
 
 SECONDS = 5.0
 """Seconds that one statement, or one change, may take."""
@@ -70,6 +71,8 @@ class GraphStore:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        # Only an embedded graph has one process that makes all changes.
+        self.tallies = Tallies() if graph.name == "embedded" else None
 
     # --- what is, or was ---
 
@@ -361,12 +364,27 @@ class GraphStore:
         if not statements:
             return
         try:
-            await self.graph.write(statements, seconds=writes.seconds(nodes, edges))
+            await self._write(tenant, statements, nodes, edges)
         except BadStatement as exc:
             # An edge to a node that is no more cannot be made: its other end is nothing.
             if any(change.before is None for change in edges):
                 raise Conflict(f"a node of an edge is no more: {exc}") from exc
             raise
+
+    async def _write(
+        self,
+        tenant: str,
+        statements: Sequence[Statement],
+        nodes: Sequence[Change[Node]],
+        edges: Sequence[Change[Edge]],
+    ) -> None:
+        async def write() -> None:
+            await self.graph.write(statements, seconds=writes.seconds(nodes, edges))
+
+        if self.tallies is None:
+            await write()
+        else:
+            await self.tallies.apply(tenant, nodes, edges, write)
 
     async def _past_incident(
         self, tenant: str, ids: Collection[str], way: str, types: Sequence[str], at: datetime
