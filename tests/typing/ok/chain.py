@@ -35,6 +35,14 @@ class Page(msgspec.Struct):
     limit: int = 20
 
 
+class Opened(msgspec.Struct, tag=True):
+    id: int
+
+
+class Closed(msgspec.Struct, tag=True):
+    id: int
+
+
 class Store(Protocol):
     async def load(self, id: int) -> Entity: ...
 
@@ -135,7 +143,7 @@ class Sql:
 
 (entities / ID & get() & state(Store)).then(fetch)
 (entities / ID & get() & use(Sql())).then(fetch)
-assert_type(body(Entity | Page), Filter[Entity | Page])
+assert_type(body(Opened | Closed), Filter[Opened | Closed])
 
 
 # A project's own filter is a function that returns a chain.
