@@ -52,7 +52,7 @@ fn kinds() -> Vec<(&'static str, u16, &'static str)> {
 /// A panic as a line of the log; the request in which it happened is logged by the core, with its id.
 fn describe(panic: &std::panic::PanicHookInfo<'_>) -> String {
     let place = panic.location().map(ToString::to_string);
-    let error = nexus_core::layers::panics::message(panic.payload());
+    let error = nexus_core::panics::message(panic.payload());
     let timestamp = nexus_core::clock::timestamp();
     serde_json::json!({
         "timestamp": timestamp, "level": "error", "message": "panic", "error": error, "place": place,

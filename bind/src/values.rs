@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use nexus_core::filters::auth::Claims;
-use nexus_core::layers::trace::Trace;
+use nexus_core::identity::Claims;
+use nexus_core::trace::Trace;
 use nexus_core::value::Value;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};

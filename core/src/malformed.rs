@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use http::header::{HeaderMap, HeaderValue};
 
 use crate::clock;
+use crate::error_response;
 use crate::framing::Fault;
-use crate::layers::errors;
-use crate::layers::log;
-use crate::layers::metrics::Outcome;
-use crate::layers::trace::Trace;
 use crate::reject::{self, Kind, Rejection};
 use crate::server::Worker;
+use crate::telemetry::log;
+use crate::telemetry::metrics::Outcome;
+use crate::trace::Trace;
 
 /// Whether these bytes are, as a whole, a refusal of hyper's own: a short head of status 4xx or 5xx and no request id.
 pub(crate) fn is_bare(bytes: &[u8]) -> bool {
@@ -51,7 +51,7 @@ pub(crate) fn answer(
     let program = &worker.gateway.program;
     program.metrics.refuse(kind.code);
     let series = program.metrics.series(program.series(None, &http::Method::GET));
-    let body = errors::standard(&Rejection::because(kind, message), &trace.request_id);
+    let body = error_response::standard(&Rejection::because(kind, message), &trace.request_id);
     let answer = (kind.status, Outcome::Refused);
     series.observe(answer, std::time::Duration::ZERO, body.len() as u64, &trace.trace_id);
     let fields = serde_json::json!({

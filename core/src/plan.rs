@@ -4,10 +4,18 @@
 //! of step, terminal and layer and is read by both test suites. Unknown fields are refused, so that a plan written
 //! for a newer core never loses a filter silently.
 
+mod error;
+
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// The version of the plan this core reads.
 pub const PLAN_VERSION: u32 = 1;
+
+pub use error::PlanError;
+
+/// The secrets that travel beside a plan, by the names that it uses.
+pub type Secrets = HashMap<String, Vec<u8>>;
 
 /// A whole gateway: its routes, the layers around each of them, and how tokens are verified.
 #[derive(Debug, Clone, Serialize, Deserialize)]

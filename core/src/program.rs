@@ -1,65 +1,22 @@
 //! The program: a plan compiled, which is all that requests are answered from.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 
-use crate::filters::Filter;
 use crate::filters::auth::Verifier;
 use crate::filters::limit::tally::Tally;
 use crate::filters::limit::{AddressLimiter, Shared};
+use crate::filters::{BuildContext, Filter};
 use crate::hub::Hub;
 use crate::layers::compress::Compress;
 use crate::layers::cors::Cors;
-use crate::layers::log::Log;
-use crate::layers::metrics::{Metrics, Series};
-use crate::plan::{self, Bounds, HubOperation, PLAN_VERSION, Plan};
+use crate::plan::{self, Bounds, HubOperation, PLAN_VERSION, Plan, PlanError, Secrets};
 use crate::router::Router;
+use crate::telemetry::log::Log;
+use crate::telemetry::metrics::{Metrics, Series};
 use crate::terminals::Terminal;
-
-/// Why a plan cannot be executed: a sentence that names the part of the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlanError(String);
-
-impl PlanError {
-    /// An error with its sentence.
-    pub fn new(sentence: impl Into<String>) -> Self {
-        Self(sentence.into())
-    }
-}
-
-impl std::fmt::Display for PlanError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for PlanError {}
-
-/// The secrets that travel beside a plan, by the names that it uses.
-pub type Secrets = HashMap<String, Vec<u8>>;
-
-/// What the filters of a route are built with.
-pub struct Build<'p> {
-    /// What verifies tokens; `None` where the plan has no keys.
-    pub verifier: Option<&'p Arc<Verifier>>,
-    /// What a request may be at most.
-    pub bounds: &'p Bounds,
-    /// The limits that routes share.
-    pub limits: &'p Shared,
-    /// Whether the route is a socket of the hub.
-    pub socket: bool,
-}
-
-impl Build<'_> {
-    /// What filters inside others are built with: there a token must come with the request itself.
-    #[must_use]
-    pub fn inside(&self) -> Self {
-        Self { socket: false, ..*self }
-    }
-}
 
 /// A route, compiled.
 pub struct Route {
@@ -123,7 +80,7 @@ impl Program {
             Some(hub) => Some(Hub::build(hub, verifier.as_ref(), &limits, secrets)?),
             None => None,
         };
-        let build = Build {
+        let build = BuildContext {
             verifier: verifier.as_ref(),
             bounds: &plan.bounds,
             limits: &limits,
@@ -179,12 +136,12 @@ impl Program {
 impl Route {
     fn build(
         route: &plan::Route,
-        build: &Build<'_>,
+        build: &BuildContext<'_>,
         hub: Option<&Arc<Hub>>,
     ) -> Result<Self, PlanError> {
         let socket =
             matches!(route.terminal, plan::Terminal::Hub { operation: HubOperation::Socket });
-        let build = &Build { socket, ..*build };
+        let build = &BuildContext { socket, ..*build };
         let named = |error: PlanError| PlanError::new(format!("{}: {error}", route.name));
         Ok(Self {
             name: route.name.as_str().into(),

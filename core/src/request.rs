@@ -18,17 +18,13 @@ use tokio::time::timeout_at;
 
 use crate::answer::{Answer, Body, Content};
 use crate::connection::Activity;
-use crate::filters::auth::Claims;
 use crate::filters::{Context, Filter, WantedBody, body as body_filter};
 use crate::framing::Fault;
 use crate::handler::Calling;
 use crate::head;
+use crate::identity::Claims;
 use crate::layers::compress::pool::INLINE_BYTES_MAX;
 use crate::layers::compress::{self, Coding, Encoder};
-use crate::layers::log::{self, Access};
-use crate::layers::metrics::Outcome;
-use crate::layers::trace::Trace;
-use crate::layers::{errors, panics};
 use crate::path;
 use crate::plan;
 use crate::program::Program;
@@ -36,9 +32,13 @@ use crate::reject::{self, Rejection};
 use crate::response_head;
 use crate::router::Found;
 use crate::server::Worker;
+use crate::telemetry::log::{self, Access};
+use crate::telemetry::metrics::Outcome;
 use crate::terminals::hub::Passed;
 use crate::terminals::{Terminal, metrics};
+use crate::trace::Trace;
 use crate::value::Value;
+use crate::{error_response, panics};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -466,7 +466,7 @@ impl Exchange {
         if program.log.takes(log::level_of(rejection.status)) {
             self.refusal = Some((rejection.kind.code, rejection.message.to_string()));
         }
-        errors::write(rejection, &self.parts.headers, &self.trace.request_id)
+        error_response::write(rejection, &self.parts.headers, &self.trace.request_id)
     }
 
     /// The date, ids and CORS, on every answer.

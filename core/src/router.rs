@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use http::{HeaderValue, Method};
 use matchit::Params;
 
-use crate::plan;
-use crate::program::PlanError;
+use crate::plan::{self, PlanError};
 
 /// A path template with its methods.
 pub struct Endpoint {

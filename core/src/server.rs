@@ -29,9 +29,9 @@ use crate::connection::{Overdue, Protocol, State, serve};
 use crate::handler::{Queue, Replies};
 use crate::hub::broker::Position;
 use crate::hub::policy::Refused;
-use crate::layers::log;
 use crate::plan::Level;
 use crate::program::Program;
+use crate::telemetry::log;
 use crate::tls;
 
 /// How often connections are looked at for having outstayed their times, and the worker's clock is set.

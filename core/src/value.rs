@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::filters::auth::Claims;
-use crate::layers::trace::Trace;
+use crate::identity::Claims;
+use crate::trace::Trace;
 
 /// One extracted value.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use nexus_core::plan::Plan;
-use nexus_core::program::{Program, Secrets};
+use nexus_core::plan::Secrets;
+use nexus_core::program::Program;
 use serde_json::Value;
 
 fn files() -> BTreeMap<String, Vec<u8>> {

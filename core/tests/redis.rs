@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nexus_core::hub::broker::{
-    Broker, BrokerError, Disconnect, Draft, Event, History, Keep, Member, Position, Realm,
-    Revocation, Revoked,
+    Broker, BrokerError, Disconnect, Draft, Event, History, Keep, Member, Position,
 };
 use nexus_core::hub::redis::{Options, Redis};
+use nexus_core::identity::{Realm, Revocation, Revoked};
 use redis_server::{Server, Way};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Receiver;

@@ -5,7 +5,7 @@
 mod redis_server;
 mod support;
 
-use nexus_core::program::Secrets;
+use nexus_core::plan::Secrets;
 use redis_server::Server;
 use serde_json::{Value, json};
 use support::client::{Client, post};

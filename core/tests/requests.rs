@@ -345,7 +345,7 @@ fn two_different_limits_of_one_name_are_refused() {
 
     let error = nexus_core::program::Program::read(
         plan.to_string().as_bytes(),
-        &nexus_core::program::Secrets::new(),
+        &nexus_core::plan::Secrets::new(),
     );
 
     assert!(error.is_err_and(|error| error.to_string().contains("two different limits \"all\"")));

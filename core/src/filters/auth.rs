@@ -7,24 +7,22 @@
 
 mod base64;
 mod cache;
-mod claims;
 mod key;
 mod rsa;
 mod verifier;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 
 use crate::clock;
-use crate::filters::Context;
+use crate::filters::{BuildContext, Context};
 use crate::hub::handshake::Offer;
-use crate::program::{Build, PlanError};
-use crate::reject::{AUTHENTICATION_FAILED, Kind, PERMISSION_DENIED, Rejection, TOKEN_INVALID};
+use crate::identity::{Claims, bearer, unauthenticated};
+use crate::plan::PlanError;
+use crate::reject::{AUTHENTICATION_FAILED, PERMISSION_DENIED, Rejection};
 use crate::value::Value;
-pub use claims::Claims;
 pub use verifier::Verifier;
 
 /// A check for a token with scopes, compiled.
@@ -42,7 +40,11 @@ pub struct Auth {
 
 impl Auth {
     /// Compiles the check; a plan without keys, or a scope that no token can have, is an error.
-    pub fn build(scopes: &[String], extract: bool, build: &Build<'_>) -> Result<Self, PlanError> {
+    pub fn build(
+        scopes: &[String],
+        extract: bool,
+        build: &BuildContext<'_>,
+    ) -> Result<Self, PlanError> {
         let verifier = build
             .verifier
             .ok_or_else(|| PlanError::new("`auth` needs `tokens` in the plan: there is no key"))?;
@@ -116,43 +118,6 @@ pub(crate) fn offered(
     token.map(|token| verifier.verify(token, clock::now())).transpose()
 }
 
-/// The token of the `Authorization` header.
-fn bearer(headers: &HeaderMap) -> Result<&str, Box<Rejection>> {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let Some(header) = given.next() else {
-        return Err(unauthenticated(AUTHENTICATION_FAILED.sentence).missing());
-    };
-    if given.next().is_some() {
-        return Err(unauthenticated("expected one Authorization header, got several"));
-    }
-    let text = header.to_str().map_err(|_| refuse(&TOKEN_INVALID, "the token is not ASCII"))?;
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            Ok(token.trim_matches(' '))
-        }
-        _ => {
-            Err(unauthenticated("expected `Authorization: Bearer` and a token, got another scheme"))
-        }
-    }
-}
-
-/// A request that brings no token: RFC 6750, section 3.1 wants no error code in the challenge.
-#[cold]
-fn unauthenticated(sentence: &'static str) -> Box<Rejection> {
-    Rejection::because(&AUTHENTICATION_FAILED, sentence)
-        .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
-}
-
-/// A token that fails. The challenge repeats the kind's own sentence, which needs no quoting.
-#[cold]
-fn refuse(kind: &'static Kind, sentence: impl Into<Cow<'static, str>>) -> Box<Rejection> {
-    let challenge =
-        format!(r#"Bearer error="invalid_token", error_description="{}""#, kind.sentence);
-    let challenge =
-        HeaderValue::from_str(&challenge).unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
-    Rejection::because(kind, sentence).with(WWW_AUTHENTICATE, challenge)
-}
-
 /// A `scope-token` of RFC 6749, section 3.3.
 fn is_scope(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
@@ -161,13 +126,14 @@ fn is_scope(scope: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::filters::limit::Shared;
+    use crate::reject::TOKEN_INVALID;
     use serde_json::json;
 
     use super::verifier::tests::{HS, claims, hmac, sign};
     use super::*;
     use crate::filters::support::Request;
+    use crate::plan::Secrets;
     use crate::plan::{Bounds, Key, Tokens};
-    use crate::program::Secrets;
 
     fn verifier() -> Arc<Verifier> {
         let key = Key { secret: "jwt".into(), algorithms: vec!["HS256".into()], kid: None };
@@ -182,7 +148,7 @@ mod tests {
         Auth::build(
             &scopes,
             extract,
-            &Build {
+            &BuildContext {
                 verifier: Some(&verifier),
                 bounds: &bounds,
                 limits: &Shared::default(),
@@ -298,7 +264,7 @@ mod tests {
         for scope in ["", "a b", "a\"b", "ä"] {
             assert!(auth(&[scope], false).is_err(), "{scope:?}");
         }
-        let build = Build {
+        let build = BuildContext {
             verifier: None,
             bounds: &Bounds::default(),
             limits: &Shared::default(),

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 
-use crate::filters::{Context, WantedBody};
+use crate::filters::{BuildContext, Context, WantedBody};
 use crate::plan::Content;
-use crate::program::Build;
 use crate::reject::{MALFORMED_BODY, PAYLOAD_TOO_LARGE, Rejection, UNSUPPORTED_MEDIA_TYPE};
 use crate::value::Value;
 use decode::Codings;
@@ -30,7 +29,7 @@ impl Body {
         content: Content,
         max_bytes: Option<u64>,
         content_types: &[String],
-        build: &Build<'_>,
+        build: &BuildContext<'_>,
     ) -> Self {
         let max_bytes = max_bytes.unwrap_or(build.bounds.body_bytes);
         let wanted = WantedBody { max_bytes, content, codings: Codings::default() };
@@ -126,7 +125,12 @@ mod tests {
             content,
             None,
             &[],
-            &Build { verifier: None, bounds: &bounds, limits: &Shared::default(), socket: false },
+            &BuildContext {
+                verifier: None,
+                bounds: &bounds,
+                limits: &Shared::default(),
+                socket: false,
+            },
         );
         request.run(|context| {
             body.apply(context)?;

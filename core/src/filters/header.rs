@@ -5,8 +5,7 @@ use http::header::{self, HeaderName};
 use crate::filters::Context;
 use crate::filters::scalar::{Reader, Wrong};
 use crate::head;
-use crate::plan::Scalar;
-use crate::program::PlanError;
+use crate::plan::{PlanError, Scalar};
 use crate::reject::Rejection;
 use crate::value::Value;
 

@@ -24,9 +24,9 @@ use governor::{Quota, RateLimiter};
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
 use crate::filters::Context;
-use crate::filters::auth::Claims;
+use crate::identity::Claims;
+use crate::plan::PlanError;
 use crate::plan::{self, LimitBy};
-use crate::program::PlanError;
 use crate::reject::{RATE_LIMIT_EXCEEDED, Rejection};
 use states::{CAPACITY, Probe, States};
 use tally::Tally;

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod body;
+mod build;
 pub mod header;
 pub mod limit;
 pub mod param;
@@ -20,14 +21,15 @@ use std::sync::Arc;
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 
-use crate::layers::trace::Trace;
-use crate::plan::{self, Content};
-use crate::program::{Build, PlanError};
+use crate::identity::Claims;
+use crate::plan::{self, Content, PlanError};
 use crate::reject::Rejection;
+use crate::trace::Trace;
 use crate::value::Value;
-use auth::{Auth, Claims};
+use auth::Auth;
 use body::Body;
 use body::decode::Codings;
+pub use build::BuildContext;
 use header::Header;
 use limit::Limit;
 use param::Param;
@@ -92,7 +94,7 @@ pub enum Filter {
 
 impl Filter {
     /// Compiles one step of a plan.
-    pub fn build(step: &plan::Step, build: &Build<'_>) -> Result<Self, PlanError> {
+    pub fn build(step: &plan::Step, build: &BuildContext<'_>) -> Result<Self, PlanError> {
         Ok(match step {
             plan::Step::Param { name, kind } => Self::Param(Param::build(name, kind)?),
             plan::Step::Header { name, kind } => Self::Header(Header::build(name, kind)?),
@@ -118,14 +120,17 @@ impl Filter {
     }
 
     /// Compiles a chain.
-    pub fn build_all(steps: &[plan::Step], build: &Build<'_>) -> Result<Vec<Self>, PlanError> {
+    pub fn build_all(
+        steps: &[plan::Step],
+        build: &BuildContext<'_>,
+    ) -> Result<Vec<Self>, PlanError> {
         steps.iter().map(|step| Self::build(step, build)).collect()
     }
 
     fn build_or(
         alternatives: &[Vec<plan::Step>],
         tagged: bool,
-        build: &Build<'_>,
+        build: &BuildContext<'_>,
     ) -> Result<Self, PlanError> {
         let chains: Vec<Vec<Self>> = alternatives
             .iter()

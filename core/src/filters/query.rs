@@ -4,13 +4,10 @@
 //! with a record is reported in one refusal, so that a caller does not mend a request one parameter
 //! at a time.
 
-use std::borrow::Cow;
-
 use crate::filters::Context;
-use crate::filters::param::{Plus, decode};
 use crate::filters::scalar::{Reader, Wrong};
-use crate::plan;
-use crate::program::PlanError;
+use crate::percent::{Plus, decode};
+use crate::plan::{self, PlanError};
 use crate::reject::{Detail, Rejection, VALIDATION_ERROR};
 use crate::value::Value;
 
@@ -123,14 +120,6 @@ fn read(fields: &[Field], context: &Context<'_>) -> Result<Vec<Option<Value>>, B
         }
     }
     if details.is_empty() { Ok(record) } else { Err(refuse(details, absent)) }
-}
-
-/// The pairs of a query string, decoded; what cannot be decoded is left out.
-pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query.split('&').filter_map(|pair| {
-        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decode(name, Plus::Space).ok()?, decode(text, Plus::Space).ok()?))
-    })
 }
 
 fn find<'f, 'p>(

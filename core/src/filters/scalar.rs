@@ -9,8 +9,7 @@ use std::fmt::Write;
 
 use regex_lite::Regex;
 
-use crate::plan::Scalar;
-use crate::program::PlanError;
+use crate::plan::{PlanError, Scalar};
 use crate::reject::Detail;
 use crate::value::Value;
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::header::{HeaderName, HeaderValue};
 
 use crate::filters::Context;
-use crate::filters::auth::Claims;
-use crate::layers::trace::Trace;
+use crate::identity::Claims;
 use crate::plan::Scalar;
 use crate::reject::Rejection;
+use crate::trace::Trace;
 use crate::value::Value;
 
 /// A request for one filter.

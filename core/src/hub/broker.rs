@@ -11,6 +11,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::{Realm, Revocation};
+
 /// What an asynchronous method of a broker returns.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
@@ -85,67 +87,6 @@ pub struct Consumed {
     pub acked: Position,
     /// The newest offset that was sent to it; `None` while it is connected, and after its replica died.
     pub sent: Option<u64>,
-}
-
-/// Whose tokens and sockets an operator's order concerns.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Realm {
-    /// Those of every tenant, and of none.
-    #[default]
-    Everyone,
-    /// Those that name no tenant.
-    NoTenant,
-    /// Those of one tenant.
-    Tenant(Arc<str>),
-}
-
-impl Realm {
-    /// The realm of a caller.
-    pub fn of(tenant: Option<&str>) -> Self {
-        tenant.map_or(Self::NoTenant, |tenant| Self::Tenant(tenant.into()))
-    }
-
-    /// Whether a tenant's tokens are in it.
-    pub fn has(&self, tenant: Option<&str>) -> bool {
-        match self {
-            Self::Everyone => true,
-            Self::NoTenant => tenant.is_none(),
-            Self::Tenant(name) => tenant == Some(name),
-        }
-    }
-
-    fn is_everyone(&self) -> bool {
-        *self == Self::Everyone
-    }
-}
-
-/// Tokens that are no longer worth anything; kept by every replica until `expires`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub struct Revocation {
-    /// What is revoked.
-    pub of: Revoked,
-    /// Whose tokens.
-    #[serde(default, skip_serializing_if = "Realm::is_everyone")]
-    pub realm: Realm,
-    /// Seconds since 1970 when the last token that it concerns has expired by itself.
-    pub expires: u64,
-}
-
-/// What a revocation concerns.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub enum Revoked {
-    /// One token, by its `jti`.
-    Token(Arc<str>),
-    /// Every token of a subject that was issued before a moment, seconds since 1970.
-    Subject {
-        /// `sub` of the tokens.
-        subject: Arc<str>,
-        /// Tokens issued from then on are good.
-        before: u64,
-    },
 }
 
 /// Sockets that an operator closes, in whichever replica they are.

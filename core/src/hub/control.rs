@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::broker::{
-    BoxFuture, Disconnect, Draft, History, Member, Position, Realm, Revocation, Revoked,
-};
+use super::broker::{BoxFuture, Disconnect, Draft, History, Member, Position};
 use super::channel::Channel;
 use super::policy::{Namespace, Refused, Want};
 use super::socket::reject;
@@ -19,7 +17,7 @@ use super::subscriptions::MOST;
 use super::wire::Item;
 use super::{Hub, Publishing, Touched, refused};
 use crate::clock;
-use crate::filters::auth::Claims;
+use crate::identity::{Claims, Realm, Revocation, Revoked};
 use crate::plan::HubOperation;
 use crate::reject::{
     CONFLICT, Detail, MALFORMED_BODY, PERMISSION_DENIED, Rejection, SERVICE_UNAVAILABLE,
@@ -484,7 +482,7 @@ pub fn words(
         [] => Map::new(),
         body => read(body).map_err(reject)?,
     };
-    for (name, value) in query.into_iter().flat_map(crate::filters::query::pairs) {
+    for (name, value) in query.into_iter().flat_map(crate::percent::pairs) {
         let value = match &*name {
             "prefix" | "cursor" | "epoch" => Value::String(value.into_owned()),
             "limit" => whole::<u32>(&name, &value, "from 0 to 4294967295")?,

@@ -24,7 +24,7 @@ use super::socket::{Asking, reject};
 use super::subscriptions::MOST;
 use super::wire::{Format, ServerFrame, Wire};
 use crate::answer::{Answer, Chunks, Content, Cut};
-use crate::filters::query::pairs;
+use crate::percent::pairs;
 use crate::reject::{NOT_FOUND, Rejection};
 
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");

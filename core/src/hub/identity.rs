@@ -8,7 +8,7 @@ use super::sitting::Sitting;
 use super::subscriptions::Asked;
 use super::wire::ServerFrame;
 use crate::clock;
-use crate::filters::auth::Claims;
+use crate::identity::Claims;
 use crate::websocket::Socket;
 
 /// Seconds before the token's end at which that is told, at most.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use super::policy::Refused;
 use super::rates::Ledger;
-use crate::filters::auth::Claims;
 use crate::filters::limit::{Limit, Shared};
-use crate::plan;
-use crate::program::PlanError;
+use crate::identity::Claims;
+use crate::plan::{self, PlanError};
 use crate::reject::RATE_LIMIT_EXCEEDED;
 
 /// The limits of a hub, compiled.

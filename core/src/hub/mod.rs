@@ -22,7 +22,6 @@ mod publish;
 mod rates;
 pub mod redis;
 mod registry;
-pub mod revocations;
 mod rounds;
 mod seat;
 mod shared;
@@ -41,19 +40,19 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::clock;
-use crate::filters::auth::{Claims, Verifier};
+use crate::filters::auth::Verifier;
 use crate::filters::limit::Shared as SharedLimits;
+use crate::identity::{Claims, Revocation, Revocations};
 use crate::plan;
-use crate::program::{PlanError, Secrets};
+use crate::plan::{PlanError, Secrets};
 use crate::server::Gateway;
-use broker::{Broker, Consumed, Disconnect, Draft, Member, Position, Revocation};
+use broker::{Broker, Consumed, Disconnect, Draft, Member, Position};
 use channel::{Channel, Entered, Kept, Key, Subscribing};
 use figures::Figures;
 use limits::Limits;
 use policy::{Namespace, Policy, Refused};
 pub(crate) use publish::{Publishing, Touched, refused};
 use registry::{Channels, Seats};
-use revocations::Revocations;
 
 /// How often the hub's clock is set and those are woken whose time has come.
 const TICK: Duration = Duration::from_millis(200);

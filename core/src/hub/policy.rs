@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::broker::{Keep, Realm};
+use super::broker::Keep;
 use super::figures::Counters;
 use super::rates::Ledger;
 use super::wire::{LOG, METRICS};
-use crate::filters::auth::Claims;
+use crate::identity::{Claims, Realm};
+use crate::plan::PlanError;
 use crate::plan::{self, Delivery, Overflow};
-use crate::program::PlanError;
 use crate::reject::{AUTHENTICATION_FAILED, Kind, NOT_FOUND, PERMISSION_DENIED, VALIDATION_ERROR};
 
 /// Bytes of a channel's name.

@@ -12,7 +12,7 @@ use super::figures::Figures;
 use super::policy::{Namespace, Refused};
 use super::rounds::Rounds;
 use super::seat::Seat;
-use crate::filters::auth::Claims;
+use crate::identity::Claims;
 use crate::reject::{RATE_LIMIT_EXCEEDED, SERVICE_UNAVAILABLE};
 
 /// The channels in use.

@@ -9,11 +9,10 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::broker::{BrokerError, Disconnect, History, Member, Position, Revocation};
+use super::broker::{BrokerError, Disconnect, History, Member, Position};
 use super::consumers::Resumption;
 use super::policy::Refused;
-use super::revocations::Revocations;
-use crate::filters::auth::Claims;
+use crate::identity::{Claims, Revocation, Revocations};
 
 /// Bytes that may wait in a seat for its task.
 const WAITING: usize = 1 << 20;

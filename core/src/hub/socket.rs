@@ -14,11 +14,12 @@ use super::seat::Seat;
 use super::sitting::{Sitting, Turn};
 use super::wire::Wire;
 use crate::answer::Answer;
-use crate::filters::auth::{self, Claims};
-use crate::layers::trace::Trace;
+use crate::filters::auth;
+use crate::identity::Claims;
 use crate::plan::Level;
 use crate::reject::Rejection;
 use crate::server::Gateway;
+use crate::trace::Trace;
 use crate::websocket::{Closed, Handshake, Session, Socket};
 
 /// How long a client may take to bring its token, where it comes with the first frame; milliseconds.

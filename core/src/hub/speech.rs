@@ -17,12 +17,12 @@ use super::subscriptions::{Asked, MOST};
 use super::wire::{Format, ServerFrame};
 use crate::clock;
 use crate::json;
-use crate::layers::trace::Trace;
 use crate::plan::Level;
 use crate::reject::{
     AUTHENTICATION_FAILED, MALFORMED_BODY, PERMISSION_DENIED, SERVICE_UNAVAILABLE, TOKEN_INVALID,
     VALIDATION_ERROR,
 };
+use crate::trace::Trace;
 use crate::websocket::{Message, Socket};
 
 /// Frames in one batch.

@@ -15,7 +15,7 @@ use super::policy::{Namespace, Refused, Want};
 use super::seat::Note;
 use super::sitting::Sitting;
 use super::wire::{Format, ServerFrame};
-use crate::filters::auth::Claims;
+use crate::identity::Claims;
 use crate::reject::{CONFLICT, PERMISSION_DENIED, RATE_LIMIT_EXCEEDED};
 use crate::websocket::Socket;
 

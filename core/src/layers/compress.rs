@@ -19,8 +19,7 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 
-use crate::plan;
-use crate::program::PlanError;
+use crate::plan::{self, PlanError};
 use pool::Pool;
 
 /// Where brotli costs about what gzip does and still beats its size.

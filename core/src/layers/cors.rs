@@ -12,8 +12,7 @@ use http::header::{
 use http::{HeaderMap, Method};
 
 use crate::layers::compress::vary;
-use crate::plan;
-use crate::program::PlanError;
+use crate::plan::{self, PlanError};
 
 /// Bytes of a method that a route of every method allows by its name.
 const METHOD_BYTES_MAX: usize = 32;

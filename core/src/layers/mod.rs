@@ -2,8 +2,3 @@
 
 pub mod compress;
 pub mod cors;
-pub mod errors;
-pub mod log;
-pub mod metrics;
-pub mod panics;
-pub mod trace;

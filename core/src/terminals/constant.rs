@@ -8,7 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 
 use crate::answer::{Answer, Content};
 use crate::layers::compress::pool::Fixed;
-use crate::program::PlanError;
+use crate::plan::PlanError;
 use crate::response_head;
 
 /// An answer that does not change.

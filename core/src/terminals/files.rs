@@ -20,8 +20,7 @@ use sha1::{Digest, Sha1};
 
 use crate::answer::Answer;
 use crate::layers::compress::pool::Fixed;
-use crate::plan;
-use crate::program::PlanError;
+use crate::plan::{self, PlanError};
 use crate::reject::{NOT_FOUND, PRECONDITION_FAILED, Rejection};
 use crate::response_head;
 use crate::value::Value;

@@ -8,16 +8,16 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 
 use crate::answer::Answer;
-use crate::filters::auth::Claims;
 use crate::hub::control::{Asker, words};
 use crate::hub::policy::wrong_name;
 use crate::hub::socket::{Asking, Demands, reject};
 use crate::hub::{Hub, events, socket};
-use crate::layers::trace::Trace;
+use crate::identity::Claims;
+use crate::plan::PlanError;
 use crate::plan::{HubOperation, Step};
-use crate::program::PlanError;
 use crate::reject::{Detail, Rejection};
 use crate::server::Gateway;
+use crate::trace::Trace;
 use crate::value::Value;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

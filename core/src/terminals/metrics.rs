@@ -4,8 +4,8 @@ use http::header::{ACCEPT, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
 use crate::answer::Answer;
-use crate::layers::metrics::Metrics;
 use crate::plan::MetricsFormat;
+use crate::telemetry::metrics::Metrics;
 
 const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

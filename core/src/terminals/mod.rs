@@ -9,8 +9,8 @@ pub mod metrics;
 use std::sync::Arc;
 
 use crate::hub::Hub;
+use crate::plan::PlanError;
 use crate::plan::{self, Bounds};
-use crate::program::PlanError;
 use constant::Constant;
 use echo::Echo;
 use files::Files;

@@ -11,7 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use super::deflate::Deflate;
 use super::socket::Socket;
 use crate::connection::{Activity, upgraded};
-use crate::layers::panics;
+use crate::panics;
 
 /// How long the 101 may take to leave.
 const SWITCHING: Duration = Duration::from_secs(10);

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use nexus_core::answer::Answer;
 use nexus_core::handler::{Call, CallId, Handler, Job, Queue, Replies};
-use nexus_core::program::{Program, Secrets};
+use nexus_core::plan::Secrets;
+use nexus_core::program::Program;
 use nexus_core::server::{Gateway, Options, Server};
 use serde_json::{Value, json};
 

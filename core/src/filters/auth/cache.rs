@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use parking_lot::Mutex;
 
-use super::Claims;
+use crate::identity::Claims;
 
 type Generation = HashMap<Box<str>, Arc<Claims>, RandomState>;
 

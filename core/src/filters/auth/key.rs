@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use super::rsa::check_rsa;
 use crate::pem;
 use crate::plan;
-use crate::program::{PlanError, Secrets};
+use crate::plan::{PlanError, Secrets};
 
 pub(super) struct Key {
     kid: Option<Box<str>>,

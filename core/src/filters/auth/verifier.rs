@@ -7,13 +7,12 @@ use std::sync::Arc;
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 
+use super::base64;
 use super::cache::Cache;
-use super::claims::{Claims, Found, read_object};
 use super::key::Key;
-use super::{base64, refuse};
-use crate::hub::revocations::Revocations;
+use crate::identity::{Claims, Found, Revocations, read_object, refuse};
 use crate::plan::Tokens;
-use crate::program::{PlanError, Secrets};
+use crate::plan::{PlanError, Secrets};
 use crate::reject::{
     Rejection, TOKEN_ALGORITHM_REFUSED, TOKEN_INVALID, TOKEN_REVOKED, TOKEN_SIGNATURE_INVALID,
     TOKEN_UNSIGNED,

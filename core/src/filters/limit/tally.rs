@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::layers::metrics::top::{Caller, Top};
+use crate::telemetry::metrics::top::{Caller, Top};
 
 /// Callers remembered of each limit, and listed of them.
 const REMEMBERED: usize = 64;

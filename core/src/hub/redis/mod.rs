@@ -38,8 +38,9 @@ use wire::Control;
 
 use super::broker::{
     BoxFuture, Broker, BrokerError, Consumed, Disconnect, Draft, Event, History, Keep, Member,
-    Position, Revocation,
+    Position,
 };
+use crate::identity::Revocation;
 
 /// Events that wait for the hub at most; then the session waits for it.
 const EVENTS: usize = 4_096;

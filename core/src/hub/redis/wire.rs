@@ -7,9 +7,8 @@ use bytes::Bytes;
 use redis::{FromRedisValue, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::hub::broker::{
-    Consumed, Disconnect, Draft, History, Member, Position, Publication, Revocation,
-};
+use crate::hub::broker::{Consumed, Disconnect, Draft, History, Member, Position, Publication};
+use crate::identity::Revocation;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

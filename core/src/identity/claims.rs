@@ -67,7 +67,7 @@ struct Given<'a> {
 
 /// A JSON value, as far as claims need it.
 #[derive(Default)]
-pub(super) enum Found<'a> {
+pub(crate) enum Found<'a> {
     #[default]
     Absent,
     Text(Cow<'a, str>),
@@ -90,7 +90,7 @@ impl Claims {
 
     /// Reads a verified payload, and checks that it comes from the issuer and is meant for the
     /// audience.
-    pub(super) fn read(
+    pub(crate) fn read(
         payload: Vec<u8>,
         issuer: Option<&str>,
         audience: Option<&str>,
@@ -127,7 +127,7 @@ impl Claims {
 
     /// Refuses a token before and after its time; `leeway` seconds are forgiven on both sides. One that says it was
     /// issued later than now says something false, and could so survive a revocation.
-    pub(super) fn check_times(&self, now: u64, leeway: u64) -> Result<(), Box<Rejection>> {
+    pub(crate) fn check_times(&self, now: u64, leeway: u64) -> Result<(), Box<Rejection>> {
         if now >= self.expires.saturating_add(leeway) {
             return Err(refuse(&TOKEN_EXPIRED, TOKEN_EXPIRED.sentence));
         }
@@ -150,7 +150,7 @@ impl Claims {
 
 /// Reads a JSON object. serde also fills a struct from a list, by the order of its fields: no JWT
 /// is that.
-pub(super) fn read_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+pub(crate) fn read_object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     let is_object = json.trim_ascii_start().starts_with(b"{");
     is_object.then(|| serde_json::from_slice(json).ok()).flatten()
 }
@@ -186,7 +186,7 @@ fn invalid(sentence: impl Into<Cow<'static, str>>) -> Box<Rejection> {
 
 impl Found<'_> {
     /// Whether the member is given at all.
-    pub(super) fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         !matches!(self, Self::Absent)
     }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 
-use super::broker::{Realm, Revocation, Revoked};
-use crate::filters::auth::Claims;
+use super::Claims;
 
 /// Revocations that one tenant may have in force. None is dropped before its end, so that more are refused.
 const TENANT_REVOCATIONS_MAX: usize = 50_000;
@@ -16,6 +16,67 @@ const TENANT_REVOCATIONS_MAX: usize = 50_000;
 const REVOCATIONS_MAX: usize = 500_000;
 /// Below so many, ended ones are not looked for.
 const PRUNE_MIN: usize = 64;
+
+/// Whose tokens and sockets an operator's order concerns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Realm {
+    /// Those of every tenant, and of none.
+    #[default]
+    Everyone,
+    /// Those that name no tenant.
+    NoTenant,
+    /// Those of one tenant.
+    Tenant(Arc<str>),
+}
+
+impl Realm {
+    /// The realm of a caller.
+    pub fn of(tenant: Option<&str>) -> Self {
+        tenant.map_or(Self::NoTenant, |tenant| Self::Tenant(tenant.into()))
+    }
+
+    /// Whether a tenant's tokens are in it.
+    pub fn has(&self, tenant: Option<&str>) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::NoTenant => tenant.is_none(),
+            Self::Tenant(name) => tenant == Some(name),
+        }
+    }
+
+    pub(crate) fn is_everyone(&self) -> bool {
+        *self == Self::Everyone
+    }
+}
+
+/// Tokens that are no longer worth anything; kept by every replica until `expires`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct Revocation {
+    /// What is revoked.
+    pub of: Revoked,
+    /// Whose tokens.
+    #[serde(default, skip_serializing_if = "Realm::is_everyone")]
+    pub realm: Realm,
+    /// Seconds since 1970 when the last token that it concerns has expired by itself.
+    pub expires: u64,
+}
+
+/// What a revocation concerns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Revoked {
+    /// One token, by its `jti`.
+    Token(Arc<str>),
+    /// Every token of a subject that was issued before a moment, seconds since 1970.
+    Subject {
+        /// `sub` of the tokens.
+        subject: Arc<str>,
+        /// Tokens issued from then on are good.
+        before: u64,
+    },
+}
 
 /// What is revoked.
 #[derive(Default)]
