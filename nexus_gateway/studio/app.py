@@ -136,7 +136,7 @@ def compose(settings: Settings) -> Application:
     )
     to_graph = GraphSink(entities, knowledge, refused=partial(outbox.refuse, "graph"))
     sinks: dict[str, Sink] = {"hub": HubSink(entities, engines.hub), "graph": to_graph}
-    relay = Relay(outbox, sinks, able={"graph": partial(owned, engines.graph)})
+    relay = Relay(outbox, sinks, able={"graph": partial(owned, engines.graph)}, patient={"graph"})
     jobs = Jobs(engines.database)
     parts = (
         _operations(settings, engines, outbox, limited),

@@ -24,7 +24,7 @@ import msgspec
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
     from nexus_gateway.studio.storage.outbox import Head, Outbox, Record
@@ -35,6 +35,12 @@ BATCH = 64
 """Records that a sink is given at once, at most."""
 SLICE_BYTES = 16 << 10
 """Bytes of payloads after which the next tenant has its turn; one record may have more."""
+LARGE_BYTES = 4 << 10
+"""Bytes of a payload from which on a record is a large one, as of an import."""
+QUIET_S = 0.25
+DEFERRAL_MAX_S = 3.0
+"""Seconds without further records of a tenant before its large ones are carried to a patient sink,
+and how long they wait for that at most: an import goes first, and waits for no other tenant."""
 HEADS = 1000
 """Records that are looked at in one read, to learn whose they are."""
 NOTE_EVERY = 0.05
@@ -79,12 +85,25 @@ class Waiting(msgspec.Struct):
     """A tenant with records that a sink has not taken: those after one position up to another.
 
     failures: times that the sink broke at the next slice; not_before: when it is tried again.
+    deferred_at: when its large records were deferred first; deferred_last: the last one then.
     """
 
     after: int
     last: int
     failures: int = 0
     not_before: float = 0.0
+    deferred_at: float | None = None
+    deferred_last: int = 0
+
+    def defer(self, moment: float) -> bool:
+        """Let large records wait until the tenant is quiet, for a bounded time; whether they do."""
+        if self.deferred_at is None:
+            self.deferred_at = moment
+        elif self.last == self.deferred_last or moment - self.deferred_at >= DEFERRAL_MAX_S:
+            return False
+        self.deferred_last = self.last
+        self.not_before = moment + QUIET_S
+        return True
 
 
 class Backlog(msgspec.Struct):
@@ -134,6 +153,7 @@ class Relay:
         outbox: where they are.
         sinks: by name, which stands for the sink's position: never rename one.
         able: for some sinks, whether this process can carry to it now; another one does otherwise.
+        patient: sinks to which large records are carried once their tenant is quiet.
     """
 
     def __init__(
@@ -142,7 +162,9 @@ class Relay:
         sinks: Mapping[str, Sink],
         *,
         able: Mapping[str, Callable[[], bool]] | None = None,
+        patient: Collection[str] = (),
     ) -> None:
+        self._patient = frozenset(patient)
         self._outbox = outbox
         self._able = dict(able or {})
         self._sinks = dict(sinks)
@@ -290,7 +312,9 @@ class Relay:
                 return UNSETTLED
             if not records:
                 return POLL
-            if len(records) < BATCH and sum(map(_size, records)) <= SLICE_BYTES:
+            sizes = [_size(record) for record in records]
+            most = LARGE_BYTES if name in self._patient else SLICE_BYTES
+            if len(records) < BATCH and sum(sizes) <= SLICE_BYTES and max(sizes) <= most:
                 # Until it succeeds: what one tenant's records break must not concern the others.
                 backlog.alone = True
                 async with self._holding(name):
@@ -319,6 +343,10 @@ class Relay:
         waiting = backlog.tenants[tenant]
         found = await self._outbox.read_tenant(tenant, waiting.after, waiting.last, BATCH)
         records = _slice_of(found)
+        large = bool(records) and _size(records[0]) > LARGE_BYTES
+        if large and name in self._patient and waiting.defer(time.monotonic()):
+            backlog.rotate(tenant)
+            return
         try:
             async with self._holding(name):
                 if waiting.failures >= TRIES:

@@ -164,6 +164,35 @@ async def test_tenants_take_turns_however_much_one_has_changed(
     assert len(turns.keys) == 202
 
 
+async def test_large_records_wait_for_their_tenant_alone_and_not_for_long(
+    engine: Database | Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "QUIET_S", 0.05)
+    monkeypatch.setattr(relays, "DEFERRAL_MAX_S", 0.3)
+    box, heard = outbox(engine), Heard()
+    await add_for(engine, "large", 3, 5000)
+    await add_for(engine, "small", 2, 10)
+    writing = True
+
+    async def write() -> None:
+        while writing:
+            await add_for(engine, "small", 1, 10)
+            await add_for(engine, "large", 1, 10)
+            box.wake()
+            await asyncio.sleep(0.01)
+
+    async with Relay(box, {"heard": heard}, patient=["heard"]):
+        # The tenant's own writes do not put its large records off without end either.
+        task = asyncio.create_task(write())
+        async with asyncio.timeout(10):
+            while "large2" not in heard.keys:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        writing = False
+        await task
+
+    assert heard.keys.index("small0") < heard.keys.index("large0")
+
+
 async def test_a_sink_that_breaks_at_one_tenant_goes_on_with_the_others(
     engine: Database | Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
