@@ -96,7 +96,7 @@ class HubSink:
         if states is None:
             made = len(told.created) + len(told.restored)
             counts = (made, len(told.updated), len(told.deleted))
-            await self._publisher.publish(channel, EntitiesEvent(*counts, record.position, told.by))
+            await self._publish(channel, EntitiesEvent(*counts, record.position, told.by))
             return
         for one in states:
             event = EntityEvent(

@@ -329,6 +329,21 @@ async def test_a_large_change_is_one_record_and_told_as_a_sum(feed: Feed) -> Non
     assert len(await feed.nodes.nodes("acme", [f"e{number}" for number in range(700)])) == 700
 
 
+async def test_a_hub_that_is_not_open_yet_is_away_for_sums_too(engine: Database | Postgres) -> None:
+    class Closed:
+        async def publish(self, channel: str, value: object) -> object:
+            raise RuntimeError(f"the hub has no open server: {channel} {value}")
+
+    store, box = entity_store(engine), Outbox(engine, holder="here")
+    drafts = tuple(Draft(entity_id=f"e{number}", entity_type="tool") for number in range(65))
+    await Entities(store).put_all("acme", drafts)
+    records = await box.read("hub", 0, 10)
+
+    assert records is not None
+    with pytest.raises(StorageUnavailable, match="not open"):
+        await HubSink(store, Closed()).take(records)
+
+
 async def test_entities_without_a_tenant_have_no_graph_and_no_channel(feed: Feed) -> None:
     await feed.entities.create("", Draft(entity_id="a", entity_type="tool"))
     await feed.carried()
