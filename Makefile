@@ -24,7 +24,7 @@ MODULES := node_modules/.package-lock.json
 PAGE := nexus_gateway/studio/dashboard/dist/index.html
 PAGE_SOURCES := $(shell find dashboard clients/typescript -not -path '*/node_modules/*' -type f 2>/dev/null)
 NATIVE := Cargo.toml Cargo.lock core/Cargo.toml bind/Cargo.toml \
-	$(shell find core/src bind/src -name '*.rs' 2>/dev/null)
+	$(shell find core/src bind/src bind/build.rs -name '*.rs' 2>/dev/null)
 
 .PHONY: help setup run test test-python test-rust test-node contract check format lint types imports stubs \
 	rust node page bench docs clean

@@ -464,16 +464,21 @@ def _check_target(url: str, bearer: str | None) -> None:
     """Refuse a URL or a token that no request can be made with."""
     from urllib.parse import urlsplit
 
+    from nexus_gateway.credentials import check_token, redacted
+
     _check_text("--url", url)
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
     except ValueError as error:
-        _refuse(f"--url: {url!r} is no URL: {error}")
+        _refuse(f"--url: {redacted(url)!r} is no URL: {redacted(str(error))}")
     if not usable or not url.isprintable() or " " in url:
-        _refuse(f"--url: expected http://host:port or https://..., found {url!r}")
-    if bearer is not None and not (bearer.isascii() and bearer.isprintable() and bearer.strip()):
-        _refuse("--token: expected a token of printable ASCII")
+        _refuse(f"--url: expected http://host:port or https://..., found {redacted(url)!r}")
+    if bearer is not None:
+        try:
+            check_token(bearer)
+        except ValueError as error:
+            _refuse(f"--token: {error}")
 
 
 def _settings(config: Path | None) -> Settings:

@@ -80,7 +80,7 @@ def test_a_command_refuses_a_malformed_token_in_a_sentence(
         app, [*arguments, f"--token={token}", "--limit=1"][: len(command) + 1]
     )
 
-    assert done.exit_code == 1, done.output
+    assert done.exit_code == 2, done.output
     assert "--token: the token has a character" in done.output
     assert isinstance(done.exception, SystemExit)
     assert SECRET not in done.output
