@@ -11,7 +11,11 @@ from nexus_gateway import Detail, Reject
 from nexus_gateway.studio.conditions import Condition
 
 EntityTags: TypeAlias = Annotated[
-    str, Meta(description='`*`, or entity tags as an `ETag` has them: `"1-5d3", "2-5d3"`.')
+    str,
+    Meta(
+        description='`*`, or entity tags as an `ETag` has them: `"1-5d3", "2-5d3"`.',
+        extra_json_schema={"pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'},
+    ),
 ]
 """The value of `If-Match`, and of `If-None-Match` where something is read."""
 AnyTag: TypeAlias = Annotated[
@@ -23,7 +27,8 @@ AnyTag: TypeAlias = Annotated[
 ]
 """The value of `If-None-Match` where something is changed."""
 
-_TAGS = re.compile(r'[ \t]*(?:W/)?"([^"]*)"[ \t]*(?:,|$)')
+_TAG = re.compile(r'(?:W/)?"([^"\x00-\x20\x7f]*)"')
+_TAGS = re.compile(rf"[ \t,]*{_TAG.pattern}(?:[ \t]*,[ \t,]*{_TAG.pattern})*[ \t,]*")
 
 
 def expected(if_match: str | None, if_none_match: str | None = None) -> Condition:
@@ -64,9 +69,9 @@ def _tags(name: str, value: str | None) -> tuple[str, ...]:
     """
     if value is None or value.strip() == "*":
         return () if value is None else ("*",)
-    if _TAGS.sub("", value):
+    if not _TAGS.fullmatch(value):
         raise _bad_header(name, 'expected * or a list of entity tags such as "1-5d3"')
-    return tuple(_TAGS.findall(value))
+    return tuple(_TAG.findall(value))
 
 
 def _bad_header(name: str, message: str) -> Reject:

@@ -45,6 +45,7 @@ pub enum Asker<'a> {
 
 /// A caller's words that make up one of the controls, in one object.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     #[serde(default)]
     channel: Option<String>,
@@ -472,8 +473,18 @@ fn written(answer: &impl Serialize) -> Outcome {
         .map_err(|_| Refused::new(&SERVICE_UNAVAILABLE, "the answer cannot be written"))
 }
 
+/// The fields that the body of an operation may have. The schema of its route lists the same ones.
+const fn body_fields(operation: HubOperation) -> &'static [&'static str] {
+    match operation {
+        HubOperation::Disconnect => &["subject", "connection", "reason", "tenant", "all_tenants"],
+        HubOperation::Revoke => &["jti", "sub", "before", "expires", "tenant", "all_tenants"],
+        _ => &[],
+    }
+}
+
 /// One object of what a request's path, query and body say; of the query only what is known, as what it is.
 pub fn words(
+    operation: HubOperation,
     channel: Option<&str>,
     query: Option<&str>,
     body: &[u8],
@@ -482,6 +493,12 @@ pub fn words(
         [] => Map::new(),
         body => read(body).map_err(reject)?,
     };
+    let fields = body_fields(operation);
+    if let Some(unknown) = words.keys().find(|name| !fields.contains(&name.as_str())) {
+        let shown: String = unknown.chars().take(64).collect();
+        let sentence = format!("unknown field `{shown}`, expected one of {}", fields.join(", "));
+        return Err(reject(Refused::new(&VALIDATION_ERROR, sentence)));
+    }
     for (name, value) in query.into_iter().flat_map(crate::percent::pairs) {
         let value = match &*name {
             "prefix" | "cursor" | "epoch" => Value::String(value.into_owned()),

@@ -118,7 +118,7 @@ impl HubTerminal {
         if self.operation == HubOperation::Publish {
             return self.hub.post(channel.unwrap_or_default(), body, asker).await.map_err(reject);
         }
-        let words = words(channel, query, body)?;
+        let words = words(self.operation, channel, query, body)?;
         self.hub.control(self.operation, &words, asker).await.map_err(reject)
     }
 }

@@ -40,7 +40,7 @@ async def refuse(error: Exception) -> NoReturn:  # noqa: C901  # one for each ki
     match error:
         case errors.NotFound():
             raise Reject("not_found", str(error)) from error
-        case errors.AlreadyExists():
+        case errors.AlreadyExists() | errors.NotRetryable():
             raise Reject("conflict", str(error)) from error
         case errors.RevisionMismatch():
             raise Reject("precondition_failed", str(error)) from error

@@ -3,6 +3,7 @@
 GraphError
 ├── NotFound            there is no such node or edge
 ├── AlreadyExists       the id is taken
+├── NotRetryable        an ingest is in no state that can be retried
 ├── RevisionMismatch    what is stored is not what the caller expected
 ├── Moved               the node was merged into another
 ├── Dangling            edges name nodes that are not there
@@ -31,6 +32,10 @@ class NotFound(GraphError):  # noqa: N818 - what is said, not what failed
 
 class AlreadyExists(GraphError):  # noqa: N818 - as above
     """Say that the id is taken."""
+
+
+class NotRetryable(GraphError):  # noqa: N818 - as above
+    """Say that an ingest is in no state that can be retried."""
 
 
 class RevisionMismatch(GraphError):  # noqa: N818 - as above

@@ -138,10 +138,19 @@ def test_if_none_match_of_what_is_known_answers_304(alice: Caller) -> None:
 
 
 @pytest.mark.parametrize("header", ["if_match", "if_none_match"])
-def test_a_header_that_is_no_entity_tag_answers_400(alice: Caller, header: str) -> None:
-    answer = alice.put("a", {"entity_type": "tool"}, **{header: "abc"})
+@pytest.mark.parametrize("value", ["abc", "", ",", '"a" "b"', '"a b"', '*, "a"', 'w/"a"'])
+def test_a_header_that_is_no_entity_tag_answers_400(alice: Caller, header: str, value: str) -> None:
+    answer = alice.put("a", {"entity_type": "tool"}, **{header: value})
 
     assert (answer.status, fields(answer)) == (400, [header.replace("_", "-")])
+
+
+@pytest.mark.parametrize("value", ["", "abc", '"a" "b"'])
+def test_if_none_match_of_a_read_is_checked_too(alice: Caller, value: str) -> None:
+    alice.put("a", {"entity_type": "tool"})
+    answer = alice.send(request(f"GET {ENTITIES}/a").header("if-none-match", value))
+
+    assert (answer.status, fields(answer)) == (400, ["if-none-match"])
 
 
 def test_if_none_match_of_a_tag_makes_no_sense_for_a_change(alice: Caller) -> None:

@@ -88,7 +88,7 @@ def routes(service: Ingests, limited: Filter[()]) -> Routes:
             on.refusals, raises=["not_found", down]
         )
         | (ingest / JOB / "retry" & post() & write).then(
-            on.retry, status=202, timeout=SECONDS, raises=["not_found", down]
+            on.retry, status=202, timeout=SECONDS, raises=["not_found", "conflict", down]
         )
     ).recover(refuse)
 

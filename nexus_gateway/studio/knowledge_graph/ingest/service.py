@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexus_gateway.studio.knowledge_graph.errors import AlreadyExists, BadQuery, NotFound
+from nexus_gateway.studio.knowledge_graph.errors import (
+    AlreadyExists,
+    BadQuery,
+    NotFound,
+    NotRetryable,
+)
 from nexus_gateway.studio.knowledge_graph.ingest.lines import SHOWN, cut
 from nexus_gateway.studio.knowledge_graph.ingest.models import (
     Draft,
@@ -151,13 +156,13 @@ class Ingests:
 
         Raises:
             NotFound: there is none.
-            BadQuery: there is nothing to give again.
+            NotRetryable: it has not ended, or no refused line can be given again.
         """
         job = await self._job(author, job_id)
         if job.state in {"failed", "dead", "cancelled"} and await self._store.unfinished(job_id):
             return await self._told(await self._jobs.retry(author.tenant, job_id) or job)
         if not job.finished:
-            raise BadQuery("job_id", "the ingest is not finished yet", location="path")
+            raise NotRetryable(f"the ingest {job_id!r} is not finished yet")
         lines: list[str] = []
         after, size = 0, 0
         while found := await self._store.refusals(job_id, after, 1000):
@@ -168,7 +173,7 @@ class Ingests:
                 break
             lines += whole
         if not lines:
-            raise BadQuery("job_id", "no line was refused that is kept whole", location="path")
+            raise NotRetryable(f"the ingest {job_id!r} has no refused line that is stored whole")
         return await self.accept(author, "\n".join(lines).encode())
 
     async def _named(self, author: Author, key: str, digest: str) -> Ingest | None:

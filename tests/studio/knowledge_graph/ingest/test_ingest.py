@@ -147,7 +147,17 @@ def test_refused_lines_are_given_again_once_what_they_lacked_is_there(alice: Cal
     assert answer.status == 202
     assert answer.header("location") == f"{ROOM}/ingest/{again.job_id}"
     assert (again.progress.edges.created, again.progress.refused) == (1, 0)
-    assert alice.call(f"POST /ingest/{again.job_id}/retry").status == 400
+    refused = alice.call(f"POST /ingest/{again.job_id}/retry")
+    assert (refused.status, msgspec.json.decode(refused.body)["code"]) == (409, "conflict")
+
+
+def test_an_ingest_that_has_not_ended_is_not_retried(alice: Caller) -> None:
+    told = alice.accept(text(*(node(f"n{number}") for number in range(2000))))
+
+    # Whether it has ended meanwhile or not, there is nothing to retry.
+    answer = alice.call(f"POST /ingest/{told.job_id}/retry")
+
+    assert (answer.status, msgspec.json.decode(answer.body)["code"]) == (409, "conflict")
 
 
 def test_the_same_lines_change_nothing_the_second_time(alice: Caller) -> None:
