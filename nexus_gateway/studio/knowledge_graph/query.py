@@ -207,7 +207,7 @@ def _parameters(query: Compiled, given: Mapping[str, Value]) -> dict[str, Value]
 
 
 _REASONS = {
-    "zero": "it divides by zero, or a condition is neither true nor false",
+    "zero": "it divides by zero, or a value is not of the type that it must be",
     "overflow": "a number becomes larger than 64 bits",
     "budget": "it needs more work than one query may",
     "work": "it needs more work than one query may",

@@ -309,7 +309,7 @@ async def test_an_answer_that_cannot_be_had_any_more_is_told_with_its_reason(roo
     begun, _ = await room.live.begin(ALICE, dividing)
     channel = begun.live_query.channel
     await room.size("a", 0)
-    zero = "it divides by zero, or a condition is neither true nor false"
+    zero = "it divides by zero, or a value is not of the type that it must be"
     reason = f"the query cannot be evaluated: {zero}"
     failed = {"state": "failed", "code": "validation_error", "error": reason}
     await room.until(channel, failed)

@@ -39,8 +39,6 @@ class CallWriter(ValueWriter):
 
     def item(self, node: tree.Expression, scope: Scope) -> Written:
         """Write an expression in which rows may be counted, summed up or collected."""
-        if isinstance(node, tree.Exists) and node.bare:
-            raise Misread(node.at, "expected a value, found a pattern: use EXISTS {...}")
         self._aggregates = True
         try:
             return self.write(node, scope)
@@ -60,12 +58,19 @@ class CallWriter(ValueWriter):
                 known, listed = self.item_of(node.list, scope)
                 where = self._inner(node.where, scope.within({node.name: known}))
                 return f"{node.kind}({known.text} IN {listed} WHERE {where})", DATA
+            case tree.Exists(bare=True):
+                message = "expected a value, found a pattern: use EXISTS {...} or COUNT {...}"
+                raise Misread(node.at, message)
             case tree.Exists() | tree.CountOf():
                 return self._subquery(node, scope)
             case tree.PatternList():
                 return self._pattern_list(node, scope)
             case _:  # pragma: no cover - `write` takes the others
                 raise Misread(node.at, "expected a value")
+
+    def exists(self, node: tree.Exists, scope: Scope) -> str:
+        """Write whether a pattern is found."""
+        return self._subquery(node, scope)[0]
 
     # --- functions ---
 
@@ -113,6 +118,11 @@ class CallWriter(ValueWriter):
         if function.name == "range":
             for argument in node.arguments:
                 _check_bounded(argument)
+                if isinstance(argument, tree.Parameter):
+                    self.names.whole_numbers.add(argument.name)
+        if function.name in ("toString", "toInteger", "toFloat"):
+            text = self.convertible(node.arguments[0], scope, function=function.name)
+            return f"{function.name}({text})", DATA
         texts = [self.data(argument, scope) for argument in node.arguments]
         if function.text:
             return f"{function.text.format(*texts)}", DATA
@@ -216,6 +226,8 @@ def _check_bounded(node: tree.Expression) -> None:
         Misread: it is neither a number, a parameter nor a size.
     """
     match node:
+        case tree.Constant(value=value) if type(value) is not int:
+            raise Misread(node.at, "expected a whole number as an end or a step of range")
         case tree.Constant() | tree.Parameter():
             return
         case tree.Binary(sign="+" | "-"):

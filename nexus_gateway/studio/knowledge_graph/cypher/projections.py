@@ -122,7 +122,13 @@ class ProjectionWriter(CallWriter):
         if column is not None:
             text, kind = column.text, column.kind
         else:
-            behind = Scope({column.name: column.known for column in columns})
+            # One engine does not know a column's name within CASE; what it is made of, it does.
+            behind = Scope(
+                {
+                    column.name: Known(column.value, column.kind) if kept else column.known
+                    for column in columns
+                }
+            )
             text, kind = self._key(order, scope.within(behind) if kept else behind, kept=kept)
         if not kind.is_data and kind.sort != "time":
             raise Misread(order.at, "expected a value to sort by, such as n.name")

@@ -54,6 +54,7 @@ class Names:
         self.constants: dict[str, Value] = {}
         self.parameters: dict[str, str] = {}
         self.times: dict[str, str] = {}
+        self.whole_numbers: set[str] = set()
         self._kept: dict[tuple[type, str], str] = {}
 
     def variable(self) -> str:

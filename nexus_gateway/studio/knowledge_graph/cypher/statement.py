@@ -42,6 +42,7 @@ class Compiled(msgspec.Struct, frozen=True):
         given: names of ours for the caller's parameters.
         times: the same for parameters that are times.
         counts: the caller's parameters that SKIP and LIMIT take.
+        whole_numbers: the caller's parameters that are arguments of range.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Compiled(msgspec.Struct, frozen=True):
     given: Mapping[str, str]
     times: Mapping[str, str]
     counts: frozenset[str]
+    whole_numbers: frozenset[str]
 
     def parameters(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """Give the statement's parameters their values; those that it does not name are let be.
@@ -63,6 +65,9 @@ class Compiled(msgspec.Struct, frozen=True):
         for name in self.counts:
             if type(count := _given(given, name)) is not int or not 0 <= count < 1 << 31:
                 raise BadParameter(name, "expected a whole number from 0 on for SKIP or LIMIT")
+        for name in self.whole_numbers:
+            if type(_given(given, name)) is not int:
+                raise BadParameter(name, "expected a whole number as an argument of range")
         for name, ours in self.given.items():
             values[ours] = _given(given, name)
         for name, ours in self.times.items():
@@ -117,6 +122,7 @@ class StatementWriter(ProjectionWriter):
             self.names.parameters,
             self.names.times,
             frozenset(self.counts),
+            frozenset(self.names.whole_numbers),
         )
 
     def _single(self, single: tree.Single) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from nexus_gateway.studio.knowledge_graph import rows
 from nexus_gateway.studio.knowledge_graph.cypher import properties, tree
+from nexus_gateway.studio.knowledge_graph.cypher.functions import AGGREGATES
 from nexus_gateway.studio.knowledge_graph.cypher.graphs import GraphWriter
 from nexus_gateway.studio.knowledge_graph.cypher.kinds import (
     DATA,
@@ -34,6 +35,7 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _LOGIC = frozenset(("AND", "OR", "XOR"))
 _ORDERED = frozenset(("<", "<=", ">", ">="))
 _EQUAL = frozenset(("=", "<>"))
+_ARITHMETIC = frozenset(("-", "*", "/", "%", "^"))
 
 
 def moment(text: str) -> int | None:
@@ -180,6 +182,8 @@ class ValueWriter(GraphWriter):
         Raises:
             Misread: it is never a truth value.
         """
+        if isinstance(node, tree.Exists):
+            return self.exists(node, scope)
         text = self.data(node, scope)
         known = _is_condition(node)
         if known is False:
@@ -192,14 +196,84 @@ class ValueWriter(GraphWriter):
         name = self.names.variable()
         return f"head([{name} IN [{text}] | {self._checked(name)}])"
 
+    def exists(self, node: tree.Exists, scope: Scope) -> str:
+        """Write whether a pattern is found."""
+        raise NotImplementedError
+
     def _checked(self, text: str) -> str:
-        # Both engines refuse a division by zero; it names the value so as not to run before.
-        zero = self.names.constant(0)
-        fails = f"(1 / CASE WHEN {text} IS NULL THEN 1 ELSE {zero} END) = 1"
         return (
             f"(CASE WHEN {text} IS NULL THEN null WHEN {text} = true THEN true"
-            f" WHEN {text} = false THEN false ELSE {fails} END)"
+            f" WHEN {text} = false THEN false ELSE {self._failing(text)} = 1 END)"
         )
+
+    def _failing(self, text: str) -> str:
+        # Both engines refuse a division by zero; it names the value so as not to run before.
+        zero = self.names.constant(0)
+        return f"(1 / CASE WHEN {text} IS NULL THEN 1 ELSE {zero} END)"
+
+    def _operand(self, node: tree.Expression, scope: Scope) -> str:
+        """Write an operand of arithmetic.
+
+        The embedded engine makes null of what is no number. A value of which the text does not
+        tell whether it is one is therefore checked when the query runs.
+
+        Raises:
+            Misread: it is never a number.
+        """
+        text = self.data(node, scope)
+        if _is_never_number(node):
+            raise Misread(node.at, "expected a number")
+        if isinstance(node, tree.Variable | tree.Parameter | tree.Property):
+            return f"(CASE {self._numbers(text)} ELSE {self._failing(text)} END)"
+        return text
+
+    def _numbers(self, text: str) -> str:
+        # Only numbers are on either side of a number.
+        one = self.names.constant(1)
+        return f"WHEN {text} IS NULL THEN null WHEN {text} < {one} OR {text} >= {one} THEN {text}"
+
+    def _divisor(self, node: tree.Expression, scope: Scope) -> str:
+        """Write a divisor; the embedded engine makes null of a fraction divided by zero.
+
+        Raises:
+            Misread: it is never a number, or is zero.
+        """
+        text = self.data(node, scope)
+        if _is_never_number(node):
+            raise Misread(node.at, "expected a number")
+        if isinstance(node, tree.Constant):
+            if isinstance(node.value, float) and node.value == 0.0:
+                raise Misread(node.at, "expected a divisor other than zero")
+            return text
+        if isinstance(node, tree.Variable | tree.Parameter | tree.Property):
+            return self._not_zero(text)
+        if _has_aggregate(node):
+            # One engine evaluates no aggregate within CASE or a list comprehension.
+            return text
+        name = self.names.variable()
+        return f"head([{name} IN [{text}] | {self._not_zero(name)}])"
+
+    def _not_zero(self, text: str) -> str:
+        fails = self._failing(text)
+        zero = self.names.constant(0)
+        return f"(CASE WHEN {text} = {zero} THEN {fails} {self._numbers(text)} ELSE {fails} END)"
+
+    def convertible(self, node: tree.Expression, scope: Scope, *, function: str) -> str:
+        """Write what a function makes a text or a number of.
+
+        Raises:
+            Misread: it is never such a value.
+        """
+        text = self.data(node, scope)
+        if isinstance(node, tree.ListOf | tree.MapOf | tree.Comprehension):
+            raise Misread(node.at, f"expected what {function} takes, found a list or a map")
+        if not isinstance(node, tree.Variable | tree.Parameter | tree.Property):
+            return text
+        empty = self.names.constant("")
+        more = f"WHEN {text} < {empty} OR {text} >= {empty} THEN {text}"
+        if function != "toFloat":
+            more += f" WHEN {text} = true OR {text} = false THEN {text}"
+        return f"(CASE {self._numbers(text)} {more} ELSE {self._failing(text)} END)"
 
     def _collection(self, node: tree.ListOf | tree.MapOf, scope: Scope) -> Written:
         if isinstance(node, tree.MapOf):
@@ -219,7 +293,7 @@ class ValueWriter(GraphWriter):
             return f"({self.write(node.of, scope)[0]} {node.sign})", DATA
         if node.sign == "NOT":
             return f"(NOT {self.condition(node.of, scope)})", DATA
-        return f"(-{_apart(self.data(node.of, scope))})", DATA
+        return f"(-{_apart(self._operand(node.of, scope))})", DATA
 
     def _binary(self, node: tree.Binary, scope: Scope) -> Written:
         sign = node.sign
@@ -231,7 +305,9 @@ class ValueWriter(GraphWriter):
             left, right = self.condition(node.left, scope), self.condition(node.right, scope)
             return f"({left} {sign} {right})", DATA
         if sign != "+":
-            left, right = self.data(node.left, scope), self.data(node.right, scope)
+            read = self._operand if sign in _ARITHMETIC else self.data
+            left = read(node.left, scope)
+            right = self._divisor(node.right, scope) if sign in "/%" else read(node.right, scope)
             return f"({left} {sign} {_apart(right)})", DATA
         (left, one), (right, other) = self.write(node.left, scope), self.write(node.right, scope)
         kind = DATA
@@ -332,6 +408,22 @@ def _is_condition(  # noqa: PLR0911  # one for each form
 def _is_extreme(node: tree.Expression) -> bool:
     """Tell whether it is an aggregate, which cannot stand within a list comprehension."""
     return isinstance(node, tree.Call) and node.name.lower() in ("min", "max")
+
+
+def _is_never_number(node: tree.Expression) -> bool:
+    match node:
+        case tree.Constant(value=value):
+            return isinstance(value, bool | str)
+        case tree.ListOf() | tree.MapOf() | tree.Comprehension() | tree.PatternList():
+            return True
+        case _:
+            return _is_condition(node) is True
+
+
+def _has_aggregate(node: object) -> bool:
+    if isinstance(node, tree.Call) and node.name.lower() in AGGREGATES:
+        return True
+    return any(map(_has_aggregate, tree.parts(node)))
 
 
 def _is_number(node: tree.Expression) -> bool:

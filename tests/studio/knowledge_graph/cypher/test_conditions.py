@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from nexus_gateway.studio.knowledge_graph.errors import Unevaluable, Unreadable
+from nexus_gateway.studio.knowledge_graph.errors import BadQuery, Unevaluable, Unreadable
 from nexus_gateway.studio.knowledge_graph.query import Querying, Question
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
@@ -96,3 +96,79 @@ def _querying(graph: Graph) -> Querying:
 async def _ask(querying: Querying, text: str, **given: object) -> object:
     answer = await querying.answer(uuid4().hex, Question(text, parameters=given))
     return answer.rows
+
+
+@pytest.mark.parametrize("value", ["a", True, [1], {"k": 1}], ids=repr)
+@pytest.mark.parametrize("sign", ["-", "*", "/", "%", "^"])
+async def test_what_is_no_number_is_no_operand(graph: Graph, sign: str, value: object) -> None:
+    querying = _querying(graph)
+    for text in (f"WITH $v AS x RETURN x {sign} 2 AS y", f"RETURN 2 {sign} $v AS y"):
+        with pytest.raises(Unevaluable):
+            await _ask(querying, text, v=value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0])
+async def test_a_divisor_is_never_zero(graph: Graph, value: float) -> None:
+    querying = _querying(graph)
+    for text in ("RETURN 1 / $v AS y", "RETURN 1.5 / $v AS y", "RETURN 1.5 % ($v * 2) AS y"):
+        with pytest.raises(Unevaluable):
+            await _ask(querying, text, v=value)
+    with pytest.raises(Unreadable, match="divisor other than zero"):
+        await _ask(querying, "RETURN 1 / 0.0 AS y")
+
+
+async def test_numbers_and_null_are_operands(graph: Graph) -> None:
+    text = "UNWIND [-4, 0, 2.5, null] AS x RETURN -x, x - 1, x * 2, x / 2.0, x % 2, 1 / (x + 1)"
+    found = await _ask(_querying(graph), text)
+
+    assert found == [
+        (4, -5, -8, -2.0, 0, 0),
+        (0, -1, 0, 0.0, 0, 1),
+        (-2.5, 1.5, 5.0, 1.25, 0.5, pytest.approx(1 / 3.5)),
+        (None, None, None, None, None, None),
+    ]
+
+
+@pytest.mark.parametrize("value", ["1.5", "0.0", "'a'", "true"])
+async def test_range_takes_whole_numbers(graph: Graph, value: str) -> None:
+    querying = _querying(graph)
+    for arguments in (f"{value}, 3", f"0, {value}", f"0, 3, {value}"):
+        with pytest.raises(Unreadable, match="whole number"):
+            await _ask(querying, f"RETURN range({arguments}) AS y")
+    with pytest.raises(BadQuery, match="whole number"):
+        await _ask(querying, "RETURN range(0, $v) AS y", v=1.5)
+
+
+@pytest.mark.parametrize("function", ["toString", "toInteger", "toFloat"])
+@pytest.mark.parametrize("value", [[], [1], {}, {"k": 1}], ids=repr)
+async def test_lists_and_maps_are_not_converted(graph: Graph, function: str, value: object) -> None:
+    with pytest.raises(Unevaluable):
+        await _ask(_querying(graph), f"RETURN {function}($v) AS y", v=value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RETURN {} AS y",
+        "RETURN size({}) AS y",
+        "RETURN [1, {}] AS y",
+        "RETURN {{k: {}}} AS y",
+        "WITH a, {} AS y RETURN y",
+        "RETURN count({}) AS y",
+        "RETURN coalesce({}, 1) AS y",
+    ],
+)
+async def test_a_pattern_is_a_condition_and_no_value(graph: Graph, text: str) -> None:
+    querying = _querying(graph)
+    with pytest.raises(Unreadable, match="found a pattern"):
+        await _ask(querying, f"MATCH (a) {text.format('(a)-->()')}")
+    assert await _ask(querying, "MATCH (a) WHERE NOT (a)-->() OR exists((a)-->()) RETURN a") == []
+
+
+async def test_columns_are_sorted_by_what_is_made_of_them(graph: Graph) -> None:
+    found = await _ask(
+        _querying(graph),
+        "UNWIND [4, 2, 3] AS a WITH a AS x WITH x % 3 AS x ORDER BY x * -1 LIMIT 3 RETURN x",
+    )
+
+    assert found == [(2,), (1,), (0,)]
