@@ -131,7 +131,7 @@ def serve(
             application,
             host=settings.host if host is None else host,
             port=settings.port if port is None else port,
-            threads=settings.workers,
+            threads=settings.threads,
             tls=tls,
             grace=settings.shutdown_grace,
             eager=settings.eager,

@@ -27,7 +27,7 @@ from nexus_gateway.field_error import within_sentence
 from nexus_gateway.layers.cors import SENDABLE, check_headers, check_origins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PREFIX = "NEXUS_"
 SECRET_BYTES = 32
@@ -42,6 +42,9 @@ Positive: TypeAlias = Annotated[float, Meta(gt=0, le=SECONDS_MAX)]
 
 # Set to nothing, these are none; other variables that are set to nothing are not set.
 _EMPTY_IS_NONE = frozenset({"rate_limit", "address_limit", "cors_origins"})
+
+RENAMED = {"workers": "threads"}
+"""Former names of settings with the present ones: no longer read, but reported."""
 
 
 class Secret:
@@ -105,7 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         cors_headers: the request headers that those pages may send; `*` is every header.
         tls_cert: a PEM file, the certificate chain.
         tls_key: a PEM file, the certificate's private key.
-        workers: threads of the core.
+        threads: threads of the core.
         eager: run a handler until it first waits as soon as its call is taken (`eager_start` of
             asyncio, Python 3.12 and newer); False leaves the first step to the loop.
         rate_limit: of each subject on the routes that ask for a token; empty is none.
@@ -152,7 +155,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cors_headers: tuple[str, ...] = SENDABLE
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    workers: Annotated[int, Meta(ge=1, le=256)] = 1
+    threads: Annotated[int, Meta(ge=1, le=256)] = 1
     eager: bool = True
     rate_limit: str = "100/s burst 200"
     address_limit: str = ""
@@ -349,10 +352,18 @@ def _suspicious(variables: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(variables):
         key = _key_of(name)
         if key and key != "config" and key not in _FIELDS:
-            near = difflib.get_close_matches(key, (*_FIELDS, "config"), n=1, cutoff=0.7)
-            if near:
-                meant = f"{PREFIX}{near[0].upper()}"
+            near = _similar(key, (*_FIELDS, "config"), cutoff=0.7)
+            if near is not None:
+                meant = f"{PREFIX}{near.upper()}"
                 yield f"{name} in the environment is no setting; did you mean {meant}"
+
+
+def _similar(key: str, names: Iterable[str], cutoff: float) -> str | None:
+    """Find the setting that was meant: by its former name, else by its spelling."""
+    if key in RENAMED:
+        return RENAMED[key]
+    near = difflib.get_close_matches(key, list(names), n=1, cutoff=cutoff)
+    return near[0] if near else None
 
 
 def _key_of(name: str) -> str:
@@ -362,8 +373,8 @@ def _key_of(name: str) -> str:
 def _convert(key: str, value: object) -> object:
     field = _FIELDS.get(key)
     if field is None:
-        near = difflib.get_close_matches(key, _FIELDS, n=1)
-        hint = f"did you mean {near[0]}" if near else f"the keys are {', '.join(_FIELDS)}"
+        near = _similar(key, _FIELDS, cutoff=0.6)
+        hint = f"did you mean {near}" if near is not None else f"the keys are {', '.join(_FIELDS)}"
         raise LookupError(f"there is no setting {key!r}; {hint}")
     if isinstance(value, str) and not value.isprintable() and _has_surrogates(value):
         raise ValueError("expected UTF-8, found bytes that are not")

@@ -57,16 +57,16 @@ def test_the_environment_wins_over_the_file(config: Path) -> None:
 
 
 def test_the_file_may_be_named_in_the_environment(config: Path) -> None:
-    config.write_text("workers = 3\n")
+    config.write_text("threads = 3\n")
 
-    assert load(None, {"NEXUS_CONFIG": str(config)}).workers == 3
+    assert load(None, {"NEXUS_CONFIG": str(config)}).threads == 3
 
 
 def test_text_becomes_what_the_key_is() -> None:
     settings = load(
         None,
         {
-            "NEXUS_WORKERS": "2",
+            "NEXUS_THREADS": "2",
             "NEXUS_SHUTDOWN_GRACE": "0.5",
             "NEXUS_DATA_DIR": "/data",
             "NEXUS_CORS_ORIGINS": "https://a.example, http://localhost:5173",
@@ -78,7 +78,7 @@ def test_text_becomes_what_the_key_is() -> None:
         },
     )
 
-    assert (settings.workers, settings.shutdown_grace) == (2, 0.5)
+    assert (settings.threads, settings.shutdown_grace) == (2, 0.5)
     assert settings.data_dir == Path("/data")
     assert settings.cors_origins == ("https://a.example", "http://localhost:5173")
     assert settings.rate_limit == "60/min"
@@ -191,13 +191,13 @@ def test_a_wrong_variable_is_named_with_what_is_expected(
 
 
 def test_a_wrong_key_of_the_file_is_named_with_the_file(config: Path) -> None:
-    config.write_text('port = "http"\nhots = "x"\nworkers = 1.5\n[tls]\ncert = "x"\n')
+    config.write_text('port = "http"\nhots = "x"\nthreads = 1.5\n[tls]\ncert = "x"\n')
 
     found = problems({}, config)
 
     assert found[0] == f"port in {config}:1: expected `int`, found 'http'"
     assert found[1].startswith(f"hots in {config}:2: there is no setting 'hots'; did you mean host")
-    assert found[2].startswith(f"workers in {config}:3: expected `int`")
+    assert found[2].startswith(f"threads in {config}:3: expected `int`")
     assert found[3].startswith(f"tls in {config}:4: there is no setting 'tls'")
 
 
@@ -414,3 +414,17 @@ def test_what_is_no_public_key_is_refused(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(SettingsError, match=found):
             key_ring(settings)
+
+
+def test_a_renamed_setting_is_reported_with_its_new_name(tmp_path: Path) -> None:
+    config = tmp_path / "nexus.toml"
+    config.write_text("workers = 3\n")
+
+    loaded = load_with_origins(None, {"NEXUS_WORKERS": "3"})
+
+    assert loaded.settings.threads == 1
+    assert loaded.warnings == (
+        "NEXUS_WORKERS in the environment is no setting; did you mean NEXUS_THREADS",
+    )
+    with pytest.raises(SettingsError, match="no setting 'workers'; did you mean threads"):
+        load_with_origins(config, {})

@@ -445,7 +445,7 @@ def test_an_application_of_ones_own_is_served(tmp_path: Path) -> None:
 
 
 def test_several_threads_share_one_port_and_their_counters(tmp_path: Path) -> None:
-    with Gateway(tmp_path, environment={"NEXUS_WORKERS": "3"}) as gateway:
+    with Gateway(tmp_path, environment={"NEXUS_THREADS": "3"}) as gateway:
         for _ in range(60):
             with gateway.client() as client:
                 assert client.get("/health").status_code == 200
