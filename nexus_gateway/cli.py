@@ -119,11 +119,13 @@ def serve(
     application = _application(target, loaded).application
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
-        from nexus_gateway.start_check import tls_problems
+        from nexus_gateway.start_check import tls_problems, tls_warnings
 
         wrong = "\n".join(tls_problems(settings))
         if wrong:
             _refuse(wrong)
+        for warning in tls_warnings(settings):
+            typer.echo(f"warning: {warning}", err=True)
         tls = Tls(settings.tls_cert, settings.tls_key)
     scope = "'*'" if target is None else "..."
     try:
@@ -162,10 +164,14 @@ def check(
     """Verify settings, handlers, routes and plan without serving."""
     from nexus_gateway.lint import check as check_routes
     from nexus_gateway.server import Server
-    from nexus_gateway.start_check import problems, rows
+    from nexus_gateway.start_check import problems, rows, warnings, without_new_secrets
 
     loaded = _loaded(config)
-    application, of_code = _application(target, loaded)
+    at_start = list(warnings(loaded.settings))
+    for warning in at_start:
+        typer.echo(f"warning: {warning}", err=True)
+    unwritten = Loaded(without_new_secrets(loaded.settings), loaded.origins)
+    application, of_code = _application(target, unwritten)
     findings = check_routes(application.routes).lints
     refused = any(strict or finding.level == "error" for finding in findings)
     # What is wrong with the routes is reported above; the rest is whether the core takes the plan.
@@ -179,7 +185,7 @@ def check(
             "ok": not refused and problem is None,
             "error": problem,
             "findings": found,
-            "warnings": loaded.warnings,
+            "warnings": [*loaded.warnings, *at_start],
             "settings": {row.name: {"value": row.value, "origin": row.origin} for row in effective},
         }
         typer.echo(json.dumps(report, indent=2))

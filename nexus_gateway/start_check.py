@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import errno
 import os
 import re
+import secrets
 import socket
 import ssl
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
 
     from nexus_gateway.settings import Loaded, Settings
 
+# `Validity` of a certificate in DER (RFC 5280, section 4.1.2.5): two times, of two kinds.
+_TIME = rb"(?:\x17\x0d|\x18\x0f)(\d{12,14})Z"
+_VALIDITY = re.compile(rb"\x30[\x1e-\x22]" + _TIME + _TIME)
 _URLS = frozenset({"database_url", "redis_url", "neo4j_url", "embeddings_url"})
 
 
@@ -63,6 +69,71 @@ def problems(loaded: Loaded, *, studio: bool) -> Iterator[str]:
         yield f"host: {settings.host!r} has no address: {reason}"
     if studio:
         yield from _folder(settings.data_dir)
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """Find what may be intended: a port that is in use, perhaps by the running gateway."""
+    yield from tls_warnings(settings)
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return  # `problems` reports it
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                yield f"port: {settings.host}:{settings.port} is in use, or a gateway runs already"
+                return
+
+
+def tls_warnings(settings: Settings) -> Iterator[str]:
+    """Say when a certificate is not valid at present; `serve` asks too."""
+    path = settings.tls_cert
+    if path is None:
+        return
+    try:
+        text = path.read_text("ascii")
+        der = ssl.PEM_cert_to_DER_cert(text[text.index(_BEGIN) : text.index(_END) + len(_END)])
+    except (OSError, ValueError):
+        return  # `tls_problems` reports it
+    validity = _VALIDITY.search(der)
+    if validity is None:
+        return
+    try:
+        begin, end = (_time(part.decode()) for part in validity.groups())
+    except ValueError:
+        return
+    now = dt.datetime.now(dt.UTC)
+    if now < begin:
+        yield f"tls_cert: {path} is not valid before {begin.isoformat()}"
+    elif now > end:
+        yield f"tls_cert: {path} expired at {end.isoformat()}"
+
+
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+
+
+def _time(digits: str) -> dt.datetime:
+    """Read a time of a certificate; one with two digits of the year is of 1950 to 2049."""
+    if len(digits) == len("YYMMDDhhmmss"):
+        digits = ("19" if digits >= "50" else "20") + digits
+    return dt.datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=dt.UTC)
+
+
+def without_new_secrets(settings: Settings) -> Settings:
+    """Replace the secrets that a start would make, so that a check writes no file."""
+    if settings.makes_secret() is not None:
+        made = Secret(secrets.token_hex(64))
+        settings = msgspec.structs.replace(settings, jwt_secret=made)
+    stored = settings.data_dir / "secrets-key"
+    missing = settings.secrets_key is None and settings.env == "development"
+    if missing and not os.path.lexists(stored):
+        sealing = Secret(secrets.token_hex(32))
+        settings = msgspec.structs.replace(settings, secrets_key=sealing)
+    return settings
 
 
 def tls_problems(settings: Settings) -> Iterator[str]:

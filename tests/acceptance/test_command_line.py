@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -145,6 +146,16 @@ def test_check_reports_what_serve_would_be_stopped_by(
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_check_warns_of_a_port_in_use_and_writes_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        ended = run(tmp_path, "check", environment={"NEXUS_PORT": port, "NEXUS_DATA_DIR": "data"})
+
+    assert ended.returncode == 0, ended.stderr
+    assert f"warning: port: 127.0.0.1:{port} is in use" in ended.stderr
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("command", [["routes"], ["plan"], ["token", "--sub", "a"], ["check"]])
