@@ -53,7 +53,8 @@ def document(gateway: Gateway) -> Document:
 def test_no_answer_is_off_the_document(studio: Gateway, tmp_path: Path) -> None:
     token = mint(SECRET.encode(), "alice", ["*"], 7200, tenant="acme")
     options = ["--header", f"Authorization: Bearer {token}", "--checks", "all"]
-    bounds = ["--max-examples", str(EXAMPLES), "--seed", SEED, "--phases", PHASES, "--workers", "2"]
+    # Python 3.11 sometimes fails to parse source in two threads at once, which Hypothesis does.
+    bounds = ["--max-examples", str(EXAMPLES), "--seed", SEED, "--phases", PHASES, "--workers", "1"]
     quiet = ["--no-color", "--warnings", "off", "--generation-database", ":memory:"]
 
     ended = subprocess.run(
