@@ -87,6 +87,7 @@ const ABNORMAL = 1006;
 /** Interval of the checks whether the socket has room again: browsers have no event for it. */
 const DRAIN_POLL_MS = 20;
 const RECONNECT_DELAY_MS_MAX = 600_000;
+const RETRY_AFTER_MS_MAX = 600_000;
 /** What a WebSocket throws where another attempt cannot help: the address or the page is wrong. */
 const USELESS_TO_RETRY: readonly string[] = ["SyntaxError", "SecurityError"];
 
@@ -114,6 +115,7 @@ export class Realtime {
   private handshakeStatus = 0;
   private timer: Timer | undefined;
   private advice: Timer | undefined;
+  private readonly retries = new Map<string, Timer>();
   private drain: ReturnType<typeof setTimeout> | undefined;
   private current: Status = { state: "connecting" };
 
@@ -436,12 +438,30 @@ export class Realtime {
     // Without an id the hub has ended the subscription by itself: a new token is not good for it.
     const ended =
       frame.id === undefined ? this.subscriptions.get(String(frame.channel)) : undefined;
-    const subscription = this.asked(frame) ?? ended;
-    if (subscription !== undefined) {
+    const asked = this.asked(frame);
+    const subscription = asked ?? ended;
+    if (asked !== undefined && after !== undefined) {
+      this.askLater(asked, after);
+    } else if (subscription !== undefined) {
       subscription.refused(error);
     } else if (frame.id === undefined) {
       this.callbacks.report(error);
     }
+  }
+
+  /** Asks for a subscription again when the hub says, unless it or the connection has ended by then. */
+  private askLater(subscription: Subscription, seconds: number): void {
+    const { attempt } = this;
+    const { channel } = subscription;
+    const millis = Math.min(Math.max(0, seconds * 1000 || 0), RETRY_AFTER_MS_MAX);
+    this.retries.get(channel)?.cancel();
+    const timer = new Timer(millis, () => {
+      this.retries.delete(channel);
+      if (this.attempt === attempt && this.subscriptions.get(channel) === subscription) {
+        this.ask(subscription);
+      }
+    });
+    this.retries.set(channel, timer);
   }
 
   /** The subscription that waits for this answer: not a later one of the same channel. */
@@ -529,6 +549,10 @@ export class Realtime {
     this.attempt += 1;
     this.timer?.cancel();
     this.advice?.cancel();
+    for (const retry of this.retries.values()) {
+      retry.cancel();
+    }
+    this.retries.clear();
     clearTimeout(this.drain);
     this.drain = undefined;
     this.heartbeat.stop();

@@ -25,7 +25,8 @@ export interface Handlers<T = unknown> {
   /** Join and leave, where `presence` was asked for. */
   presence?(event: PresenceEvent): void;
   /**
-   * The hub refuses the subscription, or ends it: it is not asked for again before the next connection. With the code
+   * The hub refuses the subscription, or ends it: it is not asked for again before the next connection. A refusal
+   * with `retry_after` is not reported: the client asks again when that time has passed. With the code
    * `closed` the connection has ended for good, after a revocation for example, and nothing will come any more.
    */
   error?(error: RealtimeError): void;

@@ -302,6 +302,25 @@ describe("channels", () => {
     ]);
   });
 
+  test("a subscription refused with `retry_after` is asked for again after that time", async () => {
+    const { client } = hub.client();
+    const { errors, messages } = listen(client);
+    const peer = await hub.peer();
+    peer.welcome();
+    const { id } = await peer.next("subscribe");
+    const begin = performance.now();
+    peer.send({ type: "error", id, code: "rate_limit_exceeded", error: "slow", retry_after: 0.1 });
+
+    const second = await subscribed(peer, { epoch: "e1", offset: 0, recovered: false });
+    const passed = performance.now() - begin;
+    peer.send(message(1));
+    await until(() => messages.length === 1);
+
+    expect(second.id).not.toBe(id);
+    expect(passed).toBeGreaterThan(90);
+    expect(errors).toEqual([]);
+  });
+
   test("a refused subscription is told, and asked for again with the next connection", async () => {
     const { client } = hub.client();
     const { errors } = listen(client);
