@@ -309,3 +309,34 @@ def test_a_second_gateway_says_at_once_what_it_waits_for(folder: Path) -> None:
     assert "waiting up to 15 s" in said
     assert f"process {first.process.pid}" in said
     assert "graph.kgl" in said
+
+
+@pytest.mark.parametrize("kind", ["file", "missing", "below a file"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["migrate"],
+        ["token", "--sub", "a"],
+        ["check"],
+        ["routes"],
+        ["plan"],
+        ["import", "own.py", "--url", "http://127.0.0.1:9"],
+        ["graph", "verify"],
+        ["graph", "repair"],
+        ["graph", "export", "graph.ndjson"],
+        ["graph", "import", "own.py"],
+        ["graph", "replay"],
+    ],
+    ids=" ".join,
+)
+def test_a_data_folder_of_no_use_is_no_traceback(
+    folder: Path, command: list[str], kind: str
+) -> None:
+    data = {"file": "own.py", "missing": "none", "below a file": "own.py/data"}[kind]
+
+    ended = run(folder, *command, environment={"NEXUS_DATA_DIR": data})
+
+    written = ended.stdout + ended.stderr
+    assert ended.returncode in ({0, 1, 2} if kind == "missing" else {1, 2}), written
+    assert "Traceback" not in written
+    assert ended.returncode == 0 or ended.stderr.strip()
