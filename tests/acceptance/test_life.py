@@ -264,9 +264,12 @@ def test_a_migration_that_does_not_exist_is_refused(
     ended = run(tmp_path, "migrate", direction, f"--to={target}", "--yes")
 
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith(
-        f"refused: there is no migration {target}: this version has 1 to"
-    )
+    if int(target) < 0:  # the option itself is refused
+        assert "--to" in ended.stderr
+    else:
+        assert ended.stderr.startswith(
+            f"refused: there is no migration {target}: this version has 1 to"
+        )
     assert "missing" not in run(tmp_path, "migrate", "status").stdout
 
 
