@@ -139,6 +139,19 @@ fn one_blocked_stream_is_told_apart_from_all_until_it_was_blocked_for_twice_the_
 }
 
 #[test]
+fn a_response_that_empties_its_window_at_the_moment_is_not_blocked() {
+    let mut frames = responding(&ZERO_WINDOW);
+    assert!(frames.received(&frame(HEADERS, 5, 3, b"x"), 1));
+    frames.sent(&frame(HEADERS, 4, 3, b"y"), 1);
+    for now in [1_000, 1_100, 1_600, 1_900] {
+        assert!(frames.received(&increment(8_192, 3), now));
+        frames.sent(&frame(DATA, 0, 3, &[0; 8_192]), now);
+        let blocked = (now >= 1_600).then_some(Blocked::Some);
+        assert_eq!(frames.blocked(now, 500), blocked, "{now}");
+    }
+}
+
+#[test]
 fn the_window_of_the_connection_blocks_all_and_what_has_ended_blocks_nothing() {
     let mut frames = responding(&[0, 4, 0x7f, 0xff, 0xff, 0xff]);
     for _ in 0..5 {
