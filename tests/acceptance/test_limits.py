@@ -169,7 +169,10 @@ def test_the_studio_limits_each_subject(tmp_path: Path) -> None:
     place = "/api/intelligence/entities"
 
     with Gateway(tmp_path, environment=settings) as gateway:
-        alice = at_once(gateway, place, bearer("*"))
-        bob = at_once(gateway, place, bearer("*", subject="bob"))
+        for subject in ("alice", "bob"):
+            started = time.monotonic()
+            counts = statuses(at_once(gateway, place, bearer("*", subject=subject)))
+            more = (time.monotonic() - started) / 0.6
 
-    assert statuses(alice) == statuses(bob) == {200: 20, 429: 30}
+            assert 20 <= counts[200] <= 20 + more
+            assert counts[200] + counts[429] == 50
