@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
+from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -200,8 +201,7 @@ class Relay:
         self._closing.set()
         self._outbox.wake()
         _, late = await asyncio.wait(self._tasks, timeout=FAREWELL)
-        for task in late:
-            task.cancel()
+        await tasks.cancel(late)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for name in self._sinks:
             with contextlib.suppress(StorageUnavailable):
