@@ -21,6 +21,7 @@ from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.graph import Statement
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
+from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 
 if TYPE_CHECKING:
     import pytest
@@ -37,6 +38,9 @@ def tool(name: str, **more: object) -> NodeDraft:
 
 async def filled(graph: Graph) -> str:
     """Write nodes, edges, a merge, and a deletion that can be undone; the tenant."""
+    if isinstance(graph, Neo4jGraph):
+        # The server is shared: what other tests have written by hand cannot be exported.
+        await graph.write([Statement("MATCH (n) DETACH DELETE n", {})], seconds=10)
     tenant = uuid4().hex
     alice, mirror = Author(tenant, "alice"), Author(tenant, SUBJECT)
     service = KnowledgeGraph(GraphStore(graph))
