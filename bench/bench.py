@@ -21,7 +21,7 @@ from harness import places, processes
 from harness.environment import environment
 from harness.load import Measurement, measure, wrk
 from harness.progress import line
-from harness.report import place, render
+from harness.report import NotPublishedError, place, render
 from harness.results import Line, add, read
 from harness.scenarios import SCENARIOS, Scenario, Visited, servers_of
 from harness.search import search
@@ -100,8 +100,7 @@ def main() -> int:
     if chosen.add:
         add(chosen.out, DEFAULT_RESULTS)
         chosen.out = DEFAULT_RESULTS
-    report(chosen.out)
-    return int(failed)
+    return int(report(chosen.out) or failed)
 
 
 def end(number: int, frame: FrameType | None) -> None:
@@ -111,12 +110,21 @@ def end(number: int, frame: FrameType | None) -> None:
 
 
 def report(file: Path) -> int:
-    """Print the tables of a result file; those of the default file also go into the readmes."""
-    sections = render(read(file))
+    """Print the tables of a result file; those of the default file also go into the readmes.
+
+    1 where they do not, since the figures are not of one clean commit.
+    """
+    results = read(file)
+    sections = render(results)
     print("\n\n".join(sections.values()))
-    if file.resolve() == DEFAULT_RESULTS:
-        for written in place(sections):
+    if file.resolve() != DEFAULT_RESULTS:
+        return 0
+    try:
+        for written in place(results, sections):
             print(f"wrote {written}", file=sys.stderr)
+    except NotPublishedError as error:
+        print(f"the readmes stay as they are: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

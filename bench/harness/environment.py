@@ -18,7 +18,7 @@ from harness import places
 
 _CRATES = {"warp", "actix-web", "axum", "hyper", "tokio", "tungstenite"}
 _PACKAGES = {"granian", "django-bolt", "fastapi", "uvicorn", "uvloop", "pyjwt", "msgspec"}
-_PACKAGES |= {"socketify", "websockets"}
+_PACKAGES |= {"socketify", "websockets", "robyn", "cello-framework", "django"}
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, tag="environment", tag_field="kind"):

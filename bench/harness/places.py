@@ -10,7 +10,10 @@ REPOSITORY = BENCH.parent
 RUN = BENCH / "run"
 RESULTS = BENCH / "results"
 README = BENCH / "README.md"
-PYTHON = REPOSITORY / ".venv" / "bin" / "python"
+PROJECT_PYTHON = REPOSITORY / ".venv" / "bin" / "python"
+"""The project's own environment, which may be on the oldest Python."""
+PYTHON = BENCH / "venvs" / "gateway" / "bin" / "python"
+"""The gateway on the newest Python of this machine, as the peers are."""
 
 SERVER_CPU = 0
 LOAD_CPU = (os.cpu_count() or 2) - 1

@@ -8,6 +8,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from harness import places
+from harness.headline import PLOT, headline, plot
 from harness.report_sockets import socket_tables, socket_targets
 from harness.scenarios import LAYERS, SCENARIOS, Scenario
 from harness.tables import table
@@ -32,14 +33,27 @@ def render(results: Results) -> dict[str, str]:
     sections = [_layers(results), *socket_tables(results), _sizes(results)]
     bounds = [*targets(results), *socket_targets(results)]
     return {
+        "headline": headline(results),
         "summary": f"{_environments(results)}\n\n{_targets(bounds)}",
         "tables": "\n\n".join(filter(None, [*tables, *sections])),
     }
 
 
-def place(sections: dict[str, str]) -> list[Path]:
-    """Put the sections between their markers, in each readme that has them; the files written."""
-    written: list[Path] = []
+class NotPublishedError(Exception):
+    """The results are of a tree with uncommitted changes, or of several commits."""
+
+
+def place(results: Results, sections: dict[str, str]) -> list[Path]:
+    """Put the sections between their markers, in each readme that has them; the files written.
+
+    Raises:
+        NotPublishedError: the figures could not be repeated from one commit.
+    """
+    commits = {made.commit for made in results.environments}
+    if len(commits) != 1 or any(commit.endswith("-dirty") for commit in commits):
+        raise NotPublishedError(f"not of one clean commit: {', '.join(sorted(commits))}")
+    PLOT.write_text(plot(results))
+    written: list[Path] = [PLOT]
     for file in READMES:
         if not file.exists():
             continue
@@ -55,7 +69,7 @@ def place(sections: dict[str, str]) -> list[Path]:
 
 
 def _environments(results: Results) -> str:
-    """Tell how the whole was made; of parts that were added, the command alone."""
+    """State the machine, the versions and the commands of the run and of what was added to it."""
     if not results.environments:
         return ""
     whole, *parts = results.environments

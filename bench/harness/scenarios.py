@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NATIVE = ("gateway-native", "gateway-native-uncached")
-PYTHON = ("gateway-python", "gateway-python-plain", "gateway-python-uncached")
+PYTHON = ("gateway-python", "gateway-python-311", "gateway-python-plain", "gateway-python-uncached")
 RUST = ("warp", "actix", "axum")
+BARE = ("gateway-bare", "gateway-bare-311", "cello", "robyn")
 IN_PYTHON = ("rsgi-granian", "django-bolt", "fastapi-uvicorn")
 LAYERS = ("layers-native", "layers-constant", "layers-values", "studio")
 
@@ -45,6 +46,14 @@ SCENARIOS = (
         ("gateway-native", *RUST, "nginx", *IN_PYTHON),
         ("health",),
         (64,),
+    ),
+    Scenario(
+        "bare",
+        "Bare: a handler in Python with one path parameter, no token and no limits",
+        (*BARE, *IN_PYTHON),
+        ("bare",),
+        (64,),
+        references=("gateway-bare",),
     ),
     Scenario(
         "report",

@@ -51,8 +51,8 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One table of `servers.toml`.
 
     Args:
-        command: what to run; `{python}`, `{bench}`, `{port}`, `{run}` and `{configuration}` are
-            filled in.
+        command: what to run; `{python}`, `{project_python}`, `{bench}`, `{port}`, `{run}` and
+            `{configuration}` are filled in.
         configuration: a template, below `bench`, in which `@PORT@` and `@RUN@` are filled in.
         venv: the environment below `bench/venvs` that the command is found in.
         folder: where it runs, below `bench`.
@@ -185,7 +185,13 @@ def _free_port(wanted: int) -> int:
 
 
 def _command(spec: Spec, port: int, folder: Path, *, pinned: bool) -> list[str]:
-    filled = {"python": places.PYTHON, "bench": places.BENCH, "port": port, "run": folder}
+    filled = {
+        "python": places.PYTHON,
+        "project_python": places.PROJECT_PYTHON,
+        "bench": places.BENCH,
+        "port": port,
+        "run": folder,
+    }
     if spec.configuration:
         template = (places.BENCH / spec.configuration).read_text()
         configuration = folder / "server.conf"
@@ -207,7 +213,14 @@ def _environment(spec: Spec, port: int, folder: Path) -> dict[str, str]:
         "NEXUS_PORT": str(port),
         "NEXUS_DATA_DIR": str(folder),
         "NEXUS_JWT_SECRET": SECRET.decode(),
-        "PYTHONPATH": f"{places.BENCH / spec.folder}:{places.BENCH / 'servers/python_common'}",
+        "PYTHONPATH": ":".join(
+            str(folder)
+            for folder in (
+                places.BENCH / spec.folder,
+                places.BENCH / "servers/python_common",
+                places.REPOSITORY,
+            )
+        ),
     }
     if not spec.venv:  # this gateway, from its tree; the peers' environments must not see it
         environment["PYTHONPATH"] += f":{places.REPOSITORY}"

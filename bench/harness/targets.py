@@ -65,20 +65,19 @@ def _ratios(results: Results) -> list[Target]:
         faster("gateway-native", "warp", 1.35),
         Target(
             "report, `gateway-native`: CPU per request to nginx",
-            1.2,
+            1.1,
             "x",
             _ratio(results, "gateway-native", "nginx", _cpu),
             clean=results.clean("report", 64, "gateway-native", "nginx"),
         ),
         *(
-            faster(server, peer, bound)
+            faster("gateway-python", peer, bound)
             for peer, bound in (
-                ("warp", 1.2),
+                ("warp", 1.25),
                 ("rsgi-granian", 8),
-                ("django-bolt", 8),
+                ("django-bolt", 3.5),
                 ("fastapi-uvicorn", 20),
             )
-            for server in ("gateway-python", "gateway-python-plain")
         ),
     ]
 

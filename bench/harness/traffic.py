@@ -71,11 +71,13 @@ def new_entity(number: int, **changes: object) -> str:
 def request(kind: str, number: int = 0) -> Request:
     """Make the request of a kind of traffic that subject `number` sends.
 
-    Kinds: `health`, `report`, `create`, `routes-N` (report requests spread over N routes),
-    `studio-get`, `studio-create` and `basic`.
+    Kinds: `health`, `bare` (one path parameter, no token), `report`, `create`,
+    `routes-N` (report requests spread over N routes), `studio-get`, `studio-create` and `basic`.
     """
     if kind == "health":
         return Request("GET", "/health", {})
+    if kind == "bare":
+        return Request("GET", f"/squares/{number}", {})
     if kind == "basic":  # from the core and from Python in turn
         return Request("GET", f"/squares/{number}" if number % 2 else "/hello", {})
     scopes = STUDIO_SCOPES if kind.startswith("studio-") else SCOPES

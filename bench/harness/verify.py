@@ -27,7 +27,7 @@ def verify(server: Server, kinds: Iterable[str]) -> list[str]:
     wrong: list[str] = []
     for kind in kinds:
         wrong += _good(server, kind)
-        if kind not in {"health", "basic"} and not server.spec.unchecked:
+        if kind not in {"health", "bare", "basic"} and not server.spec.unchecked:
             wrong += _refusals(server, kind)
         if kind.endswith("create") and not server.spec.constant:
             wrong += _bad_bodies(server, kind)
@@ -52,6 +52,9 @@ def _good(server: Server, kind: str) -> list[str]:
         squared = {"number": SUBJECT, "square": SUBJECT * SUBJECT}
         hello = _expect(server, kind, request(kind), (200,), {"message": "hello"})
         return hello + _expect(server, kind, request(kind, SUBJECT), (200,), squared)
+    if kind == "bare":
+        squared = {"number": SUBJECT, "square": SUBJECT * SUBJECT}
+        return _expect(server, kind, request(kind, SUBJECT), (200,), squared)
     if kind == "health":
         return _expect(server, kind, request(kind), (200,), {"status": "ok"})
     if kind.startswith("studio-"):

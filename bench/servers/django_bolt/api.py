@@ -1,14 +1,13 @@
 """The pipeline as a program of django-bolt: token, guard and CORS are native, the rest is Python.
 
-Its own rate limit (0.3.12) cannot count by subject: `key="user"` gave all subjects one bucket, and
-`key="authorization"` answered "Rate limit key too long". Its `@cors` decorator added no header, so
-CORS is the one of `settings.py`.
+Version 0.13. Its rate limit counts by address or by a header, not by the subject of a token, so the
+limit is the pipeline's. CORS is the one of `settings.py`.
 """
 
 import time
 
 from bodies_msgspec import NewEntity, entity, report
-from django_bolt.auth import HasPermission, JWTAuthentication
+from django_bolt.auth import JWTAuthentication, Requires
 from pipeline import ENTITIES, REPORT, SECRET, Denied, buckets, observe, request_id, traceparent
 
 from django_bolt import JSON, BoltAPI
@@ -36,7 +35,12 @@ async def health():
     return {"status": "ok"}
 
 
-@api.get(REPORT, auth=[jwt], guards=[HasPermission("intel:read")])
+@api.get("/squares/{number}")
+async def square(number: int):
+    return {"number": number, "square": number * number}
+
+
+@api.get(REPORT, auth=[jwt], guards=[Requires("permissions", "intel:read")])
 async def get_report(request, id: str, limit: int = 10):
     started = time.perf_counter()
     try:
@@ -46,7 +50,7 @@ async def get_report(request, id: str, limit: int = 10):
     return reply("GET", REPORT, report(id, limit), 200, started)
 
 
-@api.post(ENTITIES, auth=[jwt], guards=[HasPermission("intel:write")])
+@api.post(ENTITIES, auth=[jwt], guards=[Requires("permissions", "intel:write")])
 async def new_entity(request, new: NewEntity):
     started = time.perf_counter()
     sub = request["context"]["user_id"]

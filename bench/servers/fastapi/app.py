@@ -19,6 +19,11 @@ async def health():
     return {"status": "ok"}
 
 
+@app.get("/squares/{number}")
+async def square(number: int):
+    return {"number": number, "square": number * number}
+
+
 def secured(scope: str):
     async def dependency(authorization: Annotated[str | None, Header()] = None) -> dict:
         claims = authorize(authorization, scope)

@@ -37,6 +37,10 @@ async def app(scope, proto):
     method, path = scope.method, scope.path
     if method == "GET" and path == "/health":
         return proto.response_bytes(200, [JSON], b'{"status":"ok"}')
+    if method == "GET" and path.startswith("/squares/"):
+        number = int(path[len("/squares/") :])
+        body = encode({"number": number, "square": number * number})
+        return proto.response_bytes(200, [JSON], body)
     if method == "GET" and path.startswith(PREFIX):
         route, handler = REPORT, get_report
     elif method == "POST" and path == ENTITIES:
