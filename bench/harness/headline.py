@@ -18,7 +18,7 @@ _SERVERS = {
     "gateway-python": "NEXUS, handler in Python",
     "gateway-native": "NEXUS, answered by the core",
     "warp": "Warp (Rust)",
-    "django-bolt": "django-bolt",
+    "django-bolt-native": "django-bolt (no ids, no counters)",
     "fastapi-uvicorn": "FastAPI on uvicorn",
 }
 _OWN = ("gateway-python", "gateway-native")
@@ -49,7 +49,7 @@ def headline(results: Results) -> str:
     sentence = (
         "A request through the full pipeline (token, scope, limit, CORS, ids, metrics) to a "
         f"handler in Python costs {gateway:.1f} µs of CPU, where Warp in Rust takes "
-        f"{costs['warp']:.1f} µs, django-bolt {costs['django-bolt']:.1f} µs and FastAPI "
+        f"{costs['warp']:.1f} µs, django-bolt {costs['django-bolt-native']:.1f} µs and FastAPI "
         f"{costs['fastapi-uvicorn']:.0f} µs."
     )
     figures = (

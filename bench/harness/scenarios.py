@@ -11,6 +11,7 @@ NATIVE = ("gateway-native", "gateway-native-uncached")
 PYTHON = ("gateway-python", "gateway-python-311", "gateway-python-plain", "gateway-python-uncached")
 RUST = ("warp", "actix", "axum")
 BARE = ("gateway-bare", "gateway-bare-311", "cello", "robyn")
+BOLT_NATIVE = "django-bolt-native"
 IN_PYTHON = ("rsgi-granian", "django-bolt", "fastapi-uvicorn")
 LAYERS = ("layers-native", "layers-constant", "layers-values", "studio")
 
@@ -58,7 +59,17 @@ SCENARIOS = (
     Scenario(
         "report",
         "Report: the full pipeline, about 250 B of JSON",
-        (*NATIVE, *PYTHON, "warp", "warp-constant", "actix", "axum", "nginx", *IN_PYTHON),
+        (
+            *NATIVE,
+            *PYTHON,
+            "warp",
+            "warp-constant",
+            "actix",
+            "axum",
+            "nginx",
+            *IN_PYTHON,
+            BOLT_NATIVE,
+        ),
         ("report",),
         (64, 512),
     ),

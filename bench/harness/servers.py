@@ -58,6 +58,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         folder: where it runs, below `bench`.
         constant: it answers the same bytes every time, so the identifier in them is not compared.
         unchecked: it refuses nobody, so only its good answers are compared.
+        without_ids: it adds no request id and no trace to its answers.
         port: the one that it listens on, where it does not take one from outside.
         ready: the path that answers 200 when it serves.
         socket: how its WebSockets are spoken to.
@@ -72,6 +73,7 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: dict[str, str] = {}
     constant: bool = False
     unchecked: bool = False
+    without_ids: bool = False
     port: int = 0
     ready: str = "/health"
     socket: Socket = Socket()

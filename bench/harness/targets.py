@@ -75,7 +75,7 @@ def _ratios(results: Results) -> list[Target]:
             for peer, bound in (
                 ("warp", 1.25),
                 ("rsgi-granian", 8),
-                ("django-bolt", 3.5),
+                ("django-bolt-native", 3.5),
                 ("fastapi-uvicorn", 20),
             )
         ),
