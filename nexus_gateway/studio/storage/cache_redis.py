@@ -22,7 +22,7 @@ from nexus_gateway.studio.storage.cache import LONGEST, Found
 from nexus_gateway.studio.storage.errors import StorageUnavailable, UnsuitableServer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
 POOL = 16
@@ -101,6 +101,10 @@ class RedisCache:
             for text in (_LOOK, _KEEP, _RENEW, _RELEASE, _COUNT)
         }
         self._suitable = False
+        # The pool's own wait is an `asyncio.Condition`, which on Python 3.11 loses a notification
+        # if the notified call is cancelled at the same time: others would wait beside connections
+        # that are free. A semaphore passes the wake-up on.
+        self._free = asyncio.Semaphore(POOL)
 
     async def look(self, group: str, name: str) -> Found:
         """Look for a value."""
@@ -202,23 +206,23 @@ class RedisCache:
         return f"{{{self._prefix}:{kind}:{quote(name, safe='')}}}"
 
     async def _run(self, script: str, key: str, *arguments: _Argument) -> object:
-        return await self._answer(self._scripts[script]([key], arguments))
+        return await self._answer(lambda: self._scripts[script]([key], arguments))
 
     async def _ask(self, *words: _Argument) -> object:
         """Send one command."""
         return await self._answer(
-            cast("Awaitable[object]", self._client.execute_command(*words))  # type: ignore[no-untyped-call]
+            lambda: cast("Awaitable[object]", self._client.execute_command(*words))  # type: ignore[no-untyped-call]
         )
 
-    async def _answer(self, sent: Awaitable[object]) -> object:
-        """Wait for an answer.
+    async def _answer(self, send: Callable[[], Awaitable[object]]) -> object:
+        """Send when a connection is free, and wait for the answer, both within the call's time.
 
         Raises:
             StorageUnavailable: the server does not answer in time, or refuses.
         """
         try:
-            async with asyncio.timeout(self._timeout):
-                return await sent
+            async with asyncio.timeout(self._timeout), self._free:
+                return await send()
         except ResponseError as error:
             reason = f"the server refuses: {_code_of(error)}"
             raise StorageUnavailable(f"the cache refuses: {error}", reason=reason) from error
