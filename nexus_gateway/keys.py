@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from nexus_gateway import plan
+from nexus_gateway import jwk, plan
 from nexus_gateway.settings import SECRET_BYTES, Settings, SettingsError
 
 # What the plan calls the keys; their values travel beside it.
@@ -54,10 +54,15 @@ def key_ring(settings: Settings) -> KeyRing:
         values[_SECRET] = secret
     if settings.jwt_public_key_file is not None:
         path = settings.jwt_public_key_file
-        pem = _read(path)
-        algorithm = _chosen(settings, algorithms_of(pem, path))
-        keys.append(plan.Key(secret=_PUBLIC, algorithms=(algorithm,)))
-        values[_PUBLIC] = pem
+        file = _read(path)
+        if jwk.is_json(file):
+            for number, (key, text) in enumerate(_web_keys(settings, file), 1):
+                keys.append(msgspec.structs.replace(key, secret=f"{_PUBLIC}-{number}"))
+                values[f"{_PUBLIC}-{number}"] = text
+        else:
+            algorithm = _chosen(settings, algorithms_of(file, path))
+            keys.append(plan.Key(secret=_PUBLIC, algorithms=(algorithm,)))
+            values[_PUBLIC] = file
     tokens = plan.Tokens(
         keys=tuple(keys),
         cache=settings.token_cache,
@@ -66,6 +71,33 @@ def key_ring(settings: Settings) -> KeyRing:
         leeway=settings.jwt_leeway,
     )
     return KeyRing(tokens, values)
+
+
+def _web_keys(settings: Settings, file: bytes) -> list[tuple[plan.Key, bytes]]:
+    """Bind each JSON Web Key of a file to one algorithm.
+
+    With `jwt_algorithm`, keys of a set that cannot verify by it are left out.
+
+    Raises:
+        SettingsError: no key is left.
+    """
+    try:
+        found = jwk.public_keys(file)
+    except ValueError as error:
+        raise SettingsError(
+            f"jwt_public_key_file: expected a public key or a set of public keys in "
+            f"{settings.jwt_public_key_file}, found {error}"
+        ) from error
+    chosen = settings.jwt_algorithm
+    if chosen is not None and not chosen.startswith("HS") and len(found) > 1:
+        found = [key for key in found if chosen in key.algorithms] or found[:1]
+    return [
+        (
+            plan.Key(secret=_PUBLIC, algorithms=(_chosen(settings, key.algorithms),), kid=key.kid),
+            key.text,
+        )
+        for key in found
+    ]
 
 
 def _chosen(settings: Settings, possible: tuple[plan.Algorithm, ...]) -> plan.Algorithm:
@@ -121,8 +153,6 @@ def _found(pem: bytes, blocks: list[tuple[str, str]]) -> str:
     if private or blocks:
         label = (private or [blocks[0][0]])[0].lower()
         return f"a PEM of a {label}"
-    if b'"kty"' in pem:
-        return "a JSON Web Key; write it as PEM"
     return "a PEM block that is cut off" if "-----BEGIN" in _text(pem) else "no PEM"
 
 

@@ -96,7 +96,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             makes one in `data_dir` when it is first needed.
         secrets_old_key: the one before, which still opens what it sealed.
         jwt_secret: the HMAC key of tokens; at least 32 bytes, 48 for HS384, 64 for HS512.
-        jwt_public_key_file: a PEM file, the public key of whoever signs tokens.
+        jwt_public_key_file: the public key of the issuer of tokens: a PEM file, a JSON Web Key, or
+            a set of them (RFC 7517).
         jwt_algorithm: the one algorithm of tokens; by default HS256 for a secret, and for a public
             key that of its kind: RS256, ES256, ES384 or EdDSA.
         jwt_issuer: what `iss` must be.

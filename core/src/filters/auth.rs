@@ -5,8 +5,8 @@
 //! `WWW-Authenticate` what is needed. The signature is checked before a word of the claims is
 //! believed.
 
-mod base64;
 mod cache;
+mod jwk;
 mod key;
 mod rsa;
 mod verifier;

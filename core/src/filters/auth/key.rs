@@ -4,6 +4,7 @@
 
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
+use super::jwk::{Jwk, is_json_object};
 use super::rsa::check_rsa;
 use crate::pem;
 use crate::plan;
@@ -25,9 +26,9 @@ impl Key {
         let secret = secrets
             .get(name)
             .ok_or_else(|| PlanError::new(format!("tokens: the secret `{name}` is not given")))?;
-        let decoding = read_key(secret, algorithm)
+        let (decoding, own_kid) = read_key(secret, algorithm)
             .map_err(|why| PlanError::new(format!("tokens: the secret `{name}` {why}")))?;
-        Ok(Self { kid: key.kid.as_deref().map(Into::into), algorithm, decoding })
+        Ok(Self { kid: key.kid.as_deref().map(Into::into).or(own_kid), algorithm, decoding })
     }
 
     pub(super) fn kid(&self) -> Option<&str> {
@@ -75,7 +76,26 @@ fn hmac_bytes(algorithm: Algorithm) -> usize {
     }
 }
 
-fn read_key(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, String> {
+/// A key, and the `kid` that it gives itself.
+fn read_key(
+    secret: &[u8],
+    algorithm: Algorithm,
+) -> Result<(DecodingKey, Option<Box<str>>), String> {
+    if !is_json_object(secret) {
+        return Ok((read_bytes(secret, algorithm)?, None));
+    }
+    if algorithm.family() == AlgorithmFamily::Hmac {
+        return Err(
+            "is a JSON object, and must not be used as an HMAC secret; of a symmetric JSON \
+                    Web Key, give the bytes of its `k`"
+                .into(),
+        );
+    }
+    let key = Jwk::read(secret)?;
+    Ok((key.decoding(algorithm)?, key.kid().map(Into::into)))
+}
+
+fn read_bytes(secret: &[u8], algorithm: Algorithm) -> Result<DecodingKey, String> {
     let file = pem::clean(secret);
     let is_pem = pem::labels(&file).next().is_some();
     if algorithm.family() == AlgorithmFamily::Hmac {
@@ -216,6 +236,8 @@ mod tests {
             (b"-----BEGIN PUBLIC KEY-----\nMA==", &["RS256"], "cut off"),
             (RSA, &["HS256", "RS256"], "exactly one algorithm"),
             (&[7; 64], &["HS256", "HS512"], "exactly one algorithm"),
+            (br#" {"kty": "oct", "k": "AAAA"}"#, &["HS256"], "is a JSON object"),
+            (br#"{"keys": []}"#, &["RS256"], "missing field `kty`"),
             (RSA, &["none"], "unknown algorithm `none`"),
             (RSA, &["rs256"], "unknown algorithm"),
             (RSA, &[], "found none"),

@@ -15,6 +15,11 @@ const SMALL_FACTOR_MAX: u32 = 1 << 12;
 /// Checks an `RSAPublicKey` (RFC 8017, appendix A.1.1) in DER.
 pub(super) fn check_rsa(der: &[u8]) -> Result<(), String> {
     let (modulus, exponent) = read(der).ok_or("is not an RSA public key in PEM")?;
+    check_numbers(modulus, exponent)
+}
+
+/// Checks a modulus and an exponent that have no leading zeros.
+pub(super) fn check_numbers(modulus: &[u8], exponent: &[u8]) -> Result<(), String> {
     let size = bits(modulus);
     if size < MODULUS_BITS_MIN {
         return Err(format!(
