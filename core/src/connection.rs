@@ -20,7 +20,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::framing::{Fault, Framing};
 use crate::head::HEADER_FIELDS_PARSED_MAX;
-use crate::http2::{Blocked, Frames};
+use crate::http2::{Blocked, Frames, PING};
 use crate::malformed;
 use crate::plan::{Bounds, Level};
 use crate::request::respond;
@@ -52,14 +52,14 @@ pub struct State {
     used: AtomicU64,
     /// Since when the client has not read.
     stalled_since: AtomicU64,
-    /// Since when the client sends nothing more, but may read (HTTP/1.1).
+    /// Since when the client sends nothing more, but may read.
     half_closed_since: AtomicU64,
     /// Requests that were begun.
     requests: AtomicU64,
     /// Whether the client has got a part of the answer to the last of them.
     responding: AtomicBool,
-    /// Whether the answer has no end of its own, so that it ends when the client closes its side.
-    endless: AtomicBool,
+    /// Answers that have no end of their own, so that they end when the client closes its side.
+    endless: AtomicU32,
     /// What is malformed in a body; the connection ends with it.
     fault: OnceLock<Fault>,
     ending: AtomicBool,
@@ -194,6 +194,8 @@ pub struct Activity {
     worker: Arc<Worker>,
     /// The request's number on its connection, from 1.
     request: u64,
+    /// Whether the answer has no end of its own.
+    endless: bool,
     /// Keeps the connection in its worker's list, also past hyper's part of it.
     _registered: Option<Arc<Registered>>,
 }
@@ -207,10 +209,9 @@ impl Activity {
         state.active.fetch_add(1, Ordering::Relaxed);
         state.head_since.store(0, Ordering::Relaxed);
         state.responding.store(false, Ordering::Relaxed);
-        state.endless.store(false, Ordering::Relaxed);
         let request = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let (state, worker) = (Arc::clone(state), Arc::clone(worker));
-        Self { state, worker, request, _registered: registered.map(Arc::clone) }
+        Self { state, worker, request, endless: false, _registered: registered.map(Arc::clone) }
     }
 
     /// What is malformed in the request's body, as far as it has come.
@@ -219,8 +220,10 @@ impl Activity {
     }
 
     /// Notes that the answer has no end of its own.
-    pub(crate) fn endless(&self) {
-        self.state.endless.store(true, Ordering::Relaxed);
+    pub(crate) fn set_endless(&mut self) {
+        if !std::mem::replace(&mut self.endless, true) {
+            self.state.endless.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Ready when the connection is to be closed at once.
@@ -256,6 +259,9 @@ impl Drop for Activity {
     fn drop(&mut self) {
         self.state.used.store(self.worker.now(), Ordering::Relaxed);
         self.state.active.fetch_sub(1, Ordering::Relaxed);
+        if self.endless {
+            self.state.endless.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -505,21 +511,39 @@ impl<T> Guard<T> {
         self.held.drain(..taken);
     }
 
-    /// Whether an end of the input is kept from hyper: the client waits for an answer, or for the rest of one.
+    /// Whether an end of the input is withheld from hyper: the client waits for an answer, or for the rest of one.
     fn is_awaited(&self) -> bool {
-        self.protocol == Protocol::Http1
-            && self.framing.is_between_messages()
-            && !self.state.endless.load(Ordering::Relaxed)
-            && (self.partial || self.unflushed || self.state.active.load(Ordering::Relaxed) > 0)
+        let endless = self.state.endless.load(Ordering::Relaxed);
+        let unwritten = self.partial || self.unflushed;
+        if let Some(frames) = self.state.frames() {
+            return frames.is_between_inbound()
+                && (unwritten || frames.open_streams() > endless as usize);
+        }
+        let active = self.state.active.load(Ordering::Relaxed);
+        self.framing.is_between_messages() && endless == 0 && (unwritten || active > 0)
     }
 
-    /// Whether a client that has closed its side is to be asked whether it still reads.
-    fn is_probe_due(&self) -> bool {
+    /// Notes that the client sends nothing more.
+    fn half_closed(&self) {
+        let order = Ordering::Relaxed;
+        let now = self.worker.now();
+        let _ = self.state.half_closed_since.compare_exchange(0, now, order, order);
+    }
+
+    /// What asks a client that has closed its side whether it still reads, if that is due.
+    fn probe(&mut self) -> Option<&'static [u8]> {
         let since = self.state.half_closed_since.load(Ordering::Relaxed);
-        self.worker.now().saturating_sub(since) > HALF_CLOSE_PROBE_MS
-            && self.state.active.load(Ordering::Relaxed) > 0
+        if self.worker.now().saturating_sub(since) <= HALF_CLOSE_PROBE_MS {
+            return None;
+        }
+        if let Some(mut frames) = self.state.frames() {
+            let due = !self.unflushed && frames.is_probe_due();
+            return due.then_some(&PING);
+        }
+        let due = self.state.active.load(Ordering::Relaxed) > 0
             && !self.framing.is_http10()
-            && !self.state.responding.load(Ordering::Relaxed)
+            && !self.state.responding.swap(true, Ordering::Relaxed);
+        due.then_some(PROBE)
     }
 }
 
@@ -533,9 +557,8 @@ impl<T: Transport> Guard<T> {
         if self.io.is_reset() {
             return Err(std::io::ErrorKind::ConnectionReset.into());
         }
-        if self.is_probe_due() {
-            self.state.responding.store(true, Ordering::Relaxed);
-            let _ = Pin::new(&mut self.io).poll_write(context, PROBE)?;
+        if let Some(probe) = self.probe() {
+            let _ = Pin::new(&mut self.io).poll_write(context, probe)?;
             let _ = Pin::new(&mut self.io).poll_flush(context)?;
         }
         Ok(())
@@ -598,6 +621,14 @@ impl<T: Transport> AsyncRead for Guard<T> {
             if !self.received(bytes) {
                 return Poll::Ready(Err(self.cut_off(context)));
             }
+            let is_end = matches!(outcome, Poll::Ready(Ok(())))
+                && bytes.is_empty()
+                && buffer.remaining() > 0;
+            if is_end && self.is_awaited() {
+                self.half_closed();
+                self.check_half_closed(context)?;
+                return Poll::Pending;
+            }
             return outcome;
         }
         match &self.fault {
@@ -624,9 +655,7 @@ impl<T: Transport> AsyncRead for Guard<T> {
             return Poll::Ready(self.follow(buffer, before));
         }
         if buffer.remaining() > 0 && self.is_awaited() && !self.io.is_reset() {
-            let order = Ordering::Relaxed;
-            let now = self.worker.now();
-            let _ = self.state.half_closed_since.compare_exchange(0, now, order, order);
+            self.half_closed();
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))

@@ -33,6 +33,9 @@ const ACK: u8 = 0x1;
 const PADDED: u8 = 0x8;
 const SETTINGS_INITIAL_WINDOW_SIZE: u16 = 4;
 
+/// A PING (RFC 9113, section 6.7), which a client that still reads may leave unanswered.
+pub(crate) const PING: [u8; HEAD_BYTES + 8] = *b"\0\0\x08\x06\0\0\0\0\0half-end";
+
 /// The GOAWAY with `ENHANCE_YOUR_CALM` (RFC 9113, section 7) that ends a connection whose budget is
 /// used up.
 pub(crate) fn goaway(last_stream: u32) -> [u8; HEAD_BYTES + 8] {
@@ -51,6 +54,8 @@ pub(crate) struct Frames {
     responding: usize,
     window: i64,
     initial_window: i64,
+    /// Whether the client was asked if it still reads.
+    probed: bool,
 }
 
 /// A request that is not answered whole.
@@ -113,6 +118,7 @@ impl Frames {
             responding: 0,
             window: INITIAL_WINDOW,
             initial_window: INITIAL_WINDOW,
+            probed: false,
         }
     }
 
@@ -143,6 +149,23 @@ impl Frames {
     /// The [`goaway`] to end with, where nothing of a frame is on its way.
     pub(crate) fn goaway(&self) -> Option<[u8; HEAD_BYTES + 8]> {
         self.outbound.is_between_frames().then(|| goaway(self.last_stream))
+    }
+
+    /// Whether no frame of the client's has come in part.
+    pub(crate) fn is_between_inbound(&self) -> bool {
+        self.inbound.is_between_frames()
+    }
+
+    /// Whether a client that has closed its side can be asked whether it still reads; it is asked once.
+    pub(crate) fn is_probe_due(&mut self) -> bool {
+        let due = !self.probed && self.outbound.is_between_frames();
+        self.probed |= due;
+        due
+    }
+
+    /// Requests that are not answered whole.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.streams.len()
     }
 
     /// Whether a response has begun that has not ended.

@@ -65,7 +65,7 @@ pub struct Kept {
 pub async fn respond<B>(
     worker: Arc<Worker>,
     peer: IpAddr,
-    activity: Activity,
+    mut activity: Activity,
     request: Request<B>,
 ) -> Result<Response<Sent>, Infallible>
 where
@@ -87,7 +87,7 @@ where
     // Malformed while it was read, or where nobody reads it.
     let outcome = activity.fault().map_or(outcome, |fault| Err(refuse_fault(fault)));
     if exchange.endless && matches!(&outcome, Ok(Answer { content: Content::Stream(_), .. })) {
-        activity.endless();
+        activity.set_endless();
     }
     if exchange.progress == Progress::Filters {
         exchange.worker.gateway.queue.tick();

@@ -146,6 +146,47 @@ fn a_client_that_closes_its_side_gets_its_answer() {
     assert!(response.ends_with("answered"));
 }
 
+/// A client's preface, its SETTINGS, and a GET of `/slow` on stream 1 (RFC 9113, RFC 7541).
+const HTTP2_GET_SLOW: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\0\x04\0\0\0\0\0\
+    \0\0\x0c\x01\x05\0\0\0\x01\x82\x86\x04\x05/slow\x01\x01x";
+
+#[test]
+fn a_client_of_http2_that_goes_away_cancels_its_call() {
+    let running = start(&plan(json!([python("/slow", &["GET"], json!([]))]), json!({})));
+    let mut stream = running.connect();
+    stream.write_all(HTTP2_GET_SLOW).unwrap();
+    let call = running.call();
+
+    drop(stream);
+
+    match running.jobs.recv_timeout(Duration::from_secs(5)).unwrap() {
+        Taken::Cancel(id) => assert_eq!(id, call.id),
+        other @ Taken::Call(_) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_client_of_http2_that_closes_its_side_is_asked_whether_it_reads_and_gets_its_answer() {
+    let running = start(&plan(json!([python("/slow", &["GET"], json!([]))]), json!({})));
+    let mut stream = running.connect();
+    stream.write_all(HTTP2_GET_SLOW).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let call = running.call();
+
+    let mut read = Vec::new();
+    let mut part = [0; 1024];
+    while !read.ends_with(b"half-end") {
+        let length = stream.read(&mut part).unwrap();
+        assert_ne!(length, 0, "closed before it was asked");
+        read.extend_from_slice(&part[..length]);
+    }
+    running.answer(call.id, "answered");
+
+    stream.read_to_end(&mut read).unwrap();
+    assert!(read.ends_with(b"answered"), "{read:?}");
+}
+
 #[test]
 fn a_client_that_resets_the_connection_cancels_its_call() {
     let running = start(&plan(json!([python("/slow", &["GET"], json!([]))]), json!({})));

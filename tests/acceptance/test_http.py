@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import h2.config
@@ -169,6 +170,31 @@ def test_the_number_of_fields_has_one_limit_on_both_protocols(
 
 
 PSEUDO = [(":method", "GET"), (":scheme", "http"), (":path", "/hello"), (":authority", "h")]
+
+
+def test_a_client_of_http_2_that_closes_its_side_gets_the_whole_answers(http: Gateway) -> None:
+    client = h2.connection.H2Connection(h2.config.H2Configuration())
+    client.initiate_connection()
+    paths = {1: "/late", 3: "/hello", 5: "/numbers", 7: "/late"}
+    for stream, path in paths.items():
+        fields = [*PSEUDO[:2], (":path", path), PSEUDO[3]]
+        client.send_headers(stream, fields, end_stream=True)
+    client.send_headers(9, [(":method", "POST"), PSEUDO[1], (":path", "/echo"), PSEUDO[3]])
+    client.send_data(9, b"abc", end_stream=True)
+    bodies = dict.fromkeys([*paths, 9], b"")
+    ended: set[int] = set()
+    with http.connect() as connection:
+        connection.sendall(client.data_to_send())
+        connection.shutdown(socket.SHUT_WR)
+        while received := connection.recv(65536):
+            for event in client.receive_data(received):
+                if isinstance(event, h2.events.DataReceived):
+                    bodies[event.stream_id] += event.data
+                if isinstance(event, h2.events.StreamEnded):
+                    ended.add(event.stream_id)
+
+    assert bodies == {1: b"late", 3: b"hello", 5: b"0 1 2 ", 7: b"late", 9: b"abc"}
+    assert ended == set(bodies)
 
 
 def over_http_2(gateway: Gateway, fields: list[tuple[str, str]]) -> int | None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import socket
 import ssl
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import h2.config
+import h2.connection
 import httpx
 import pytest
 from cryptography import x509
@@ -147,6 +151,45 @@ def secured(
     folder = tmp_path_factory.mktemp("secured")
     with Gateway(folder, environment=certificate.settings) as gateway:
         yield gateway
+
+
+@pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
+def test_a_client_of_tls_that_closes_its_side_gets_its_answer(
+    secured: Gateway, certificate: Certificate, protocol: str
+) -> None:
+    trusted = ssl.create_default_context(cafile=str(certificate.certificate))
+    trusted.set_alpn_protocols([protocol])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secure = trusted.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    request = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+    if protocol == "h2":
+        client = h2.connection.H2Connection(h2.config.H2Configuration())
+        client.initiate_connection()
+        fields = {":method": "GET", ":scheme": "https", ":path": "/health", ":authority": "h"}
+        client.send_headers(1, list(fields.items()), end_stream=True)
+        request = client.data_to_send()
+    found = b""
+    with secured.connect() as connection:
+        while True:
+            try:
+                secure.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connection.sendall(outgoing.read())
+                incoming.write(connection.recv(65536))
+        secure.write(request)
+        with suppress(ssl.SSLWantReadError):
+            secure.unwrap()  # sends `close_notify`, before which nothing is read
+        connection.sendall(outgoing.read())
+        connection.shutdown(socket.SHUT_WR)
+        while received := connection.recv(65536):
+            incoming.write(received)
+        incoming.write_eof()
+        with suppress(ssl.SSLError):
+            while part := secure.read(65536):
+                found += part
+
+    assert b'"status":"ok"' in found
 
 
 @pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
