@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.harness.servers"]
 
 
 @pytest.hookimpl(wrapper=True)

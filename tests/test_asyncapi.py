@@ -16,7 +16,7 @@ from nexus_gateway.asyncapi import asyncapi
 from nexus_gateway.frames import Message, SentByClients, SentByServer, Subscribe
 from nexus_gateway.hub import Hub, Limits
 from nexus_gateway.terminals import namespace, who
-from tests.servers import lacking
+from tests.harness.servers import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,7 @@ from nexus_gateway import (
 from nexus_gateway.compile import compile_routes
 from nexus_gateway.describe import describe
 from nexus_gateway.lint import DescriptionError, lint
-from tests.plan_examples import EXAMPLES
+from tests.harness.plan_examples import EXAMPLES
 
 if TYPE_CHECKING:
     from nexus_gateway.route import Route

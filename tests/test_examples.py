@@ -15,7 +15,8 @@ import httpx
 import msgspec
 import pytest
 
-from tests.servers import running_postgres, wait_for
+from tests.harness.servers import running_postgres
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -133,7 +134,7 @@ def test_an_example_says_when_its_database_is_away_and_goes_on_when_it_is_back()
         server.kill()
         away = client.get("/notes/1")
         server.start()
-        wait_for(lambda: client.get("/notes/1").status_code == 200, "the database is back")
+        wait_until(lambda: client.get("/notes/1").status_code == 200, "the database is back")
 
     assert (away.status_code, away.json()["code"]) == (503, "database_error")
     assert int(away.headers["retry-after"]) > 0

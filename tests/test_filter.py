@@ -24,7 +24,7 @@ from nexus_gateway import (
 from nexus_gateway.lower import lower
 from nexus_gateway.server import Application
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 ID = param("id", int)
 

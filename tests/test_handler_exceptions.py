@@ -11,7 +11,7 @@ import pytest
 
 from nexus_gateway import Reject, Response, Routes, blocking, cors, get, log, path, timeout
 from nexus_gateway.testing import Client, request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

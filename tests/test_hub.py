@@ -13,7 +13,7 @@ from nexus_gateway.server import Application, Server
 from nexus_gateway.terminals import namespace, who
 from nexus_gateway.terminals.hub import Disconnection, Position
 from nexus_gateway.testing import request
-from tests.gateway import SECRET, TOKENS, bearer, refused, token
+from tests.harness.in_process import SECRET, TOKENS, bearer, refused, token
 
 
 def a_hub() -> Hub:

@@ -18,7 +18,7 @@ from nexus_gateway.plan import Key, Tokens
 from nexus_gateway.server import Application
 from nexus_gateway.settings import Settings, SettingsError
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 if TYPE_CHECKING:
     from pathlib import Path

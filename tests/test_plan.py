@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from nexus_gateway import _core, plan
-from tests import plan_examples as examples
+from tests.harness import plan_examples as examples
 
 PUBLIC_KEY = (
     ec.generate_private_key(ec.SECP256R1())

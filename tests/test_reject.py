@@ -11,7 +11,7 @@ from nexus_gateway import Detail, Reject, _core, get, path
 from nexus_gateway.refuse import refuse
 from nexus_gateway.reject import BY_CODE, KINDS
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 
 async def fail() -> None:

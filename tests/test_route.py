@@ -33,7 +33,7 @@ from nexus_gateway import (
 )
 from nexus_gateway.handler import check, fits, name_of, place_of
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -16,7 +16,7 @@ from nexus_gateway.studio.intelligence import importing
 from nexus_gateway.studio.intelligence.models import Stamp
 from nexus_gateway.studio.knowledge_graph.ingest import lines
 from nexus_gateway.testing import Answer, request
-from tests.json_cases import TEXTS, Case
+from tests.harness.json_cases import TEXTS, Case
 
 
 class Point(msgspec.Struct):

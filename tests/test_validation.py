@@ -15,7 +15,7 @@ from nexus_gateway import Reject, body, path, post
 from nexus_gateway.field_error import within_sentence
 from nexus_gateway.testing import request
 from nexus_gateway.validation import MOST_DETAILS, decoder, explain
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 T = TypeVar("T")
 Size = NewType("Size", int)

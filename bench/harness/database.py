@@ -24,7 +24,7 @@ def postgres() -> Generator[Database]:
     """Start an empty server and end it afterwards; it may use every processor, as all share it."""
     if str(places.REPOSITORY) not in sys.path:
         sys.path.append(str(places.REPOSITORY))
-    from tests.servers import running_postgres
+    from tests.harness.servers import running_postgres
 
     with running_postgres() as server:
         yield Database(server.url(), server.process)

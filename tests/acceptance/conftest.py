@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import ORIGIN, SECRET, Gateway
+from tests.harness.gateway_process import ORIGIN, SECRET, Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Generator

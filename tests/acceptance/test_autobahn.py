@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from kosoku import FailureError, run_fuzzingclient
 
-from tests.acceptance.support import Gateway
+from tests.harness.gateway_process import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.support import (
+from tests.harness.gateway_process import (
     SECRET,
     Gateway,
     command_line,

@@ -9,14 +9,14 @@ import brotli
 import pytest
 
 from tests.acceptance.apps.sample import TEXT
-from tests.acceptance.support import Gateway, bearer, exchange, members
+from tests.harness.gateway_process import Gateway, bearer, exchange, members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import httpx
 
-    from tests.acceptance.support import Answer
+    from tests.harness.gateway_process import Answer
 
 MATRIX = [
     ("gzip", "gzip"),

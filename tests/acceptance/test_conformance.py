@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from nexus_gateway.tokens import mint
-from tests.acceptance.support import SECRET, Gateway
+from tests.harness.gateway_process import SECRET, Gateway
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 METHODS = {"get", "post", "put", "patch", "delete"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import Gateway, closed, exchange
+from tests.harness.gateway_process import Gateway, closed, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Generator

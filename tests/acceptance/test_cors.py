@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import ORIGIN, Gateway, members
+from tests.harness.gateway_process import ORIGIN, Gateway, members
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.acceptance.support import SECRET, Gateway, bearer
-from tests.servers import lacking
+from tests.harness.gateway_process import SECRET, Gateway, bearer
+from tests.harness.servers import lacking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

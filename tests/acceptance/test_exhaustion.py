@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance import http2_frames as h2
-from tests.acceptance.support import PATIENCE, Gateway, read_answer
+from tests.harness import http2_frames as h2
+from tests.harness.gateway_process import PATIENCE, Gateway, read_answer
 
 if TYPE_CHECKING:
     import socket

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import Gateway, closed, read_answer
+from tests.harness.gateway_process import Gateway, closed, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Generator

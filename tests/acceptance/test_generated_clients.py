@@ -11,7 +11,7 @@ from shutil import which
 import msgspec
 import pytest
 
-from tests.acceptance.support import ROOT, Gateway
+from tests.harness.gateway_process import ROOT, Gateway
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 PYTHON_GENERATOR = Path(sys.executable).with_name("openapi-python-client")

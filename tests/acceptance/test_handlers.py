@@ -13,7 +13,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
-from tests.acceptance.support import PATIENCE, Gateway, bearer, code_of
+from tests.harness.gateway_process import PATIENCE, Gateway, bearer, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator

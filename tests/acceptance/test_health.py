@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.acceptance.support import PATIENCE, SECRET, Gateway, bearer, code_of
+from tests.harness.gateway_process import PATIENCE, SECRET, Gateway, bearer, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -10,7 +10,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.acceptance.support import Answer, Gateway, exchange
+from tests.harness.gateway_process import Answer, Gateway, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.acceptance.support import (
+from tests.harness.gateway_process import (
     PATIENCE,
     ROOT,
     SECRET,

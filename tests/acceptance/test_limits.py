@@ -11,7 +11,7 @@ import http_sf
 import msgspec
 import pytest
 
-from tests.acceptance.support import ORIGIN, SECRET, Gateway, bearer, code_of
+from tests.harness.gateway_process import ORIGIN, SECRET, Gateway, bearer, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from tests.acceptance.support import SECRET, Gateway, bearer, code_of
+from tests.harness.gateway_process import SECRET, Gateway, bearer, code_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.acceptance.support import PATIENCE, SECRET, Gateway, bearer, code_of, exchange
+from tests.harness.gateway_process import PATIENCE, SECRET, Gateway, bearer, code_of, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

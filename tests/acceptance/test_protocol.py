@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.acceptance.support import PATIENCE, Gateway, closed, read_answer, run
+from tests.harness.gateway_process import PATIENCE, Gateway, closed, read_answer, run
 
 if TYPE_CHECKING:
     from collections.abc import Generator

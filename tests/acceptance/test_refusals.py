@@ -11,7 +11,7 @@ import pytest
 
 from nexus_gateway.reject import BY_CODE
 from tests.acceptance.apps.sample import LEAK
-from tests.acceptance.support import (
+from tests.harness.gateway_process import (
     ORIGIN,
     Answer,
     Gateway,

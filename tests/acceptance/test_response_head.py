@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import PATIENCE, Gateway, read_answer
+from tests.harness.gateway_process import PATIENCE, Gateway, read_answer
 
 if TYPE_CHECKING:
     import socket

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance import http2_frames as h2
-from tests.acceptance.support import (
+from tests.acceptance.test_protocol import Certificate
+from tests.harness import http2_frames as h2
+from tests.harness.gateway_process import (
     PATIENCE,
     Gateway,
     closed,
@@ -23,7 +24,6 @@ from tests.acceptance.support import (
     environment_of,
     read_answer,
 )
-from tests.acceptance.test_protocol import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.acceptance.support import SECRET, Gateway, code_of
+from tests.harness.gateway_process import SECRET, Gateway, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import Gateway, exchange
+from tests.harness.gateway_process import Gateway, exchange
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.acceptance.support import Gateway, read_answer
+from tests.harness.gateway_process import Gateway, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

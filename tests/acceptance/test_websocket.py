@@ -14,8 +14,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
-from tests.acceptance.support import PATIENCE, ROOT, Gateway, bearer, code_of
-from tests.servers import lacking
+from tests.harness.gateway_process import PATIENCE, ROOT, Gateway, bearer, code_of
+from tests.harness.servers import lacking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.client.hub import Hub, running
+from tests.harness.scripted_hub import Hub, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ import pytest
 
 from nexus_gateway.client import Realtime, RealtimeError, Status
 from nexus_gateway.frames import Auth
-from tests.client.hub import PATIENCE, Hub
+from tests.harness.scripted_hub import PATIENCE, Hub
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

@@ -18,7 +18,7 @@ from nexus_gateway.client import (
     Status,
     segment,
 )
-from tests.client.hub import PATIENCE, Hub, message
+from tests.harness.scripted_hub import PATIENCE, Hub, message
 
 if TYPE_CHECKING:
     from nexus_gateway.client import Event, Subscription

@@ -22,7 +22,7 @@ from nexus_gateway.client import (
     RealtimeError,
     Status,
 )
-from tests.client.hub import PATIENCE, Hub, message
+from tests.harness.scripted_hub import PATIENCE, Hub, message
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.studio.storage import migrations
-from tests.servers import running_postgres, running_redis
+from tests.harness.servers import running_postgres, running_redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers import PostgresServer, RedisServer
+    from tests.harness.servers import PostgresServer, RedisServer
 
 
 @pytest.fixture(scope="package")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.gateway import (
+from tests.harness.gateway_clients import (
     ENTITIES,
     NODES,
     Refusal,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tests.servers import PostgresServer
+    from tests.harness.servers import PostgresServer
 
 ROOM = 24 << 20
 

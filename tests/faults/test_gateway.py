@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.gateway import (
+from tests.harness.gateway_clients import (
     ENTITIES,
     NODES,
     REPORT,
@@ -16,8 +16,8 @@ from tests.faults.gateway import (
     entity,
     node,
     serve,
-    wait_until,
 )
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

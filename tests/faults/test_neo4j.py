@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests import neo4j_server
-from tests.faults.gateway import (
+from tests.harness import neo4j_server
+from tests.harness.gateway_clients import (
     ENTITIES,
     NODES,
     REPORT,
@@ -20,15 +20,15 @@ from tests.faults.gateway import (
     ready,
     refusals,
     serve,
-    wait_until,
 )
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.acceptance.support import Gateway
-    from tests.servers import PostgresServer
+    from tests.harness.gateway_process import Gateway
+    from tests.harness.servers import PostgresServer
 
 DEADLINE = 17.0
 """Seconds: a change waits 5 for its turn, may take 10, and 1 more to say so."""

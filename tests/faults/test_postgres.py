@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import run
-from tests.faults.gateway import (
+from tests.harness.gateway_clients import (
     ENTITIES,
     QUIET,
     REPORT,
@@ -19,15 +18,16 @@ from tests.faults.gateway import (
     ready,
     refusals,
     serve,
-    wait_until,
 )
+from tests.harness.gateway_process import run
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.acceptance.support import Gateway
-    from tests.servers import PostgresServer
+    from tests.harness.gateway_process import Gateway
+    from tests.harness.servers import PostgresServer
 
 DEADLINE = 3.5
 """Seconds: the wait for a connection, a statement, and what a hanging server is given more."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import command_line, environment_of
-from tests.faults.gateway import (
+from tests.harness.gateway_clients import (
     ENTITIES,
     QUIET,
     REPORT,
@@ -18,9 +17,10 @@ from tests.faults.gateway import (
     entity,
     ready,
     serve,
-    wait_until,
 )
-from tests.servers import free_port, running_redis
+from tests.harness.gateway_process import command_line, environment_of
+from tests.harness.servers import free_port, running_redis
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tests.acceptance.support import Gateway
-    from tests.servers import RedisServer
+    from tests.harness.gateway_process import Gateway
+    from tests.harness.servers import RedisServer
 
 
 @pytest.fixture

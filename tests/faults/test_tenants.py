@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.faults.gateway import ENTITIES, NODES, REPORT, client_of, serve
+from tests.harness.gateway_clients import ENTITIES, NODES, REPORT, client_of, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import pytest
 
 from nexus_gateway import Claims, Response, auth, get, path, require
 from nexus_gateway.testing import request
-from tests.gateway import application, bearer, refused
+from tests.harness.in_process import application, bearer, refused
 
 
 async def who(claims: Claims) -> dict[str, object]:

@@ -11,7 +11,7 @@ import pytest
 
 from nexus_gateway import body, body_bytes, body_text, path, post
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

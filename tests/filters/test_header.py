@@ -10,7 +10,7 @@ import pytest
 
 from nexus_gateway import get, header, path
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 
 class Level(enum.Enum):

@@ -7,7 +7,7 @@ import pytest
 from nexus_gateway import auth, get, path, rate_limit
 from nexus_gateway.node import RateLimit
 from nexus_gateway.testing import Client, request
-from tests.gateway import application, bearer, refused
+from tests.harness.in_process import application, bearer, refused
 
 
 async def show(claims: object) -> None: ...

@@ -12,7 +12,7 @@ import pytest
 from nexus_gateway import get, param, path, tail
 from nexus_gateway.lower import lower
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 EntityId = NewType("EntityId", int)
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from nexus_gateway import Filter, get, path, query
 from nexus_gateway.testing import request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from nexus_gateway import (
     put,
 )
 from nexus_gateway.testing import Client, request
-from tests.gateway import application
+from tests.harness.in_process import application
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator

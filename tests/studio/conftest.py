@@ -18,7 +18,7 @@ from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
 from nexus_gateway.studio.storage.relational import relational
 from nexus_gateway.studio.storage.sqlite import Database
 from nexus_gateway.testing import Client
-from tests import neo4j_server
+from tests.harness import neo4j_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

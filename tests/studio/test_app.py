@@ -13,7 +13,7 @@ from nexus_gateway.studio.engines import graph_of, migrate_database
 from nexus_gateway.studio.storage.errors import SchemaMismatch
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
-from tests.servers import free_port
+from tests.harness.servers import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

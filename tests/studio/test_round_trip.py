@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests import neo4j_server
+    from tests.harness import neo4j_server
 
 EXAMPLES = int(os.environ.get("TEST_ROUND_TRIP_EXAMPLES", "16"))
 NDJSON = "application/x-ndjson"

@@ -10,7 +10,7 @@ from nexus_gateway import Routes, compress, get, param, path, tail
 from nexus_gateway.compile import compile_routes
 from nexus_gateway.describe import describe
 from nexus_gateway.testing import Client, request
-from tests.gateway import refused
+from tests.harness.in_process import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

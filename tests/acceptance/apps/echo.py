@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nexus_gateway import get, log, path, plan, public, rate_limit, require
 from nexus_gateway.server import Application
-from tests.acceptance.support import SECRET
+from tests.harness.gateway_process import SECRET
 
 ROUTES = (
     (path("ws/echo") & get() & public()).echo(max_bytes=32 << 20)

@@ -26,7 +26,7 @@ from nexus_gateway import (
     public,
 )
 from nexus_gateway.server import Application
-from tests.acceptance.support import SECRET
+from tests.harness.gateway_process import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -6,7 +6,7 @@ import asyncio
 
 from nexus_gateway import cors, get, log, path, plan, public, rate_limit, require
 from nexus_gateway.server import Application
-from tests.acceptance.support import ORIGIN, SECRET
+from tests.harness.gateway_process import ORIGIN, SECRET
 
 LIMIT = "100/min burst 20"
 mine = get() & require()

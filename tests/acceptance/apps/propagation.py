@@ -10,7 +10,7 @@ import msgspec
 
 from nexus_gateway import Routes, Trace, body, path, post, public, trace
 from nexus_gateway.server import Application
-from tests.acceptance.support import PATIENCE
+from tests.harness.gateway_process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

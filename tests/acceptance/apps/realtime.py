@@ -9,7 +9,7 @@ from nexus_gateway.contract import contract_routes
 from nexus_gateway.hub import Hub, Limits
 from nexus_gateway.server import Application
 from nexus_gateway.terminals import namespace, who
-from tests.acceptance.support import SECRET
+from tests.harness.gateway_process import SECRET
 
 if TYPE_CHECKING:
     from nexus_gateway import Routes

@@ -33,7 +33,7 @@ from nexus_gateway import (
     trace,
 )
 from nexus_gateway.server import Application
-from tests.acceptance.support import ORIGIN, SECRET
+from tests.harness.gateway_process import ORIGIN, SECRET
 
 if TYPE_CHECKING:
     from nexus_gateway import Claims

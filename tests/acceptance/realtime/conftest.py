@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.support import Gateway
-from tests.servers import running_redis
+from tests.harness.gateway_process import Gateway
+from tests.harness.servers import running_redis
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from tests.servers import RedisServer
+    from tests.harness.servers import RedisServer
 
 APPS = "tests.acceptance.apps.realtime"
 REPLICA = "tests.acceptance.apps.replica:gateway"

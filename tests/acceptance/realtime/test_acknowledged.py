@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from nexus_gateway.client import Message, Realtime, RealtimeError
-from tests.acceptance.realtime.socket import opened, token_of
-from tests.acceptance.support import PATIENCE
+from tests.harness.gateway_process import PATIENCE
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.acceptance.realtime.socket import Frame, Socket
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
+    from tests.harness.hub_socket import Frame, Socket
 
 BOB = token_of(subject="bob")
 

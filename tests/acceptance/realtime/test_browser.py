@@ -9,15 +9,15 @@ import msgspec
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.acceptance.realtime.socket import Frame, opened, token_of
-from tests.servers import lacking
+from tests.harness.hub_socket import Frame, opened, token_of
+from tests.harness.servers import lacking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Page
 
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 # Opens a socket, says what it is told to, and gives all frames and the close.
 SPEAK = """

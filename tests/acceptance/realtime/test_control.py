@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.realtime.socket import opened, token_of
-from tests.acceptance.support import Gateway, code_of
+from tests.harness.gateway_process import Gateway, code_of
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
     import httpx

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.acceptance.realtime.socket import Frame, Socket, opened
-from tests.acceptance.support import PATIENCE
+from tests.harness.gateway_process import PATIENCE
+from tests.harness.hub_socket import Frame, Socket, opened
 
 if TYPE_CHECKING:
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 msgpack = importlib.import_module("msgpack")  # another's reading of the same bytes, untyped
 VALUES = [None, True, -1, 2**40, 1.5, "ä\n", [], {}, [1, [2]], {"a": {"b": None}}]

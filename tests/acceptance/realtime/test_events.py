@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from tests.acceptance.realtime.socket import Frame, token_of
-from tests.acceptance.support import PATIENCE, Gateway, code_of
+from tests.harness.gateway_process import PATIENCE, Gateway, code_of
+from tests.harness.hub_socket import Frame, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

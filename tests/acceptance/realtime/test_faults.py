@@ -16,15 +16,15 @@ import pytest
 
 from nexus_gateway.client import Backoff, Gap, Message, Options, Realtime, RealtimeError
 from tests.acceptance.realtime.crowd import build, gathered
-from tests.acceptance.realtime.socket import opened, token_of
-from tests.acceptance.support import PATIENCE, Gateway
+from tests.harness.gateway_process import PATIENCE, Gateway
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from tests.acceptance.realtime.crowd import Crowd, Listener
-    from tests.servers import RedisServer
+    from tests.harness.servers import RedisServer
 
 SOCKETS = int(os.environ.get("TEST_SOCKETS", "500"))
 RATE = int(os.environ.get("TEST_RATE", "100"))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.acceptance.realtime.socket import opened, token_of
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
-    from tests.acceptance.realtime.socket import Frame
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
+    from tests.harness.hub_socket import Frame
 
 
 def data_of(history: Frame) -> list[object]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.acceptance.realtime.generated import Json, connected
-from tests.acceptance.realtime.socket import token_of
-from tests.acceptance.support import PATIENCE
+from tests.harness.gateway_process import PATIENCE
+from tests.harness.hub_socket import token_of
 
 if TYPE_CHECKING:
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 
 async def test_a_generated_client_talks_to_the_server(hub: Gateway) -> None:

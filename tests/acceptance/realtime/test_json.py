@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from nexus_gateway.terminals.hub import History
-from tests.acceptance.realtime.socket import opened, token_of
 from tests.acceptance.realtime.test_events import listening
-from tests.json_cases import PACKED, TEXTS
+from tests.harness.hub_socket import opened, token_of
+from tests.harness.json_cases import PACKED, TEXTS
 
 if TYPE_CHECKING:
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 SENT = [case for case in TEXTS if len(case.content) <= 20_000]
 """Those that fit a frame."""

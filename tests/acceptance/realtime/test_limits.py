@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.acceptance.realtime.socket import opened, token_of
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 
 async def test_too_many_sockets_of_a_subject_are_refused_with_429(strict: Gateway) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.acceptance.realtime.socket import token_of
-from tests.acceptance.support import PATIENCE, ROOT, Gateway
-from tests.servers import lacking
+from tests.harness.gateway_process import PATIENCE, ROOT, Gateway
+from tests.harness.hub_socket import token_of
+from tests.harness.servers import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus_gateway.client import Join, Leave, Member, Realtime
-from tests.acceptance.realtime.socket import opened, token_of
-from tests.acceptance.support import PATIENCE
+from tests.harness.gateway_process import PATIENCE
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
     from nexus_gateway.client import Subscription
-    from tests.acceptance.realtime.socket import Frame, Socket
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
+    from tests.harness.hub_socket import Frame, Socket
 
 
 def member_of(frame: Frame) -> Member:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.acceptance.realtime.socket import Socket, opened
+from tests.harness.hub_socket import Socket, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 BLOCK = "x" * 10_000
 MANY = 2000

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.client import Backoff, Gap, Message, Position, Realtime
-from tests.acceptance.realtime.socket import opened, token_of
-from tests.acceptance.support import PATIENCE
+from tests.harness.gateway_process import PATIENCE
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
-    from tests.acceptance.realtime.socket import Frame
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
+    from tests.harness.hub_socket import Frame
 
 AT_ONCE = Backoff(draw=lambda: 0.0)
 """Come back without a pause, whatever the server advises."""

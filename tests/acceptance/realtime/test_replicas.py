@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from tests.acceptance.realtime.conftest import REPLICA
-from tests.acceptance.realtime.socket import Frame, Socket, opened, token_of
 from tests.acceptance.realtime.test_events import listening
-from tests.acceptance.support import Gateway
-from tests.servers import free_port, running_redis
+from tests.harness.gateway_process import Gateway
+from tests.harness.hub_socket import Frame, Socket, opened, token_of
+from tests.harness.servers import free_port, running_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from tests.servers import RedisServer
+    from tests.harness.servers import RedisServer
 
 CHANNEL = "room:split"
 AUTHORIZED = {"authorization": f"Bearer {token_of()}"}

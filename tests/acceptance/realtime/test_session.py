@@ -10,8 +10,8 @@ import pytest
 
 from nexus_gateway.client import Message, Realtime
 from tests.acceptance.realtime.conftest import APPS
-from tests.acceptance.realtime.socket import opened, token_of
-from tests.acceptance.support import PATIENCE, Gateway, code_of
+from tests.harness.gateway_process import PATIENCE, Gateway, code_of
+from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.acceptance.realtime.socket import token_of
-from tests.acceptance.support import ROOT, Gateway
-from tests.servers import lacking
+from tests.harness.gateway_process import ROOT, Gateway
+from tests.harness.hub_socket import token_of
+from tests.harness.servers import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

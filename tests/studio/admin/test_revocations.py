@@ -14,7 +14,7 @@ from nexus_gateway.settings import Settings
 from nexus_gateway.studio.admin import store as revocation_store
 from nexus_gateway.studio.admin.service import Revoking
 from nexus_gateway.studio.admin.store import RevocationStore, TooManyRevocations
-from tests.studio.serving import Serving, serving
+from tests.harness.studio_server import Serving, serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

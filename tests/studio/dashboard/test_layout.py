@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from playwright.sync_api import expect
 
-from tests.studio.dashboard.conftest import PATIENCE, SCOPES, Board, token
+from tests.harness.dashboard_page import PATIENCE, SCOPES, Board, token
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, WebSocketRoute
 
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.support import Gateway, bearer
-from tests.studio.dashboard.conftest import PATIENCE, SCOPES, SETTINGS, Board, token
+from tests.harness.dashboard_page import PATIENCE, SCOPES, SETTINGS, Board, token
+from tests.harness.gateway_process import Gateway, bearer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from nexus_gateway.hub import HubError
-from tests.studio.serving import serving
+from tests.harness.studio_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from nexus_gateway.settings import Settings
-    from tests.studio.serving import Serving
+    from tests.harness.studio_server import Serving
 
 GRAPH = "/api/knowledge-graph"
 ENTITIES = "/api/intelligence/entities"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.settings import Settings
-from tests.studio.intelligence.caller import Caller
+from tests.harness.entity_caller import Caller
 
 if TYPE_CHECKING:
     from pathlib import Path

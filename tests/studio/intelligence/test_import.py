@@ -19,7 +19,7 @@ from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.postgres import Postgres
 from nexus_gateway.testing import request
-from tests.studio.intelligence.caller import (
+from tests.harness.entity_caller import (
     ENTITIES,
     NDJSON,
     ROOM,

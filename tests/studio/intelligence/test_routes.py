@@ -10,7 +10,7 @@ import pytest
 from nexus_gateway.settings import Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.testing import Client, request
-from tests.studio.intelligence.caller import ENTITIES, ROOM, Caller, document, fields, ids, tool
+from tests.harness.entity_caller import ENTITIES, ROOM, Caller, document, fields, ids, tool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from nexus_gateway import Routes, path
@@ -15,68 +13,13 @@ from nexus_gateway.studio.knowledge_graph.routes import routes
 from nexus_gateway.studio.knowledge_graph.service import KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
-from nexus_gateway.testing import Answer, Client, Request, request
-from nexus_gateway.tokens import mint
-from tests.gateway import SECRET, TOKENS
+from nexus_gateway.testing import Client
+from tests.harness.graph_caller import Caller, Heard
+from tests.harness.in_process import SECRET, TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
-
-ROOM = "/api/knowledge-graph"
-SCOPES = ("knowledge-graph:read", "knowledge-graph:write")
-
-
-class Heard:
-    """A publisher that keeps what it was given."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, object]] = []
-
-    async def publish(self, channel: str, value: object) -> None:
-        self.said.append((channel, value))
-
-
-class Caller:
-    """Calls the room as somebody of a tenant."""
-
-    def __init__(self, client: Client, tenant: str | None, subject: str) -> None:
-        self._client = client
-        self._who = tenant, subject
-        self._token = mint(SECRET, subject, SCOPES, 600, tenant=tenant, now=int(time.time()))
-
-    def call(
-        self, line: str, value: object = msgspec.UNSET, *, headers: dict[str, str] | None = None
-    ) -> Answer:
-        method, _, target = line.partition(" ")
-        asked: Request = request(f"{method} {ROOM}{target}").bearer(self._token)
-        for name, text in (headers or {}).items():
-            asked = asked.header(name, text)
-        if value is not msgspec.UNSET:
-            asked = asked.json(value)
-        return self._client.send(asked)
-
-    def token(self, scope: str) -> str:
-        """Make another token of the same caller, for one scope."""
-        tenant, subject = self._who
-        return mint(SECRET, subject, [scope], 600, tenant=tenant, now=int(time.time()))
-
-    def read(self, target: str) -> dict[str, object]:
-        answer = self.call(f"GET {target}")
-        assert answer.status == 200, answer.body
-        return msgspec.json.decode(answer.body, type=dict[str, object])
-
-    def node(self, name: str, /, **more: object) -> Answer:
-        draft = {"entity_id": name, "entity_type": "thing", **more}
-        answer = self.call("POST /nodes", draft)
-        assert answer.status == 201, answer.body
-        return answer
-
-    def edge(self, source: str, target: str, kind: str = "depends", **more: object) -> str:
-        draft = {"source": source, "target": target, "type": kind, **more}
-        answer = self.call("POST /edges", draft)
-        assert answer.status == 201, answer.body
-        return str(msgspec.json.decode(answer.body, type=dict[str, object])["edge_id"])
 
 
 @pytest.fixture
@@ -114,10 +57,3 @@ def mallory(client: Client) -> Caller:
 @pytest.fixture
 def nobody(client: Client) -> Caller:
     return Caller(client, None, "nobody")
-
-
-def ids(answer: dict[str, object], name: str = "items") -> list[str]:
-    """Read the ids of a list of nodes, or of neighbours."""
-    found = msgspec.convert(answer[name], list[dict[str, object]])
-    nodes = [msgspec.convert(one.get("node", one), dict[str, object]) for one in found]
-    return [str(node["entity_id"]) for node in nodes]

@@ -24,7 +24,7 @@ from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
-from tests.studio.serving import serving
+from tests.harness.studio_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nexus_gateway.settings import Settings
     from nexus_gateway.studio.storage.postgres import Postgres
     from nexus_gateway.studio.storage.sqlite import Database
-    from tests.studio.serving import Serving
+    from tests.harness.studio_server import Serving
 
 ROOM = "/api/knowledge-graph"
 LIVE = f"{ROOM}/live-queries"

@@ -13,7 +13,7 @@ from tests.studio.knowledge_graph.test_routes import problem
 
 if TYPE_CHECKING:
     from nexus_gateway.testing import Answer, Client
-    from tests.studio.knowledge_graph.conftest import Caller
+    from tests.harness.graph_caller import Caller
 
 HERE = "/api/knowledge-graph/query"
 THERE = "/api/intelligence/knowledge-graph/query"

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from tests.studio.knowledge_graph.conftest import ROOM, Caller, Heard, ids
+from tests.harness.graph_caller import ROOM, Caller, Heard, ids
 
 if TYPE_CHECKING:
     from nexus_gateway.testing import Answer

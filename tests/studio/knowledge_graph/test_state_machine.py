@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from nexus_gateway.studio.storage.graph import Graph
-    from tests import neo4j_server
+    from tests.harness import neo4j_server
 
 ANY = Condition()
 NAMES = ("a", "b", "c", "d", "e")

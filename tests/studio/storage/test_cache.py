@@ -12,13 +12,13 @@ from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.cache_redis import POOL, RedisCache
 from nexus_gateway.studio.storage.cache_shared import SharedCache
 from nexus_gateway.studio.storage.errors import StorageUnavailable, UnsuitableServer
-from tests.servers import free_port, running_redis
+from tests.harness.servers import free_port, running_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from nexus_gateway.studio.storage.cache import Cache
-    from tests.servers import RedisServer
+    from tests.harness.servers import RedisServer
 
 MOMENT = 0.05
 

@@ -10,7 +10,7 @@ import pytest
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.graph import Statement
 from nexus_gateway.studio.storage.graph_neo4j import Neo4jGraph
-from tests import neo4j_server
+from tests.harness import neo4j_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nexus_gateway.studio.intelligence.models import Entity
-    from tests.servers import PostgresServer
+    from tests.harness.servers import PostgresServer
 
 FIRST = """-- Notes.
 -- up

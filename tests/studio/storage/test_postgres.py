@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from nexus_gateway.studio.storage.postgres import Session
-    from tests.servers import PostgresServer
+    from tests.harness.servers import PostgresServer
 
 
 @pytest.fixture

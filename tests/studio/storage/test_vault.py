@@ -15,7 +15,7 @@ from nexus_gateway.studio.storage.vault import NoKey, NoSecret, TooManySecrets, 
 if TYPE_CHECKING:
     from nexus_gateway.studio.storage.postgres import Postgres
     from nexus_gateway.studio.storage.sqlite import Database
-    from tests.servers import PostgresServer
+    from tests.harness.servers import PostgresServer
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 VALUE = "correct horse battery staple ü"

@@ -19,7 +19,7 @@ from nexus_gateway.studio.intelligence.embedding.hashing import vectors
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable
 from nexus_gateway.studio.intelligence.embedding.provider import Provider
 from nexus_gateway.testing import Client
-from tests.studio.intelligence.caller import ENTITIES, Caller, document, ids, tool
+from tests.harness.entity_caller import ENTITIES, Caller, document, ids, tool
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

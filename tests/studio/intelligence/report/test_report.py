@@ -24,7 +24,7 @@ from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.testing import Answer, request
 from nexus_gateway.tokens import mint
-from tests.studio.intelligence.caller import ENTITIES, ROOM, Caller, document, fields, tool
+from tests.harness.entity_caller import ENTITIES, ROOM, Caller, document, fields, tool
 
 if TYPE_CHECKING:
     from nexus_gateway.settings import Settings

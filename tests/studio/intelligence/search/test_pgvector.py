@@ -15,7 +15,7 @@ from nexus_gateway.studio.intelligence.search.postgres import PostgresSearch
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.studio.storage.postgres import Postgres
-from tests.servers import PostgresServer, running_postgres
+from tests.harness.servers import PostgresServer, running_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator

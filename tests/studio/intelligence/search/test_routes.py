@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from nexus_gateway.testing import request
-from tests.studio.intelligence.caller import (
+from tests.harness.entity_caller import (
     ENTITIES,
     NDJSON,
     ROOM,

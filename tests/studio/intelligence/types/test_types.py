@@ -15,7 +15,7 @@ from nexus_gateway.studio.intelligence.errors import BadSchema
 from nexus_gateway.studio.intelligence.types.lint import lint
 from nexus_gateway.studio.intelligence.types.schema import KEPT, Compiled, Schemas
 from nexus_gateway.testing import request
-from tests.studio.intelligence.caller import ENTITIES, ROOM, Caller, document, fields, items, tool
+from tests.harness.entity_caller import ENTITIES, ROOM, Caller, document, fields, items, tool
 
 if TYPE_CHECKING:
     from nexus_gateway.settings import Settings

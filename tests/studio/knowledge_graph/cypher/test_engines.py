@@ -17,7 +17,7 @@ from tests.studio.knowledge_graph.cypher.random_queries import queries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests import neo4j_server
+    from tests.harness import neo4j_server
 
 TENANT = uuid4().hex
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nexus_gateway.studio.storage.graph import Graph
-    from tests import neo4j_server
+    from tests.harness import neo4j_server
 
 OTHER = "other "
 ONE = uuid4().hex

@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from tests.harness.waiting import wait_until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
 PASSWORD = "only-for-tests"
-PATIENCE = 30.0
-"""Seconds that a server may take to start or stop on a busy machine."""
+STOP_TIMEOUT_S = 30.0
+"""Seconds that a server may take to stop on a busy machine."""
 DURABILITY = ("fsync=off",)
 """The processes are killed here, never the machine: what was written to the system is kept."""
 
@@ -48,14 +50,6 @@ def free_port() -> int:
         asked.bind(("127.0.0.1", 0))
         port: int = asked.getsockname()[1]
         return port
-
-
-def wait_for(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds, or fail once patience is over."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:g} s"
-        time.sleep(0.02)
 
 
 class Server:
@@ -87,7 +81,7 @@ class Server:
                 start_new_session=True,
             )
         process = self._process
-        wait_for(lambda: process.poll() is not None or self.answers(), type(self).__name__)
+        wait_until(lambda: process.poll() is not None or self.answers(), type(self).__name__)
         assert process.poll() is None, (self.folder.parent / "server.log").read_text()[-2000:]
 
     def stop(self) -> None:
@@ -111,10 +105,10 @@ class Server:
             return
         self._signal(number)
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
-            self._process.wait(PATIENCE)
+            self._process.wait(STOP_TIMEOUT_S)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

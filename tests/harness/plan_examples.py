@@ -1,6 +1,6 @@
 """Plans that show each kind of step, scalar, terminal and layer.
 
-`python tests/plan_examples.py` writes them to `tests/plans/*.json`, which the tests of both
+`python tests/harness/plan_examples.py` writes them to `tests/plans/*.json`, which the tests of both
 languages read. Each file is a whole plan.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nexus_gateway import plan
 
-FOLDER = Path(__file__).parent / "plans"
+FOLDER = Path(__file__).parents[1] / "plans"
 _PYTHON = plan.Python(handler=0)
 _TOKENS = plan.Tokens(keys=(plan.Key(secret="jwt-secret", algorithms=("HS256",)),), cache=1000)
 

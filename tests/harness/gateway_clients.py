@@ -12,7 +12,8 @@ import httpx
 import msgspec
 
 from nexus_gateway.tokens import mint
-from tests.acceptance.support import SECRET, Gateway
+from tests.harness.gateway_process import SECRET, Gateway
+from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,14 +73,6 @@ def ready(client: httpx.Client) -> Ready:
     found.code = answer.status_code
     assert client.get("/health/live").status_code == 200
     return found
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds, or fail once patience is over."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE:g} s"
-        time.sleep(0.05)
 
 
 class Refusal(NamedTuple):

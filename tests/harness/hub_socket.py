@@ -13,12 +13,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.acceptance.support import PATIENCE, SECRET
+from tests.harness.gateway_process import PATIENCE, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from tests.acceptance.support import Gateway
+    from tests.harness.gateway_process import Gateway
 
 Frame = dict[str, object]
 

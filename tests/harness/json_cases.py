@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-_TABLE = Path(__file__).with_suffix(".json")
+_TABLE = Path(__file__).parents[1] / "json_cases.json"
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
