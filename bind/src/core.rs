@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ahash::AHashMap;
 use bytes::Bytes;
+use nexus_core::gateway::Gateway;
 use nexus_core::handler::{self, CallId, Handler, Job, Outcome};
 use nexus_core::hub::Hub;
 use nexus_core::hub::broker::Draft;
@@ -15,9 +16,8 @@ use nexus_core::hub::control::Asker;
 use nexus_core::hub::policy::Refused;
 use nexus_core::plan::Secrets;
 use nexus_core::plan::{HubOperation, Level};
-use nexus_core::program::Program;
 use nexus_core::reject::NOT_FOUND;
-use nexus_core::server::{self, Gateway, LocalResponse, Resolved, Server};
+use nexus_core::server::{self, LocalResponse, Resolved, Server};
 use parking_lot::Mutex;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyConnectionError, PyException, PyOSError, PyRuntimeError, PyValueError};
@@ -94,14 +94,13 @@ impl Core {
         endpoints: Vec<Py<Endpoint>>,
         bridge: Py<Bridge>,
     ) -> PyResult<Self> {
-        let program = Program::read(plan, &secrets)
-            .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let descriptor = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
             .map_err(|error| PyOSError::new_err(error.to_string()))?;
         let doorbell = Arc::new(Doorbell(descriptor));
         let handler: Arc<dyn Handler> = Arc::clone(&doorbell) as Arc<dyn Handler>;
-        let queue = Arc::new(Queue::new(handler, program.bounds.queue));
-        let gateway = Arc::new(Gateway { program, queue });
+        let gateway = Gateway::read(plan, &secrets, handler)
+            .map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let gateway = Arc::new(gateway);
         Ok(Self { gateway, doorbell, endpoints, bridge, link: OnceLock::new() })
     }
 
@@ -194,7 +193,7 @@ impl Core {
         arguments: &[u8],
     ) -> PyResult<Bound<'py, PyAny>> {
         let link = self.linked()?.get();
-        let hub = Arc::clone(self.hub()?);
+        let hub = self.hub()?;
         let operation: HubOperation = serde_json::from_value(operation.into())
             .map_err(|_| PyValueError::new_err(format!("{operation:?} is no control")))?;
         let words = arguments.to_vec();
@@ -226,7 +225,7 @@ impl Core {
 
     /// The summary of `/api/metrics` as JSON.
     fn metrics<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.gateway.program.metrics.summary())
+        PyBytes::new(py, &self.gateway.runtime.metrics.summary())
     }
 
     /// Writes one line to the log; `fields` is a JSON object.
@@ -235,7 +234,7 @@ impl Core {
             .map_err(|_| PyValueError::new_err(format!("{level:?} is not a level")))?;
         let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(fields)
             .map_err(|error| PyValueError::new_err(format!("fields: {error}")))?;
-        self.gateway.program.log.write(level, &fields);
+        self.gateway.runtime.log.write(level, &fields);
         Ok(())
     }
 
@@ -249,9 +248,9 @@ impl Core {
 }
 
 impl Core {
-    fn hub(&self) -> PyResult<&Arc<Hub>> {
+    fn hub(&self) -> PyResult<Arc<Hub>> {
         let none = || HubError::new_err((NOT_FOUND.code, "the application has no hub"));
-        self.gateway.program.hub.as_ref().ok_or_else(none)
+        self.gateway.program().hub.clone().ok_or_else(none)
     }
 
     fn linked(&self) -> PyResult<&Py<Link>> {

@@ -251,7 +251,7 @@ impl Activity {
     /// Logs a panic in what is done on the connection.
     pub(crate) fn log_panic(&self, message: &str) {
         let fields = serde_json::json!({"message": "panic", "error": message});
-        self.worker.gateway.program.log.write(Level::Error, &fields);
+        self.worker.gateway.runtime.log.write(Level::Error, &fields);
     }
 }
 
@@ -285,7 +285,8 @@ pub async fn serve<T>(
 ) where
     T: Transport + Send + 'static,
 {
-    let bounds = &worker.gateway.program.bounds;
+    let program = worker.gateway.program();
+    let bounds = &program.bounds;
     if protocol == Protocol::Http2 {
         state.frames.get_or_init(|| Box::new(Mutex::new(Frames::new(worker.now()))));
     }
@@ -591,7 +592,7 @@ impl<T: AsyncWrite + Unpin> Guard<T> {
         let fields = serde_json::json!({
             "message": "connection closed", "error": reason, "peer": self.peer.ip(),
         });
-        self.worker.gateway.program.log.write(Level::Warning, &fields);
+        self.worker.gateway.runtime.log.write(Level::Warning, &fields);
         std::io::Error::new(std::io::ErrorKind::InvalidData, reason)
     }
 

@@ -9,6 +9,7 @@ use http::header::{HeaderMap, HeaderValue};
 use crate::clock;
 use crate::error_response;
 use crate::framing::Fault;
+use crate::program::Program;
 use crate::reject::{self, Kind, Rejection};
 use crate::server::Worker;
 use crate::telemetry::log;
@@ -48,9 +49,9 @@ pub(crate) fn answer(
         _ => (&reject::MALFORMED_REQUEST, reject::MALFORMED_REQUEST.sentence),
     };
     let trace = Trace::read(&HeaderMap::new());
-    let program = &worker.gateway.program;
-    program.metrics.refuse(kind.code);
-    let series = program.metrics.series(program.series(None, &http::Method::GET));
+    let (program, runtime) = (worker.gateway.program(), &worker.gateway.runtime);
+    runtime.metrics.refuse(kind.code);
+    let series = program.series(None, &http::Method::GET);
     let body = error_response::standard(&Rejection::because(kind, message), &trace.request_id);
     let answer = (kind.status, Outcome::Refused);
     series.observe(answer, std::time::Duration::ZERO, body.len() as u64, &trace.trace_id);
@@ -59,11 +60,11 @@ pub(crate) fn answer(
         "route": "unmatched", "peer": peer.ip().to_string(), "request_id": trace.request_id,
         "trace_id": String::from_utf8_lossy(&trace.trace_id),
     });
-    program.log.write(log::level_of(kind.status), &fields);
-    write(worker, kind.status, &trace, &body)
+    runtime.log.write(log::level_of(kind.status), &fields);
+    write(&program, kind.status, &trace, &body)
 }
 
-fn write(worker: &Worker, status: u16, trace: &Trace, body: &[u8]) -> Vec<u8> {
+fn write(program: &Program, status: u16, trace: &Trace, body: &[u8]) -> Vec<u8> {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("application/json"));
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
@@ -76,7 +77,7 @@ fn write(worker: &Worker, status: u16, trace: &Trace, body: &[u8]) -> Vec<u8> {
             .map(|id| (Some(http::HeaderName::from_static("x-request-id")), id))
             .ok(),
     );
-    if let Some(cors) = &worker.gateway.program.cors {
+    if let Some(cors) = &program.cors {
         // The head was not understood, so its Origin is not known: only what holds for any can be said.
         cors.apply(&http::HeaderMap::new(), &mut headers);
     }

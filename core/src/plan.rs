@@ -39,6 +39,14 @@ pub struct Plan {
     pub hub: Option<Hub>,
 }
 
+impl Plan {
+    /// Reads a plan from its JSON.
+    pub fn read(json: &[u8]) -> Result<Self, PlanError> {
+        serde_json::from_slice(json)
+            .map_err(|error| PlanError::new(format!("the plan cannot be read: {error}")))
+    }
+}
+
 /// One path, its methods, what is asked of a request, and what answers it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

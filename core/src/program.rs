@@ -1,4 +1,4 @@
-//! The program: a plan compiled, which is all that requests are answered from.
+//! The program: a compiled plan, immutable and replaced as a whole. What outlives it is in the runtime.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,15 +6,14 @@ use std::time::Duration;
 use http::Method;
 
 use crate::filters::auth::Verifier;
-use crate::filters::limit::tally::Tally;
 use crate::filters::limit::{AddressLimiter, Shared};
 use crate::filters::{BuildContext, Filter};
 use crate::hub::Hub;
 use crate::layers::compress::Compress;
 use crate::layers::cors::Cors;
 use crate::plan::{self, Bounds, HubOperation, PLAN_VERSION, Plan, PlanError, Secrets};
-use crate::router::Router;
-use crate::telemetry::log::Log;
+use crate::router::{Endpoint, Router};
+use crate::runtime::Runtime;
 use crate::telemetry::metrics::{Metrics, Series};
 use crate::terminals::Terminal;
 
@@ -32,8 +31,8 @@ pub struct Route {
 
 /// The metrics of one endpoint: a series per method of its routes, and one for the rest (405, preflights).
 struct EndpointSeries {
-    methods: Vec<(Method, usize)>,
-    other: usize,
+    methods: Vec<(Method, Arc<Series>)>,
+    other: Arc<Series>,
 }
 
 /// A compiled plan.
@@ -54,17 +53,13 @@ pub struct Program {
     pub hub: Option<Arc<Hub>>,
     /// What a request may be at most.
     pub bounds: Bounds,
-    /// Counts every answer.
-    pub metrics: Metrics,
-    /// Writes a line for every answer.
-    pub log: Log,
     series: Vec<EndpointSeries>,
-    unmatched: usize,
+    unmatched: Arc<Series>,
 }
 
 impl Program {
-    /// Compiles a plan.
-    pub fn build(plan: &Plan, secrets: &Secrets) -> Result<Self, PlanError> {
+    /// Compiles a plan for a runtime, which is not changed where the plan is refused.
+    pub fn build(plan: &Plan, secrets: &Secrets, runtime: &Runtime) -> Result<Self, PlanError> {
         if plan.version != PLAN_VERSION {
             return Err(PlanError::new(format!(
                 "the plan has version {}, this core reads {PLAN_VERSION}",
@@ -95,41 +90,37 @@ impl Program {
         let layers = &plan.layers;
         let address_limit =
             layers.limit.as_ref().map(|limit| AddressLimiter::build(limit, &limits)).transpose()?;
-        let (mut metrics, series, unmatched) = count(&router, limits.tallies());
-        metrics.realtime = hub.as_ref().map(|hub| Arc::clone(&hub.figures));
+        let cors = layers.cors.as_ref().map(Cors::build).transpose()?;
+        let compress = layers.compress.as_ref().map(Compress::build).transpose()?;
+        // Nothing fails from here on, so that a plan that is refused leaves no counters.
+        let metrics = &runtime.metrics;
+        metrics.set_limits(limits.tallies());
+        if let Some(hub) = &hub {
+            let _ = metrics.realtime.set(Arc::clone(&hub.figures));
+        }
         Ok(Self {
+            series: router.endpoints().iter().map(|one| register(metrics, one)).collect(),
+            unmatched: metrics.series("unmatched", "other"),
             router,
             routes,
-            cors: layers.cors.as_ref().map(Cors::build).transpose()?,
-            compress: layers.compress.as_ref().map(Compress::build).transpose()?,
+            cors,
+            compress,
             address_limit,
             verifier,
             hub,
             bounds: plan.bounds.clone(),
-            metrics,
-            // Faults are told even where requests are not.
-            log: Log::to_stderr(layers.log.as_ref().map_or(plan::Level::Error, |log| log.level)),
-            series,
-            unmatched,
         })
     }
 
-    /// Compiles a plan from its JSON.
-    pub fn read(plan: &[u8], secrets: &Secrets) -> Result<Self, PlanError> {
-        let plan: Plan = serde_json::from_slice(plan)
-            .map_err(|error| PlanError::new(format!("the plan cannot be read: {error}")))?;
-        Self::build(&plan, secrets)
-    }
-
     /// The series that counts a method of an endpoint; `None` is a path that no route has.
-    pub fn series(&self, endpoint: Option<usize>, method: &Method) -> usize {
-        let Some(endpoint) = endpoint else { return self.unmatched };
+    pub fn series(&self, endpoint: Option<usize>, method: &Method) -> &Series {
+        let Some(endpoint) = endpoint else { return &self.unmatched };
         let series = &self.series[endpoint];
         series
             .methods
             .iter()
             .find(|(known, _)| known == method)
-            .map_or(series.other, |(_, place)| *place)
+            .map_or(&series.other, |(_, series)| series)
     }
 }
 
@@ -152,28 +143,16 @@ impl Route {
     }
 }
 
-fn count(router: &Router, limits: Vec<Arc<Tally>>) -> (Metrics, Vec<EndpointSeries>, usize) {
-    let mut all = Vec::new();
-    let mut add = |route: &str, method: &str| {
-        all.push(Series::new(route, method));
-        all.len() - 1
-    };
-    let endpoints = router
-        .endpoints()
-        .iter()
-        .map(|endpoint| {
-            let mut methods: Vec<(Method, usize)> = endpoint
-                .methods()
-                .map(|method| (method.clone(), add(&endpoint.template, method.as_str())))
-                .collect();
-            if methods.iter().any(|(method, _)| *method == Method::GET)
-                && !methods.iter().any(|(method, _)| *method == Method::HEAD)
-            {
-                methods.push((Method::HEAD, add(&endpoint.template, "HEAD")));
-            }
-            EndpointSeries { methods, other: add(&endpoint.template, "other") }
-        })
+/// Registers the series of an endpoint.
+fn register(metrics: &Metrics, endpoint: &Endpoint) -> EndpointSeries {
+    let template = &endpoint.template;
+    let mut methods: Vec<(Method, Arc<Series>)> = endpoint
+        .methods()
+        .map(|method| (method.clone(), metrics.series(template, method.as_str())))
         .collect();
-    let unmatched = add("unmatched", "other");
-    (Metrics::new(all, limits), endpoints, unmatched)
+    let has = |wanted: &Method| methods.iter().any(|(method, _)| method == wanted);
+    if has(&Method::GET) && !has(&Method::HEAD) {
+        methods.push((Method::HEAD, metrics.series(template, "HEAD")));
+    }
+    EndpointSeries { methods, other: metrics.series(template, "other") }
 }

@@ -192,13 +192,14 @@ enum Progress {
 /// One request and what has become of it. Dropped, it is counted and logged, whether it was answered or given up.
 struct Exchange {
     worker: Arc<Worker>,
+    /// The one program that all of it is done by.
+    program: Arc<Program>,
     peer: IpAddr,
     parts: Parts,
     /// The path that the router compares, where it differs from the path as it was sent.
     path: Option<String>,
     trace: Trace,
     started: Instant,
-    series: usize,
     endpoint: Option<usize>,
     headers: Vec<(HeaderName, HeaderValue)>,
     claims: Option<Arc<Claims>>,
@@ -217,11 +218,10 @@ struct Exchange {
 impl Exchange {
     /// Boxed, for it is large and passed on from step to step.
     fn new(worker: Arc<Worker>, peer: IpAddr, parts: Parts) -> Box<Self> {
-        let program = &worker.gateway.program;
-        program.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+        worker.gateway.runtime.metrics.in_flight.fetch_add(1, Ordering::Relaxed);
         Box::new(Self {
             trace: Trace::read(&parts.headers),
-            series: program.series(None, &parts.method),
+            program: worker.gateway.program(),
             started: Instant::now(),
             endpoint: None,
             headers: Vec::new(),
@@ -245,8 +245,8 @@ impl Exchange {
         B: HttpBody<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        let worker = Arc::clone(&self.worker);
-        let program = &worker.gateway.program;
+        let (worker, program) = (Arc::clone(&self.worker), Arc::clone(&self.program));
+        let program = &*program;
         self.path = head::check(&self.parts, &program.bounds)?;
         if let Some(limit) = &program.address_limit {
             limit.check(self.peer)?;
@@ -285,8 +285,9 @@ impl Exchange {
                 files.answer(&values, &self.parts)
             }
             Terminal::Metrics(format) => {
-                let metrics = &program.metrics;
-                metrics.log_lost.store(program.log.lost(), Ordering::Relaxed);
+                let runtime = &worker.gateway.runtime;
+                let metrics = &runtime.metrics;
+                metrics.log_lost.store(runtime.log.lost(), Ordering::Relaxed);
                 metrics.python_calls.store(worker.gateway.queue.calls(), Ordering::Relaxed);
                 Ok(metrics::answer(metrics, *format, &self.parts.headers))
             }
@@ -328,7 +329,6 @@ impl Exchange {
             Found::Route { .. } | Found::Nothing => None,
         };
         self.endpoint = place;
-        self.series = program.series(place, &self.parts.method);
         let endpoint = place.map(|place| &program.router.endpoints()[place]);
         let preflight = program.cors.as_ref().and_then(|cors| {
             let allowed: Vec<Method> =
@@ -359,13 +359,11 @@ impl Exchange {
             }
             Found::OtherMethod(endpoint) => {
                 self.endpoint = Some(endpoint);
-                self.series = program.series(self.endpoint, &self.parts.method);
                 let allow = program.router.endpoints()[endpoint].allow.clone();
                 return Err(Rejection::new(&reject::METHOD_NOT_ALLOWED).with(header::ALLOW, allow));
             }
             Found::Nothing => return Err(Rejection::new(&reject::NOT_FOUND)),
         };
-        self.series = program.series(self.endpoint, &self.parts.method);
         if self.path.is_some() && self.endpoint.is_some_and(|at| spans_slash(program, at, &params))
         {
             return Err(Rejection::because(
@@ -395,9 +393,9 @@ impl Exchange {
 
     /// Puts the layers' headers on an answer.
     fn dress(&mut self, outcome: Result<Answer, Box<Rejection>>) -> Dressed {
-        let worker = Arc::clone(&self.worker);
-        let program = &worker.gateway.program;
-        let mut answer = outcome.unwrap_or_else(|rejection| self.refuse(program, *rejection));
+        let program = Arc::clone(&self.program);
+        let program = &*program;
+        let mut answer = outcome.unwrap_or_else(|rejection| self.refuse(*rejection));
         let mut headers = HeaderMap::with_capacity(12);
         headers.extend(answer.content_type.map(|value| (header::CONTENT_TYPE, value)));
         for (name, value) in answer.headers.into_iter().chain(std::mem::take(&mut self.headers)) {
@@ -441,7 +439,7 @@ impl Exchange {
                 Body::full(Bytes::new(), Kept { _activity: None, _exchange: None })
             }
             Content::Stream(chunks) => {
-                let compress = self.worker.gateway.program.compress.as_ref();
+                let compress = self.program.compress.as_ref();
                 let encoder = coding
                     .zip(compress)
                     .map(|(coding, compress)| (Encoder::new(coding), compress.pool.clone()));
@@ -458,12 +456,13 @@ impl Exchange {
         response
     }
 
-    fn refuse(&mut self, program: &Program, rejection: Rejection) -> Answer {
-        program.metrics.refuse(rejection.kind.code);
+    fn refuse(&mut self, rejection: Rejection) -> Answer {
+        let runtime = &self.worker.gateway.runtime;
+        runtime.metrics.refuse(rejection.kind.code);
         if self.progress != Progress::Terminal {
             self.outcome = Outcome::Refused;
         }
-        if program.log.takes(log::level_of(rejection.status)) {
+        if runtime.log.takes(log::level_of(rejection.status)) {
             self.refusal = Some((rejection.kind.code, rejection.message.to_string()));
         }
         error_response::write(rejection, &self.parts.headers, &self.trace.request_id)
@@ -512,7 +511,7 @@ impl Exchange {
 
     /// A body in a coding, compressed beside the workers.
     async fn encoded(&self, coding: Coding, content: Content) -> Content {
-        let Some(compress) = &self.worker.gateway.program.compress else { return content };
+        let Some(compress) = &self.program.compress else { return content };
         let done = match content {
             Content::Fixed(fixed) => fixed.encoded(coding, &compress.pool).await,
             Content::Full(bytes) => compress.pool.clone().compress(coding, bytes).await,
@@ -530,15 +529,15 @@ impl Exchange {
             "message": "panic", "error": message, "path": self.parts.uri.path(),
             "request_id": self.trace.request_id,
         });
-        self.worker.gateway.program.log.write(plan::Level::Error, &fields);
+        self.worker.gateway.runtime.log.write(plan::Level::Error, &fields);
     }
 
-    fn log(&self, program: &Program, elapsed: Duration) {
+    fn log(&self, elapsed: Duration) {
         let ids = (
             String::from_utf8_lossy(&self.trace.trace_id),
             String::from_utf8_lossy(&self.trace.span_id),
         );
-        let endpoint = self.endpoint.map(|place| &*program.router.endpoints()[place].template);
+        let endpoint = self.endpoint.map(|place| &*self.program.router.endpoints()[place].template);
         let access = Access {
             message: "request",
             method: self.parts.method.as_str(),
@@ -555,24 +554,24 @@ impl Exchange {
             trace_id: &ids.0,
             span_id: &ids.1,
         };
-        program.log.write(log::level_of(self.status), &access);
+        self.worker.gateway.runtime.log.write(log::level_of(self.status), &access);
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let program = &self.worker.gateway.program;
+        let runtime = &self.worker.gateway.runtime;
         let elapsed = self.started.elapsed();
-        let metrics = &program.metrics;
+        let metrics = &runtime.metrics;
         metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let series = metrics.series(self.series);
+        let series = self.program.series(self.endpoint, &self.parts.method);
         let answer = (self.status, self.outcome);
         series.observe(answer, elapsed, self.bytes, &self.trace.trace_id);
         if let Some(claims) = &self.claims {
             metrics.call(claims.tenant.as_deref(), &claims.subject);
         }
-        if program.log.takes(log::level_of(self.status)) {
-            self.log(program, elapsed);
+        if runtime.log.takes(log::level_of(self.status)) {
+            self.log(elapsed);
         }
     }
 }

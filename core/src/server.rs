@@ -26,11 +26,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Date;
 use crate::connection::{Overdue, Protocol, State, serve};
-use crate::handler::{Queue, Replies};
+use crate::gateway::Gateway;
+use crate::handler::Replies;
 use crate::hub::broker::Position;
 use crate::hub::policy::Refused;
 use crate::plan::Level;
-use crate::program::Program;
 use crate::telemetry::log;
 use crate::tls;
 
@@ -57,14 +57,6 @@ const BACKLOG: i32 = 4096;
 /// Request bodies that a worker has decoded at a time; each takes what its route's bound allows.
 const BODIES_DECODED_AT_ONCE: usize = 2;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// A plan compiled, with the way to its handlers.
-pub struct Gateway {
-    /// What requests are answered from.
-    pub program: Program,
-    /// Calls on their way to handlers.
-    pub queue: Arc<Queue<Resolved>>,
-}
 
 /// What the side of the handlers asked for, done.
 #[derive(Debug)]
@@ -171,7 +163,7 @@ impl Worker {
                 self.clock.store(now, Ordering::Relaxed);
                 self.date.update(SystemTime::now());
                 self.close_all_overdue(now);
-                self.gateway.program.metrics.sample();
+                self.gateway.runtime.metrics.sample();
                 if now - trimmed >= TRIM_INTERVAL.as_millis() as u64 {
                     trimmed = now;
                     self.trim();
@@ -192,9 +184,9 @@ impl Worker {
     }
 
     fn close_all_overdue(&self, now: u64) {
-        let bounds = &self.gateway.program.bounds;
+        let program = self.gateway.program();
         for (_, state) in &*self.connections.lock() {
-            if let Some(why) = state.overdue(now, bounds) {
+            if let Some(why) = state.overdue(now, &program.bounds) {
                 self.close_overdue(state, why);
             }
         }
@@ -208,7 +200,7 @@ impl Worker {
                 Overdue::Stalled | Overdue::Idle => "the client does not read its answer",
             };
             let fields = serde_json::json!({"message": "connection closed", "error": reason});
-            self.gateway.program.log.write(Level::Warning, &fields);
+            self.gateway.runtime.log.write(Level::Warning, &fields);
         }
     }
 
@@ -223,7 +215,7 @@ impl Worker {
         let state = Arc::new(State::new(self.now()));
         let registered = Arc::new(Registered::new(&self, &state));
         let peer = SocketAddr::new(canonical(peer.ip()), peer.port());
-        let patience = Duration::from_millis(self.gateway.program.bounds.head_timeout_ms);
+        let patience = Duration::from_millis(self.gateway.program().bounds.head_timeout_ms);
         match tls {
             None => {
                 // A client that sends nothing has not said what it speaks.
@@ -288,7 +280,7 @@ impl Worker {
     async fn drain(&self, grace: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
         self.stop_accepting.notify_waiters();
-        if let Some(hub) = &self.gateway.program.hub {
+        if let Some(hub) = &self.gateway.program().hub {
             hub.drain();
         }
         for (_, state) in &*self.connections.lock() {
@@ -317,7 +309,7 @@ pub struct Registered {
 
 impl Registered {
     fn new(worker: &Arc<Worker>, state: &Arc<State>) -> Self {
-        let metrics = &worker.gateway.program.metrics;
+        let metrics = &worker.gateway.runtime.metrics;
         metrics.connections.fetch_add(1, Ordering::Relaxed);
         metrics.accepted.fetch_add(1, Ordering::Relaxed);
         let key = worker.connections.lock().insert(Arc::clone(state));
@@ -332,7 +324,7 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.worker.connections.lock().try_remove(self.key);
         self.worker.trims.store(TRIMS, Ordering::Relaxed);
-        self.worker.gateway.program.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.gateway.runtime.metrics.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -373,7 +365,7 @@ impl Server {
     pub fn start(gateway: &Arc<Gateway>, options: &Options) -> io::Result<Self> {
         let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
         let threads = options.threads.max(1);
-        let write_timeout = Duration::from_millis(gateway.program.bounds.write_timeout_ms);
+        let write_timeout = Duration::from_millis(gateway.program().bounds.write_timeout_ms);
         let mut addresses = Vec::new();
         let mut listeners: Vec<Vec<std::net::TcpListener>> =
             (0..threads).map(|_| Vec::new()).collect();
@@ -390,7 +382,7 @@ impl Server {
         for (index, own) in listeners.into_iter().enumerate() {
             server.spawn(gateway, index as u16, own, tls.clone())?;
         }
-        if let (Some(hub), Some((_, runtime))) = (&gateway.program.hub, server.workers.first()) {
+        if let (Some(hub), Some((_, runtime))) = (&gateway.program().hub, server.workers.first()) {
             hub.start(gateway, runtime);
         }
         Ok(server)
@@ -471,7 +463,7 @@ impl Server {
             let _ = thread.join();
         }
         if let Some((worker, _)) = self.workers.first() {
-            worker.gateway.program.log.close();
+            worker.gateway.runtime.log.close();
         }
     }
 }
@@ -517,7 +509,7 @@ async fn accept(worker: Arc<Worker>, listener: std::net::TcpListener, tls: Optio
 
 fn log_accept(worker: &Worker, error: &io::Error) {
     let fields = serde_json::json!({"message": "accept", "error": error.to_string()});
-    worker.gateway.program.log.write(log::level_of(500), &fields);
+    worker.gateway.runtime.log.write(log::level_of(500), &fields);
 }
 
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {

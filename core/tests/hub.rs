@@ -358,7 +358,7 @@ fn the_log_is_told_while_somebody_listens() {
     let mut client = Client::open(&running, "/ws/log");
     client.receive();
 
-    running.gateway.program.log.write(nexus_core::plan::Level::Error, &json!({"message": "told"}));
+    running.gateway.runtime.log.write(nexus_core::plan::Level::Error, &json!({"message": "told"}));
 
     assert_eq!(client.receive()["data"]["lines"][0]["message"], "told");
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use nexus_core::plan::Plan;
 use nexus_core::plan::Secrets;
 use nexus_core::program::Program;
+use nexus_core::runtime::Runtime;
 use serde_json::Value;
 
 fn files() -> BTreeMap<String, Vec<u8>> {
@@ -45,7 +46,9 @@ fn every_file_is_read_and_compiled() {
     for (name, bytes) in files() {
         let plan: Plan =
             serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        Program::build(&plan, &secrets(&plan)).map_err(|error| panic!("{name}: {error}")).ok();
+        Program::build(&plan, &secrets(&plan), &Runtime::new(&plan))
+            .map_err(|error| panic!("{name}: {error}"))
+            .ok();
     }
 }
 

@@ -59,7 +59,7 @@ fn malformed_requests_get_the_standard_error() {
         assert_eq!(body(&response)["code"], "malformed_request");
         assert!(response.contains("x-request-id: "), "{response}");
     }
-    let text = running.gateway.program.metrics.text(false);
+    let text = running.gateway.runtime.metrics.text(false);
     assert!(text.contains("nexus_refusals_total{code=\"malformed_request\"} 6\n"), "{text}");
 }
 
@@ -384,10 +384,10 @@ fn two_different_limits_of_one_name_are_refused() {
     };
     let plan = plan(json!([route("/a", 1), route("/b", 2)]), json!({}));
 
-    let error = nexus_core::program::Program::read(
-        plan.to_string().as_bytes(),
-        &nexus_core::plan::Secrets::new(),
-    );
+    let plan = nexus_core::plan::Plan::read(plan.to_string().as_bytes()).unwrap();
+    let runtime = nexus_core::runtime::Runtime::new(&plan);
+    let secrets = nexus_core::plan::Secrets::new();
+    let error = nexus_core::program::Program::build(&plan, &secrets, &runtime);
 
     assert!(error.is_err_and(|error| error.to_string().contains("two different limits \"all\"")));
 }

@@ -42,10 +42,10 @@ use tokio::runtime::Handle;
 use crate::clock;
 use crate::filters::auth::Verifier;
 use crate::filters::limit::Shared as SharedLimits;
+use crate::gateway::Gateway;
 use crate::identity::{Claims, Revocation, Revocations};
 use crate::plan;
 use crate::plan::{PlanError, Secrets};
-use crate::server::Gateway;
 use broker::{Broker, Consumed, Disconnect, Draft, Member, Position};
 use channel::{Channel, Entered, Kept, Key, Subscribing};
 use figures::Figures;
@@ -161,17 +161,17 @@ impl Hub {
     /// Publishes the gateway's counters and its log while somebody listens; those of this replica alone.
     async fn tell_of_itself(self: Arc<Self>, gateway: Arc<Gateway>) {
         let mut ticks = tokio::time::interval(self.metrics_every);
-        let program = &gateway.program;
+        let runtime = &gateway.runtime;
         loop {
             ticks.tick().await;
             if let Some(channel) = self.listened_to(wire::METRICS) {
-                self.tell(&channel, program.metrics.summary());
+                self.tell(&channel, runtime.metrics.summary());
             }
             // Not by a rule for other channels: who may read the log is said by name.
             match self.listened_to(wire::LOG).filter(|one| *one.namespace.name == *wire::LOG) {
-                None => program.log.tail.begin(),
+                None => runtime.log.tail.begin(),
                 Some(channel) => {
-                    if let Some(lines) = program.log.tail.tell() {
+                    if let Some(lines) = runtime.log.tail.tell() {
                         self.tell(&channel, lines);
                     }
                 }

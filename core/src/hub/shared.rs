@@ -9,8 +9,8 @@ use tokio::sync::mpsc::Receiver;
 use super::broker::Event;
 use super::redis::{Log, Options, Redis};
 use super::{Hub, Touched};
+use crate::gateway::Gateway;
 use crate::plan::Level;
-use crate::server::Gateway;
 
 /// Events delivered before their subscribers are woken, and before all of them are woken, at most.
 const BATCH: usize = 256;
@@ -27,7 +27,7 @@ impl Hub {
         let log: Log = Box::new(move |message, error| {
             if let Some(gateway) = weak.upgrade() {
                 let fields = serde_json::json!({"message": message, "error": error});
-                gateway.program.log.write(Level::Warning, &fields);
+                gateway.runtime.log.write(Level::Warning, &fields);
             }
         });
         let (redis, events) = Redis::start(options, log, runtime);

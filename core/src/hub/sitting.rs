@@ -18,7 +18,7 @@ use super::socket::{Demands, Origin};
 use super::subscriptions::Subscription;
 use super::wire::Wire;
 use super::{Hub, Touched};
-use crate::server::Gateway;
+use crate::gateway::Gateway;
 use crate::websocket::{Closed, Message, Socket};
 
 /// Bytes that are taken of subscriptions before they are written.

@@ -15,10 +15,10 @@ use super::sitting::{Sitting, Turn};
 use super::wire::Wire;
 use crate::answer::Answer;
 use crate::filters::auth;
+use crate::gateway::Gateway;
 use crate::identity::Claims;
 use crate::plan::Level;
 use crate::reject::Rejection;
-use crate::server::Gateway;
 use crate::trace::Trace;
 use crate::websocket::{Closed, Handshake, Session, Socket};
 
@@ -140,7 +140,7 @@ impl Drop for Open<'_> {
 }
 
 fn log(sitting: &Sitting, closed: &Closed, began: Instant) {
-    let log = &sitting.gateway.program.log;
+    let log = &sitting.gateway.runtime.log;
     if !log.takes(Level::Info) {
         return;
     }

@@ -340,7 +340,7 @@ impl Sitting {
             (None, Some(_)) => Level::Info,
             (None, None) => Level::Debug,
         };
-        let log = &self.gateway.program.log;
+        let log = &self.gateway.runtime.log;
         if !log.takes(level) {
             return;
         }

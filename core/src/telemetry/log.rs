@@ -154,8 +154,7 @@ impl Log {
     /// Writes what waits and ends the writer. One that gets nowhere for 2 s is left behind: the
     /// process must end although nobody reads its log.
     pub fn close(&self) {
-        self.shared.closing.store(true, Ordering::Release);
-        self.shared.some.notify_one();
+        self.shared.end();
         let Some(writer) = self.writer.lock().take() else { return };
         let mut lines = self.shared.lines.lock();
         let deadline = std::time::Instant::now() + CLOSE_TIMEOUT;
@@ -165,6 +164,22 @@ impl Log {
         if ended {
             let _ = writer.join();
         }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.shared.end(); // its writer must not wait for lines that nobody can write any more
+    }
+}
+
+impl Shared {
+    /// Ends the writer once it has written what waits.
+    fn end(&self) {
+        // Locked, so that the writer cannot miss it between its look at `closing` and its wait.
+        let _lines = self.lines.lock();
+        self.closing.store(true, Ordering::Release);
+        self.some.notify_one();
     }
 }
 

@@ -1,14 +1,14 @@
 //! `metrics`: exact counters of every answer, by route template, method and status, and their two forms: Prometheus
 //! text (`OpenMetrics` with exemplars where asked for) and a JSON summary.
 //!
-//! The series are made when a plan is compiled: a request can add to one, never make one.
+//! The series are registered when a plan is compiled: a request adds to one and never creates one.
 
 pub mod samples;
 pub mod top;
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -171,9 +171,10 @@ impl Series {
 
 /// Every counter of a gateway.
 pub struct Metrics {
-    series: Vec<Series>,
+    /// In the order in which plans named them.
+    series: Mutex<Vec<Arc<Series>>>,
     refusals: Vec<AtomicU64>,
-    limits: Vec<Arc<Tally>>,
+    limits: Mutex<Vec<Arc<Tally>>>,
     callers: Mutex<Top>,
     samples: Mutex<Samples>,
     /// Milliseconds after the start at which the last sample was taken.
@@ -190,16 +191,22 @@ pub struct Metrics {
     /// Log lines lost because the reader of the log was too slow.
     pub log_lost: AtomicU64,
     /// The hub's own counters.
-    pub realtime: Option<Arc<HubFigures>>,
+    pub realtime: OnceLock<Arc<HubFigures>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Metrics {
-    /// Counters at zero for these series, beside those that the limits count themselves.
-    pub fn new(series: Vec<Series>, limits: Vec<Arc<Tally>>) -> Self {
+    /// Counters at zero, without any series.
+    pub fn new() -> Self {
         Self {
-            series,
+            series: Mutex::default(),
             refusals: KINDS.iter().map(|_| AtomicU64::new(0)).collect(),
-            limits,
+            limits: Mutex::default(),
             callers: Mutex::new(Top::new(CALLERS)),
             samples: Mutex::new(Samples::default()),
             sampled: AtomicU64::new(0),
@@ -209,13 +216,25 @@ impl Metrics {
             accepted: AtomicU64::new(0),
             python_calls: AtomicU64::new(0),
             log_lost: AtomicU64::new(0),
-            realtime: None,
+            realtime: OnceLock::new(),
         }
     }
 
-    /// The series with this index.
-    pub fn series(&self, index: usize) -> &Series {
-        &self.series[index]
+    /// The series of a route and method, created at zero unless it exists.
+    pub fn series(&self, route: &str, method: &str) -> Arc<Series> {
+        let mut all = self.series.lock();
+        let same = |known: &&Arc<Series>| *known.route == *route && *known.method == *method;
+        if let Some(known) = all.iter().find(same) {
+            return Arc::clone(known);
+        }
+        let created = Arc::new(Series::new(route, method));
+        all.push(Arc::clone(&created));
+        created
+    }
+
+    /// Replaces the counters of the limits that are written.
+    pub fn set_limits(&self, limits: Vec<Arc<Tally>>) {
+        *self.limits.lock() = limits;
     }
 
     /// Counts a refusal by its code.
@@ -254,7 +273,7 @@ impl Metrics {
 
     fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for series in self.series.iter().filter(|series| series.is_used()) {
+        for series in self.used() {
             for (place, count) in series.statuses.iter().enumerate() {
                 let count = count.load(Ordering::Relaxed);
                 totals.requests += count;
@@ -283,7 +302,7 @@ impl Metrics {
         let mut out = Text { out: String::with_capacity(16 << 10), open };
         self.write_requests(&mut out);
         self.write_gauges(&mut out);
-        if let Some(realtime) = &self.realtime {
+        if let Some(realtime) = self.realtime.get() {
             write_realtime(&mut out, realtime);
         }
         write_process(&mut out, self.started.elapsed());
@@ -294,8 +313,9 @@ impl Metrics {
     }
 
     fn write_requests(&self, out: &mut Text) {
+        let used = self.used();
         out.family("nexus_http_requests", "counter", "Answers by route, method and status.");
-        for series in self.used() {
+        for series in &used {
             for (status, count) in series.counts() {
                 let (route, method) = (escape(&series.route), &series.method);
                 let labels =
@@ -307,7 +327,7 @@ impl Metrics {
         let help =
             "Time from a request's head to its answer's; refused by the gateway, or answered.";
         out.family(name, "histogram", help);
-        for series in self.used() {
+        for series in &used {
             for (outcome, label) in OUTCOMES {
                 if series.times(outcome).is_used() {
                     out.histogram(name, series, (outcome, label));
@@ -315,7 +335,7 @@ impl Metrics {
             }
         }
         out.family("nexus_http_response_bytes", "counter", "Bytes of answers' bodies.");
-        for series in self.used() {
+        for series in &used {
             let (route, method) = (escape(&series.route), &series.method);
             let labels = format!("{{route=\"{route}\",method=\"{method}\"}}");
             let bytes = series.bytes.load(Ordering::Relaxed);
@@ -326,7 +346,7 @@ impl Metrics {
             out.sample("nexus_refusals_total", &format!("{{code=\"{code}\"}}"), count);
         }
         out.family("nexus_limit_requests", "counter", "Requests by limit and what it decided.");
-        for tally in &self.limits {
+        for tally in &self.limits() {
             let Tallied { name, passed, refused, .. } = tally.read();
             for (outcome, count) in [("passed", passed), ("refused", refused)] {
                 let labels = format!("{{limit=\"{}\",outcome=\"{outcome}\"}}", escape(name));
@@ -353,16 +373,22 @@ impl Metrics {
         }
     }
 
-    fn used(&self) -> impl Iterator<Item = &Series> {
-        self.series.iter().filter(|series| series.is_used())
+    fn used(&self) -> Vec<Arc<Series>> {
+        self.series.lock().iter().filter(|series| series.is_used()).cloned().collect()
+    }
+
+    fn limits(&self) -> Vec<Arc<Tally>> {
+        self.limits.lock().clone()
     }
 
     /// The figures of the whole gateway, as JSON.
     pub fn summary(&self) -> Vec<u8> {
         let mut by_status = std::collections::BTreeMap::new();
         let mut figures = Figures::default();
-        figures.read(self.used());
-        for series in self.used() {
+        let used = self.used();
+        let limits = self.limits();
+        figures.read(used.iter().map(|series| &**series));
+        for series in &used {
             for (status, count) in series.counts() {
                 *by_status.entry(status).or_insert(0) += count;
             }
@@ -371,13 +397,13 @@ impl Metrics {
         json(&Summary {
             timestamp: crate::clock::timestamp(),
             uptime_seconds: uptime,
-            realtime: self.realtime.as_ref().map(|figures| figures.tell()),
+            realtime: self.realtime.get().map(|figures| figures.tell()),
             requests: figures,
             statuses: by_status,
             refusals: self.refusals().collect(),
             bounds_seconds: BUCKETS,
-            routes: self.busiest(),
-            limits: self.limits.iter().map(|tally| tally.read()).collect(),
+            routes: busiest(&used),
+            limits: limits.iter().map(|tally| tally.read()).collect(),
             subjects: self.callers.lock().list(LISTED),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             connections_open: self.connections.load(Ordering::Relaxed),
@@ -385,13 +411,6 @@ impl Metrics {
             python_calls: self.python_calls.load(Ordering::Relaxed),
             process: Process::read(),
         })
-    }
-
-    fn busiest(&self) -> Vec<RouteLine<'_>> {
-        let mut lines: Vec<RouteLine<'_>> = self.used().map(RouteLine::read).collect();
-        lines.sort_by_key(|line| std::cmp::Reverse(line.total));
-        lines.truncate(BUSIEST);
-        lines
     }
 
     /// The callers with a token who asked most, as JSON.
@@ -407,11 +426,12 @@ impl Metrics {
 
     /// The figures of each route that was called, as JSON.
     pub fn routes(&self) -> Vec<u8> {
-        let items: Vec<RouteFigures<'_>> = self
-            .used()
+        let used = self.used();
+        let items: Vec<RouteFigures<'_>> = used
+            .iter()
             .map(|series| {
                 let mut figures = Figures::default();
-                figures.read(std::iter::once(series));
+                figures.read(std::iter::once(&**series));
                 RouteFigures {
                     route: &series.route,
                     method: &series.method,
@@ -422,6 +442,13 @@ impl Metrics {
             .collect();
         json(&serde_json::json!({ "items": items, "next_cursor": null }))
     }
+}
+
+fn busiest(used: &[Arc<Series>]) -> Vec<RouteLine<'_>> {
+    let mut lines: Vec<RouteLine<'_>> = used.iter().map(|series| RouteLine::read(series)).collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.total));
+    lines.truncate(BUSIEST);
+    lines
 }
 
 fn json(value: &impl Serialize) -> Vec<u8> {
@@ -715,32 +742,28 @@ mod tests {
     const OK: (u16, Outcome) = (200, Outcome::Answered);
 
     fn observed() -> Metrics {
-        let metrics = Metrics::new(
-            vec![Series::new("/a/{id}", "GET"), Series::new("/b", "POST")],
-            vec![Arc::new(Tally::new("subject", "1 per 1 s, 1 at once"))],
-        );
+        let metrics = Metrics::new();
+        let series = metrics.series("/a/{id}", "GET");
+        metrics.series("/b", "POST");
+        metrics.set_limits(vec![Arc::new(Tally::new("subject", "1 per 1 s, 1 at once"))]);
         for millis in [1, 2, 3, 40] {
-            metrics.series(0).observe(OK, Duration::from_millis(millis), 10, &[b'a'; 32]);
+            series.observe(OK, Duration::from_millis(millis), 10, &[b'a'; 32]);
         }
-        metrics.series(0).observe(
-            (777, Outcome::Answered),
-            Duration::from_secs(60),
-            0,
-            &[b'b'; 32],
-        );
+        series.observe((777, Outcome::Answered), Duration::from_secs(60), 0, &[b'b'; 32]);
         metrics.refuse("not_found");
         metrics
     }
 
     #[test]
     fn what_the_gateway_refuses_is_timed_apart() {
-        let metrics = Metrics::new(vec![Series::new("/slow", "GET")], Vec::new());
+        let metrics = Metrics::new();
+        let series = metrics.series("/slow", "GET");
         let refused = (429, Outcome::Refused);
         for _ in 0..75 {
-            metrics.series(0).observe(refused, Duration::from_micros(34), 1, &[b'a'; 32]);
+            series.observe(refused, Duration::from_micros(34), 1, &[b'a'; 32]);
         }
         for _ in 0..25 {
-            metrics.series(0).observe(OK, Duration::from_millis(800), 1, &[b'b'; 32]);
+            series.observe(OK, Duration::from_millis(800), 1, &[b'b'; 32]);
         }
 
         let summary: serde_json::Value = serde_json::from_slice(&metrics.summary()).unwrap();

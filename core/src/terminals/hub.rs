@@ -8,6 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 
 use crate::answer::Answer;
+use crate::gateway::Gateway;
 use crate::hub::control::{Asker, words};
 use crate::hub::policy::wrong_name;
 use crate::hub::socket::{Asking, Demands, reject};
@@ -16,7 +17,6 @@ use crate::identity::Claims;
 use crate::plan::PlanError;
 use crate::plan::{HubOperation, Step};
 use crate::reject::{Detail, Rejection};
-use crate::server::Gateway;
 use crate::trace::Trace;
 use crate::value::Value;
 

@@ -13,10 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use nexus_core::answer::Answer;
-use nexus_core::handler::{Call, CallId, Handler, Job, Queue, Replies};
+use nexus_core::gateway::Gateway;
+use nexus_core::handler::{Call, CallId, Handler, Job, Replies};
 use nexus_core::plan::Secrets;
-use nexus_core::program::Program;
-use nexus_core::server::{Gateway, Options, Server};
+use nexus_core::server::{Options, Server};
 use serde_json::{Value, json};
 
 /// Wakes the thread of the handlers, as the binding wakes its loop.
@@ -83,9 +83,9 @@ fn start_with(
     handler: Arc<dyn Handler>,
     rung: Receiver<()>,
 ) -> Running {
-    let program = Program::read(plan.to_string().as_bytes(), secrets).unwrap();
-    let queue = Arc::new(Queue::new(handler, program.bounds.queue));
-    let gateway = Arc::new(Gateway { program, queue: Arc::clone(&queue) });
+    let gateway = Gateway::read(plan.to_string().as_bytes(), secrets, handler).unwrap();
+    let gateway = Arc::new(gateway);
+    let queue = Arc::clone(&gateway.queue);
     let options = Options { listen: vec![("127.0.0.1".into(), 0)], threads: 1, tls: None };
     let server = Arc::new(Server::start(&gateway, &options).unwrap());
     let (taken, jobs) = channel();
