@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.harness.gateway_process import SECRET, Gateway, code_of
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -36,7 +37,7 @@ def claims(**changed: object) -> dict[str, object]:
         "sub": "alice",
         "scopes": READ,
         "iat": now,
-        "exp": now + 600,
+        "exp": now + TOKEN_LIFETIME_S,
         "iss": ISSUER,
         "aud": "nexus",
     }
@@ -180,7 +181,7 @@ HEAD, PAYLOAD, SIGNATURE = GOOD.split(".")
 FORGED = unsigned({"alg": "HS256"}, claims(scopes=["*"])).split(".")[1]
 REFUSED = {
     "expired": (signed(SECRET, "HS256", exp=NOW - 10), "token_expired"),
-    "not valid yet": (signed(SECRET, "HS256", nbf=NOW + 600), "token_not_yet_valid"),
+    "not valid yet": (signed(SECRET, "HS256", nbf=NOW + TOKEN_LIFETIME_S), "token_not_yet_valid"),
     "another audience": (signed(SECRET, "HS256", aud="others"), "token_audience_mismatch"),
     "no audience": (signed(SECRET, "HS256", aud=None), "token_audience_mismatch"),
     "another issuer": (signed(SECRET, "HS256", iss="https://evil"), "token_issuer_mismatch"),

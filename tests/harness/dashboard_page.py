@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from nexus_gateway.tokens import mint
 from tests.harness.gateway_process import SECRET, Gateway
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,7 +30,7 @@ class Frame(msgspec.Struct):
     timestamp: str = ""
 
 
-def token(*scopes: str, seconds: int = 600, subject: str = "operator") -> str:
+def token(*scopes: str, seconds: int = TOKEN_LIFETIME_S, subject: str = "operator") -> str:
     """Make a token for the page."""
     return mint(SECRET.encode(), subject, scopes, seconds)
 

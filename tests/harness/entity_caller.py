@@ -8,6 +8,7 @@ import msgspec
 
 from nexus_gateway.testing import Answer, Client, Request, request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from nexus_gateway.settings import Settings
@@ -31,7 +32,7 @@ class Caller:
         secret = settings.secret()
         assert secret is not None
         self._client = client
-        self._token = mint(secret, subject, scopes.split(), 600, tenant=tenant)
+        self._token = mint(secret, subject, scopes.split(), TOKEN_LIFETIME_S, tenant=tenant)
 
     def send(self, what: Request) -> Answer:
         return what.bearer(self._token).reply(self._client)

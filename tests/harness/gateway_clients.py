@@ -13,6 +13,7 @@ import msgspec
 
 from nexus_gateway.tokens import mint
 from tests.harness.gateway_process import SECRET, Gateway
+from tests.harness.tokens import TOKEN_LIFETIME_S
 from tests.harness.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def serve(folder: Path, **environment: str) -> Gateway:
 
 def client_of(gateway: Gateway, tenant: str = "acme", timeout: float = PATIENCE) -> httpx.Client:
     """Make a client with a token for everything of a tenant; the caller closes it."""
-    token = mint(SECRET.encode(), "alice", ["*"], 600, tenant=tenant)
+    token = mint(SECRET.encode(), "alice", ["*"], TOKEN_LIFETIME_S, tenant=tenant)
     headers = {"authorization": f"Bearer {token}"}
     return httpx.Client(base_url=gateway.url, headers=headers, timeout=timeout)
 

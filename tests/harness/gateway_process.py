@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,7 +149,7 @@ def run(
 
 def bearer(*scopes: str, subject: str = "alice") -> dict[str, str]:
     """Make the header of a token that `SECRET` signed."""
-    return {"authorization": f"Bearer {mint(SECRET.encode(), subject, scopes, 600)}"}
+    return {"authorization": f"Bearer {mint(SECRET.encode(), subject, scopes, TOKEN_LIFETIME_S)}"}
 
 
 def exchange(gateway: Gateway, sent: bytes) -> Answer:

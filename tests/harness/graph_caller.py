@@ -9,6 +9,7 @@ import msgspec
 from nexus_gateway.testing import Answer, Client, Request, request
 from nexus_gateway.tokens import mint
 from tests.harness.in_process import SECRET
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 ROOM = "/api/knowledge-graph"
 SCOPES = ("knowledge-graph:read", "knowledge-graph:write")
@@ -30,7 +31,9 @@ class Caller:
     def __init__(self, client: Client, tenant: str | None, subject: str) -> None:
         self._client = client
         self._who = tenant, subject
-        self._token = mint(SECRET, subject, SCOPES, 600, tenant=tenant, now=int(time.time()))
+        self._token = mint(
+            SECRET, subject, SCOPES, TOKEN_LIFETIME_S, tenant=tenant, now=int(time.time())
+        )
 
     def call(
         self, line: str, value: object = msgspec.UNSET, *, headers: dict[str, str] | None = None
@@ -46,7 +49,7 @@ class Caller:
     def token(self, scope: str) -> str:
         """Make another token of the same caller, for one scope."""
         tenant, subject = self._who
-        return mint(SECRET, subject, [scope], 600, tenant=tenant, now=int(time.time()))
+        return mint(SECRET, subject, [scope], TOKEN_LIFETIME_S, tenant=tenant, now=int(time.time()))
 
     def read(self, target: str) -> dict[str, object]:
         answer = self.call(f"GET {target}")

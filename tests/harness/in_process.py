@@ -10,6 +10,7 @@ import msgspec
 from nexus_gateway import Route, Routes, plan
 from nexus_gateway.server import Application
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from nexus_gateway.testing import Answer, Request
@@ -25,8 +26,8 @@ def application(routes: Route | Routes) -> Application:
 
 
 def token(*scopes: str, subject: str = "alice") -> str:
-    """Make a token that is valid for a minute."""
-    return mint(SECRET, subject, scopes, 60, now=int(time.time()))
+    """Make a token that is valid for longer than the suite runs."""
+    return mint(SECRET, subject, scopes, TOKEN_LIFETIME_S, now=int(time.time()))
 
 
 def bearer(request: Request, *scopes: str, subject: str = "alice") -> Request:

@@ -9,6 +9,7 @@ from nexus_gateway.server import Server
 from nexus_gateway.studio.app import compose
 from nexus_gateway.testing import request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -27,7 +28,7 @@ class Serving:
 
     def token(self, tenant: str | None = "acme", *scopes: str, subject: str = "alice") -> str:
         """Make a token, for everything unless scopes are named."""
-        return mint(self._secret, subject, scopes or ("*",), 60, tenant=tenant)
+        return mint(self._secret, subject, scopes or ("*",), TOKEN_LIFETIME_S, tenant=tenant)
 
     async def call(self, line: str, value: object = None, *, token: str | None = None) -> Answer:
         """Send a request, with a body where there is a value."""

@@ -14,6 +14,7 @@ from nexus_gateway.studio.storage.errors import SchemaMismatch
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
 from tests.harness.servers import free_port
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def test_the_routes_have_nothing_that_a_lint_would_name(settings: Settings) -> N
 
 def test_metrics_as_json_need_their_scope(client: Client, settings: Settings) -> None:
     secret = settings.secret() or b""
-    token = mint(secret, "alice", ["metrics:read"], 60)
+    token = mint(secret, "alice", ["metrics:read"], TOKEN_LIFETIME_S)
 
     summary = request("GET /api/metrics").bearer(token).reply(client)
     by_route = request("GET /api/metrics/routes").bearer(token).reply(client)
@@ -54,7 +55,7 @@ def test_metrics_as_json_need_their_scope(client: Client, settings: Settings) ->
 
 
 def test_what_was_stored_is_there_after_a_restart(settings: Settings) -> None:
-    token = mint(settings.secret() or b"", "alice", ["*"], 60)
+    token = mint(settings.secret() or b"", "alice", ["*"], TOKEN_LIFETIME_S)
     place = "/api/intelligence/entities"
     entity = {"entity_id": "a", "entity_type": "tool"}
 

@@ -27,6 +27,7 @@ from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.storage import migrations
 from nexus_gateway.testing import Answer, Client, request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +123,7 @@ class Caller:
 
     def act(self, tenant: str) -> None:
         """Continue as a tenant."""
-        self._token = mint(self._secret, "alice", ["*"], 600, tenant=tenant)
+        self._token = mint(self._secret, "alice", ["*"], TOKEN_LIFETIME_S, tenant=tenant)
 
     def send(self, line: str, value: object = None, accept: str = "*/*") -> Answer:
         asked = request(line).bearer(self._token).header("accept", accept)

@@ -113,7 +113,7 @@ class Hub:
         tenant: str | None = None,
     ) -> Revocation:
         return Revocation(
-            expires=expires or int(time.time()) + 600,
+            expires=expires or int(time.time()) + 86_400,
             jti=jti,
             sub=sub,
             before=before,

@@ -20,6 +20,7 @@ from nexus_gateway.studio.demo.debian_graph import DebianGraph
 from nexus_gateway.studio.demo.graph_loader import load_graph
 from nexus_gateway.testing import request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -98,7 +99,7 @@ class Asking:
 
     def __init__(self, server: Server, settings: Settings) -> None:
         self._server = server
-        self.token = mint(settings.secret() or b"", "alice", ["*"], 600, tenant="acme")
+        self.token = mint(settings.secret() or b"", "alice", ["*"], TOKEN_LIFETIME_S, tenant="acme")
         self.url = f"http://127.0.0.1:{server.addresses[0][1]}"
 
     async def get(self, target: str) -> dict[str, object]:

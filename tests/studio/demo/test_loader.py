@@ -20,6 +20,7 @@ from nexus_gateway.studio.demo.loader import Sender, check_loaded
 from nexus_gateway.studio.demo.sources import Source
 from nexus_gateway.studio.intelligence.models import Draft, Imported
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -78,7 +79,7 @@ def send(url: str, count: int = 3) -> tuple[Imported, list[float]]:
 
 
 async def test_everything_is_loaded_and_a_second_time_changes_nothing(settings: Settings) -> None:
-    token = mint(settings.secret() or b"", "demo", ["intelligence:write"], 60)
+    token = mint(settings.secret() or b"", "demo", ["intelligence:write"], TOKEN_LIFETIME_S)
     told: list[int] = []
 
     async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
@@ -112,7 +113,7 @@ async def test_what_is_there_with_another_type_is_left_as_it_is(
     source = Source(lambda: iter(drafts(5)), lambda: 5, frozenset({"tool"}))
     monkeypatch.setattr(command, "SOURCES", {"tools": source})
     mine = Draft(entity_id="e3", entity_type="drink", name="tea", attributes={"leaf": "green"})
-    token = mint(settings.secret() or b"", "me", ["intelligence:*", "*"], 60)
+    token = mint(settings.secret() or b"", "me", ["intelligence:*", "*"], TOKEN_LIFETIME_S)
 
     async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
         url = f"http://127.0.0.1:{server.addresses[0][1]}"
@@ -150,7 +151,7 @@ def test_a_batch_that_the_gateway_confirms_in_part_is_a_failure() -> None:
 
 
 async def test_a_token_without_the_scope_is_told(settings: Settings) -> None:
-    token = mint(settings.secret() or b"", "demo", ["intelligence:read"], 60)
+    token = mint(settings.secret() or b"", "demo", ["intelligence:read"], TOKEN_LIFETIME_S)
 
     async with Server(compose(settings), listen=[("127.0.0.1", 0)]) as server:
         url = f"http://127.0.0.1:{server.addresses[0][1]}"

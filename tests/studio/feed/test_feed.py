@@ -38,6 +38,7 @@ from nexus_gateway.studio.storage.outbox import Outbox
 from nexus_gateway.studio.storage.relay import OutboxBehind, Relay
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -432,7 +433,7 @@ def edge(source: str, target: str) -> EdgeDraft:
 def test_through_the_gateway_an_entity_is_a_node_soon_and_readiness_tells_the_lag(
     client: Client, settings: Settings
 ) -> None:
-    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    token = mint(settings.secret() or b"", "alice", ["*"], TOKEN_LIFETIME_S, tenant="acme")
     made = request("POST /api/intelligence/entities").bearer(token)
     assert made.json({"entity_id": "a", "entity_type": "tool"}).reply(client).status == 201
 
@@ -471,7 +472,7 @@ async def test_changes_wait_for_a_graph_that_is_away_and_the_hub_does_not_wait(
 
 
 def test_metrics_tell_how_far_each_sink_is(client: Client, settings: Settings) -> None:
-    token = mint(settings.secret() or b"", "alice", ["metrics:read"], 60)
+    token = mint(settings.secret() or b"", "alice", ["metrics:read"], TOKEN_LIFETIME_S)
 
     as_json = request("GET /api/metrics/outbox").bearer(token).reply(client)
     as_text = request("GET /metrics/outbox").reply(client)
@@ -484,7 +485,7 @@ def test_metrics_tell_how_far_each_sink_is(client: Client, settings: Settings) -
 
 
 def test_what_was_changed_before_a_restart_is_carried_after_it(settings: Settings) -> None:
-    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    token = mint(settings.secret() or b"", "alice", ["*"], TOKEN_LIFETIME_S, tenant="acme")
     made = request("POST /api/intelligence/entities").bearer(token)
     with Client(compose(settings)) as client:
         made.json({"entity_id": "a", "entity_type": "tool"}).reply(client)

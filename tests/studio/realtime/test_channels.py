@@ -13,6 +13,7 @@ from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.realtime.channels import hub_of, namespaces
 from nexus_gateway.testing import request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from nexus_gateway.testing import Client
@@ -113,7 +114,7 @@ HISTORY = "/api/realtime/channels/room:acme:x/history"
 def test_a_number_out_of_range_is_refused_with_its_range(
     settings: Settings, client: Client, field: str, text: str
 ) -> None:
-    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    token = mint(settings.secret() or b"", "alice", ["*"], TOKEN_LIFETIME_S, tenant="acme")
     asked = request(f"GET {HISTORY}?{field}={quote(text)}").bearer(token)
     answer = asked.reply(client)
 
@@ -127,7 +128,7 @@ def test_a_number_out_of_range_is_refused_with_its_range(
 def test_half_a_position_is_one_that_nobody_knows(
     settings: Settings, client: Client, half: str
 ) -> None:
-    token = mint(settings.secret() or b"", "alice", ["*"], 60, tenant="acme")
+    token = mint(settings.secret() or b"", "alice", ["*"], TOKEN_LIFETIME_S, tenant="acme")
     answer = request(f"GET {HISTORY}?{half}").bearer(token).reply(client)
 
     assert answer.status == 200

@@ -17,6 +17,7 @@ from nexus_gateway.settings import Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ class Studio:
     def call(
         self, tenant: str, line: str, value: object = None, *, scopes: tuple[str, ...] = SCOPES
     ) -> Answer:
-        token = mint(self._secret, "auth0|1", scopes, 60, tenant=tenant)
+        token = mint(self._secret, "auth0|1", scopes, TOKEN_LIFETIME_S, tenant=tenant)
         asked = request(line).bearer(token)
         return (asked if value is None else asked.json(value)).reply(self._client)
 

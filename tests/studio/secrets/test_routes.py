@@ -12,6 +12,7 @@ from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.storage.vault import NoKey
 from nexus_gateway.testing import Answer, Client, request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ class Caller:
         secret = settings.secret()
         assert secret is not None
         self._client = client
-        self._token = mint(secret, "alice", scopes.split(), 600, tenant=tenant)
+        self._token = mint(secret, "alice", scopes.split(), TOKEN_LIFETIME_S, tenant=tenant)
 
     def send(self, method: str, target: str, value: object = None) -> Answer:
         asked = request(f"{method} {target}")

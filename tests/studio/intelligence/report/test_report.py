@@ -25,6 +25,7 @@ from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.testing import Answer, request
 from nexus_gateway.tokens import mint
 from tests.harness.entity_caller import ENTITIES, ROOM, Caller, document, fields, tool
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from nexus_gateway.settings import Settings
@@ -193,7 +194,7 @@ async def test_a_required_section_that_is_missing_answers_503(
     )
     secret = settings.secret()
     assert secret is not None
-    token = mint(secret, "alice", ["intelligence:read"], 600)
+    token = mint(secret, "alice", ["intelligence:read"], TOKEN_LIFETIME_S)
     async with Server(application) as server:
         asked = request(f"GET {REPORT}?required=graph&required=totals").bearer(token)
         refused = await asked.send(server)

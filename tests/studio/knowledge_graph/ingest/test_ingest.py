@@ -14,6 +14,7 @@ from nexus_gateway.studio.knowledge_graph.ingest import lines
 from nexus_gateway.studio.knowledge_graph.ingest.models import Ingest, IngestPage, Refusals
 from nexus_gateway.testing import Answer, Client, request
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,9 @@ class Caller:
 
     def __init__(self, client: Client, settings: Settings, tenant: str | None = "acme") -> None:
         self._client = client
-        self._token = mint(settings.secret() or b"", "alice", SCOPES, 600, tenant=tenant)
+        self._token = mint(
+            settings.secret() or b"", "alice", SCOPES, TOKEN_LIFETIME_S, tenant=tenant
+        )
 
     def call(self, line: str, text: bytes = b"", kind: str = NDJSON, **headers: str) -> Answer:
         method, _, target = line.partition(" ")

@@ -17,6 +17,7 @@ import pytest
 
 from nexus_gateway.settings import Settings
 from nexus_gateway.tokens import mint
+from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -42,7 +43,7 @@ def gateway(folder: Path) -> Generator[tuple[httpx.Client, subprocess.Popen[str]
         address = re.search(r"http://\S+", process.stdout.readline())
         assert address is not None
         secret = Settings(data_dir=folder).secret() or b""
-        token = mint(secret, "alice", ["*"], 600, tenant="acme")
+        token = mint(secret, "alice", ["*"], TOKEN_LIFETIME_S, tenant="acme")
         headers = {"authorization": f"Bearer {token}"}
         with httpx.Client(base_url=address[0], timeout=30, headers=headers) as client:
             yield client, process
