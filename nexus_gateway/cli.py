@@ -128,6 +128,8 @@ def serve(
             typer.echo(f"warning: {warning}", err=True)
         tls = Tls(settings.tls_cert, settings.tls_key)
     scope = "'*'" if target is None else "..."
+    # With a public key alone, tokens are signed elsewhere.
+    can_sign = settings.jwt_secret is not None or settings.jwt_public_key_file is None
     try:
         run(
             application,
@@ -137,7 +139,7 @@ def serve(
             tls=tls,
             grace=settings.shutdown_grace,
             eager=settings.eager,
-            hint=f"a token: nexus-gateway token --sub alice --scope {scope}",
+            hint=f"a token: nexus-gateway token --sub alice --scope {scope}" if can_sign else None,
         )
     except (ListenError, OutputError, StorageError) as error:
         _fail(str(error))
