@@ -23,6 +23,7 @@ from nexus_gateway.client import (
     Status,
 )
 from tests.harness.scripted_hub import PATIENCE, Hub, message
+from tests.harness.waiting import never
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
@@ -453,7 +454,7 @@ async def test_a_source_of_tokens_that_hangs_or_fails_is_asked_again(hub: Hub) -
     async def fresh() -> str:
         asked.append(1)
         if len(asked) == 1:
-            await asyncio.sleep(60)
+            await never()
         if len(asked) == 2:
             raise OSError("the issuer is away")
         return "token"

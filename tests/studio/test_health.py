@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 
 import msgspec
@@ -12,6 +11,7 @@ from nexus_gateway.studio import health
 from nexus_gateway.studio.health import Dependency, Readiness
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.testing import request
+from tests.harness.waiting import never
 
 
 async def well() -> None:
@@ -23,7 +23,7 @@ async def ill() -> None:
 
 
 async def silent() -> None:
-    await asyncio.sleep(60)
+    await never()
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/startup"])

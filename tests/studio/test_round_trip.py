@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import string
-import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -28,6 +27,7 @@ from nexus_gateway.studio.storage import migrations
 from nexus_gateway.testing import Answer, Client, request
 from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,9 +183,9 @@ def caller(
 
 def mirrored(caller: Caller) -> None:
     """Wait until the graph has looked at every change."""
-    until = time.monotonic() + 30
+    polling = Polling("the outbox is empty")
     while any(one["records"] for one in caller.done("GET /api/metrics/outbox").json()["sinks"]):
-        assert time.monotonic() < until, "the outbox is not empty"
+        polling.pause()
 
 
 def plain(entity: dict[str, object], *, without: tuple[str, ...] = ()) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,7 @@ from nexus_gateway.studio.storage.relay import OutboxBehind, Relay
 from nexus_gateway.testing import Client, request
 from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -87,9 +87,9 @@ class Feed:
 
     async def carried(self) -> None:
         """Wait until everything is carried."""
-        async with asyncio.timeout(10):
-            while any(lag.records for lag in await self.outbox.lags()):  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        polling = Polling("the outbox is empty")
+        while any(lag.records for lag in await self.outbox.lags()):
+            await polling.turn()
 
 
 @pytest.fixture
@@ -289,9 +289,9 @@ async def test_edges_wait_for_nodes_whose_records_are_not_carried_yet(
         bulk = Bulk(edges=(edge("e2", "e9"),))
         loading = asyncio.create_task(feed.graph.load(ALICE, bulk))
         # All four look for the nodes before the relay carries any.
-        async with asyncio.timeout(10):
-            while feed.waits < 4:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        polling = Polling("all calls wait")
+        while feed.waits < 4:
+            await polling.turn()
         async with feed.relay:
             taken, *_ = await asyncio.gather(taking, creating, putting, loading)
             with pytest.raises(Dangling):
@@ -395,15 +395,15 @@ async def test_a_refused_entity_shows_in_readiness_and_is_carried_when_it_is_rep
                 with pytest.raises(OutboxBehind, match="graph: 1 refused") as behind:
                     await relay.lag()
                 assert await feed.outbox.replay() == 1
-                async with asyncio.timeout(10):
-                    while await feed.outbox.replays("graph", 1):  # noqa: ASYNC110
-                        await asyncio.sleep(0.005)
+                polling = Polling("the replay has ended")
+                while await feed.outbox.replays("graph", 1):
+                    await polling.turn()
                 (refused,) = await feed.outbox.refusals("acme", 0, 10)
             assert await feed.outbox.replay("other") == 0
             assert await feed.outbox.replay("acme") == 1
-            async with asyncio.timeout(10):
-                while await feed.outbox.refused():  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
+            polling = Polling("nothing is refused")
+            while await feed.outbox.refused():
+                await polling.turn()
             lag = await relay.lag()
 
         graph_lag = msgspec.convert(behind.value.detail["graph"], dict[str, float])
@@ -438,10 +438,9 @@ def test_through_the_gateway_an_entity_is_a_node_soon_and_readiness_tells_the_la
     assert made.json({"entity_id": "a", "entity_type": "tool"}).reply(client).status == 201
 
     asked = request("GET /api/knowledge-graph/nodes/a").bearer(token)
-    until = time.monotonic() + 10
+    polling = Polling("the entity is a node")
     while (answer := asked.reply(client)).status == 404:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+        polling.pause()
     ready = request("GET /health/ready").reply(client)
 
     assert answer.status == 200
@@ -459,9 +458,9 @@ async def test_changes_wait_for_a_graph_that_is_away_and_the_hub_does_not_wait(
     async with feed.relay:
         for name in ("a", "b"):
             await feed.entities.create("acme", Draft(entity_id=name, entity_type="tool"))
-        async with asyncio.timeout(10):
-            while len(feed.heard.said) < 4:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        polling = Polling("the hub got all")
+        while len(feed.heard.said) < 4:
+            await polling.turn()
         behind = {lag.sink: lag.records for lag in await feed.outbox.lags()}
         async with graph:
             await feed.carried()
@@ -491,7 +490,6 @@ def test_what_was_changed_before_a_restart_is_carried_after_it(settings: Setting
         made.json({"entity_id": "a", "entity_type": "tool"}).reply(client)
     with Client(compose(settings)) as client:
         asked = request("GET /api/knowledge-graph/nodes/a").bearer(token)
-        until = time.monotonic() + 10
+        polling = Polling("the entity is a node")
         while asked.reply(client).status == 404:
-            assert time.monotonic() < until
-            time.sleep(0.02)
+            polling.pause()

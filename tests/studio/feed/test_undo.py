@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -20,6 +19,7 @@ from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.outbox import Outbox
 from nexus_gateway.studio.storage.relay import Relay
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,9 +45,9 @@ class Feed:
 
     async def carried(self) -> None:
         """Wait until everything is carried."""
-        async with asyncio.timeout(20):
-            while any(lag.records for lag in await self.outbox.lags()):  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        polling = Polling("the outbox is empty")
+        while any(lag.records for lag in await self.outbox.lags()):
+            await polling.turn()
 
 
 @pytest.fixture

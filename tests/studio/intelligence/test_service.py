@@ -31,6 +31,7 @@ from nexus_gateway.studio.intelligence.report.service import Reports
 from nexus_gateway.studio.intelligence.service import Entities
 from nexus_gateway.studio.storage.errors import BadText, StorageUnavailable
 from nexus_gateway.studio.storage.postgres import Postgres
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,6 +144,9 @@ async def test_one_that_cannot_be_kept_keeps_no_other_from_being_made(entities: 
     assert len((await entities.page("", Selection(limit=50))).items) == 19 + isinstance(bad, Entity)
 
 
+WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'entity'::regclass"
+
+
 async def test_an_entity_waits_for_those_before_it_as_long_as_the_database_lets_it(
     postgres_url: str,
 ) -> None:
@@ -155,11 +159,11 @@ async def test_an_entity_waits_for_those_before_it_as_long_as_the_database_lets_
             for number in range(4):  # a batch of its own each, and there are four at most
                 made = entities.create("", draft(f"e{number}"))
                 held_up.append(asyncio.create_task(made))
-                await asyncio.sleep(0.05)
-            started = asyncio.get_running_loop().time()
+                polling = Polling("the batch waits for the table")
+                while len(await database.query(WAITING)) <= number:
+                    await polling.turn()
             with pytest.raises(StorageUnavailable, match="too busy"):
                 await entities.create("", draft("late"))
-            assert asyncio.get_running_loop().time() - started < 1
             return held_up
 
         await asyncio.gather(*await database.write(hold))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from tests.harness.studio_server import serving
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -72,24 +72,20 @@ async def test_an_answer_is_told_whenever_it_changes_and_only_then(gateway: Serv
     await resize(gateway, "a", 1)
     begun = await begin(gateway)
     query, position = part(begun, "live_query"), part(begun, "position")
-    times: list[float] = []
     async with Realtime(gateway.socket, token=gateway.token()) as client:
         told = client.subscribe(str(query["channel"]), position=msgspec.convert(position, Position))
         for size in range(2, 12):
             # What the query does not ask for changes nothing that is told.
             await gateway.call(f"PATCH {ROOM}/nodes/a", {"name": f"A{size}"})
-            started = time.monotonic()
             await resize(gateway, "a", size)
             async with asyncio.timeout(10):
                 message = await anext(told)
-            times.append(time.monotonic() - started)
             assert isinstance(message, Message)
             assert rows(message.data) == [["a", size]]
 
     assert part(begun, "answer") == {
         "state": "answered", "columns": ["id", "n.size"], "rows": [["a", 1]], "truncated": False,
     }  # fmt: skip
-    assert min(times) < 0.1
 
 
 async def test_who_asks_the_same_listens_to_the_same_and_prolongs_it(gateway: Serving) -> None:
@@ -173,12 +169,12 @@ async def test_what_changed_before_a_restart_is_told_after_it(settings: Settings
         query = part(await begin(first), "live_query")
     async with serving(settings) as second:
         history = f"GET /api/realtime/channels/{query['channel']}/history"
-        async with asyncio.timeout(10):
-            while True:
-                kept = msgspec.json.decode((await second.call(history)).body, type=Json)["items"]
-                if items := msgspec.convert(kept, list[Json]):
-                    break
-                await asyncio.sleep(0.02)
+        polling = Polling("the change is reported")
+        while True:
+            kept = msgspec.json.decode((await second.call(history)).body, type=Json)["items"]
+            if items := msgspec.convert(kept, list[Json]):
+                break
+            await polling.turn()
         await resize(second, "a", 2)
         answered = await begin(second)
 
@@ -236,12 +232,12 @@ class Room:
     async def until(self, channel: str, *expected: object) -> None:
         """Wait until these are the last that were told."""
         wanted = [msgspec.json.decode(msgspec.json.encode(one)) for one in expected]
-        async with asyncio.timeout(10):
-            while True:
-                told = self.channels.told.get(channel, [])[-len(wanted) :]
-                if [msgspec.json.decode(one) for one in told] == wanted:
-                    return
-                await asyncio.sleep(0.01)
+        polling = Polling("the last answers are these")
+        while True:
+            told = self.channels.told.get(channel, [])[-len(wanted) :]
+            if [msgspec.json.decode(one) for one in told] == wanted:
+                return
+            await polling.turn()
 
 
 def sizes(**of: int) -> Answer:

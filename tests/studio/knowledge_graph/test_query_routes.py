@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -192,11 +191,9 @@ def test_a_query_that_runs_on_stops_at_its_time(acme: Caller) -> None:
         "UNWIND range(1, 2000) AS a UNWIND range(1, 2000) AS b"
         " RETURN max(size(replace($text, 'a', 'b')))"
     )
-    began = time.monotonic()
 
     answer = ask(acme, slow, timeout=1, parameters={"text": "a" * 10_000})
 
-    assert time.monotonic() - began < 5
     assert problem(answer)[:2] == (504, "deadline_exceeded")
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.gather import Gather
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,17 +57,19 @@ async def test_what_comes_while_a_batch_is_under_way_goes_with_the_next(runs: Ru
 
 
 async def test_a_batch_that_is_held_up_holds_up_no_other_for_long(runs: Runs) -> None:
-    gather = Gather(runs, lanes=2)
+    gather = Gather(runs, lanes=2, wait=0.2)
 
     tasks = await put(gather, 1, 2)
-    await asyncio.sleep(0.1)
-    assert runs.batches == [[1], [2]]
-    tasks += await put(gather, 3)
-    await asyncio.sleep(0.1)
+    polling = Polling("the second batch began beside the first")
+    while runs.batches != [[1], [2]]:
+        await polling.turn()
+    (third,) = await put(gather, 3)
+    with pytest.raises(StorageUnavailable):
+        await third
     assert len(runs.batches) == 2, "there are two lanes"
     runs.open.set()
 
-    assert await asyncio.gather(*tasks) == [2, 4, 6]
+    assert await asyncio.gather(*tasks) == [2, 4]
 
 
 async def test_a_full_batch_begins_at_once(runs: Runs) -> None:

@@ -139,8 +139,8 @@ async def test_a_write_that_ran_into_its_time_changed_nothing(graph: Graph, tena
 
 async def test_a_call_that_is_cancelled_leaves_the_graph_well(graph: Graph, tenant: str) -> None:
     endless = "UNWIND range(1, 100000) AS a UNWIND range(1, 100000) AS b RETURN max(a * b) AS x"
-    call = asyncio.create_task(graph.read(Statement(endless), rows=1, seconds=0.5))
-    await asyncio.sleep(0.01)
+    call = asyncio.create_task(graph.read(Statement(endless), rows=1, seconds=30))
+    await read(graph, FIND, tenant=tenant)  # the call before it has reached the engine
 
     call.cancel()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from nexus_gateway.studio.storage.graph import Statement
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.graph_owner import NotTheOwner, OwnedGraph
 from nexus_gateway.studio.storage.relational import relational
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,10 +35,17 @@ def replica(engine: Engine, folder: Path) -> OwnedGraph:
     return OwnedGraph(graph, engine, lease=LEASE_S)
 
 
+async def lease_until(engine: Engine) -> int:
+    """Read when the owner's lease ends, in microseconds."""
+    ((until,),) = await engine.query("SELECT lease_until FROM graph_owner")
+    assert isinstance(until, int)
+    return until
+
+
 async def until_owned(graph: OwnedGraph) -> None:
-    async with asyncio.timeout(10):
-        while not graph.owned:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    polling = Polling("the graph is owned")
+    while not graph.owned:
+        await polling.turn()
 
 
 async def test_a_second_replica_is_refused_until_the_first_ends(
@@ -48,10 +55,13 @@ async def test_a_second_replica_is_refused_until_the_first_ends(
         first = AsyncExitStack()
         await stack.enter_async_context(first)
         one = await first.enter_async_context(replica(engine, tmp_path / "one"))
+        begun = await lease_until(engine)
         two = await stack.enter_async_context(replica(engine, tmp_path / "two"))
 
         # Longer than a lease: the owner renews it.
-        await asyncio.sleep(2 * LEASE_S)
+        polling = Polling("the lease would have ended twice")
+        while await lease_until(engine) < begun + 2 * LEASE_S * 1_000_000:
+            await polling.turn()
         assert (await one.read(ONE, rows=1, seconds=5)).rows == [(1,)]
         for refused in (
             two.ping(),

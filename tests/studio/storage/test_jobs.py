@@ -10,6 +10,7 @@ import pytest
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.jobs import JobRefused, Jobs
 from nexus_gateway.studio.storage.worker import Worker
+from tests.harness.waiting import Polling, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +32,13 @@ def worker(jobs: Jobs, handler: Handler, **settings: float) -> Worker:
 
 async def until(jobs: Jobs, job: Job, holds: Callable[[Job], bool]) -> Job:
     """Wait until a job stands so."""
-    async with asyncio.timeout(10):
-        while True:
-            found = await jobs.get(job.tenant, job.id)
-            assert found is not None
-            if holds(found):
-                return found
-            await asyncio.sleep(0.01)
+    polling = Polling("the job has reached a state")
+    while True:
+        found = await jobs.get(job.tenant, job.id)
+        assert found is not None
+        if holds(found):
+            return found
+        await polling.turn()
 
 
 async def ended(jobs: Jobs, job: Job, state: State) -> Job:
@@ -245,7 +246,8 @@ async def test_no_more_run_at_once_than_there_are_slots(jobs: Jobs) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await asyncio.sleep(0.02)
+        for _ in range(20):  # as long as these take, a third one could begin
+            await jobs.get(attempt.job.tenant, attempt.job.id)
         running -= 1
         return None
 
@@ -263,7 +265,7 @@ async def test_a_cancelled_job_is_cancelled_while_it_runs(jobs: Jobs) -> None:
     async def hang(attempt: Attempt) -> object:
         begun.set()
         try:
-            await asyncio.sleep(60)
+            await never()
         finally:
             cancelled.set()
         return None
@@ -298,13 +300,23 @@ async def test_progress_of_a_cancelled_job_ends_its_handler(jobs: Jobs) -> None:
     assert not reached
 
 
+async def lease_until(jobs: Jobs, job: Job) -> int:
+    """Read when a job's lease ends, in microseconds."""
+    found = await jobs.get(job.tenant, job.id)
+    assert found is not None
+    return found.due_at
+
+
 async def test_a_long_job_keeps_its_lease(jobs: Jobs) -> None:
     runs = 0
 
     async def work(attempt: Attempt) -> object:
         nonlocal runs
         runs += 1
-        await asyncio.sleep(0.8)
+        begun = await lease_until(jobs, attempt.job)
+        polling = Polling("the lease would have ended twice")
+        while await lease_until(jobs, attempt.job) < begun + 600_000:
+            await polling.turn()
         return None
 
     async with worker(jobs, work, lease=0.3), worker(jobs, work, lease=0.3):
@@ -319,7 +331,7 @@ async def test_what_runs_when_a_worker_closes_is_begun_by_the_next_at_once(jobs:
 
     async def hang(attempt: Attempt) -> object:
         begun.set()
-        await asyncio.sleep(60)
+        await never()
         return None
 
     async def work(attempt: Attempt) -> object:

@@ -19,6 +19,7 @@ from nexus_gateway.studio.storage.outbox import Outbox, Record
 from nexus_gateway.studio.storage.postgres import Postgres
 from nexus_gateway.studio.storage.relay import OutboxBehind, Relay
 from nexus_gateway.studio.storage.sqlite import Database
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,9 +101,9 @@ async def test_a_sink_that_is_away_gets_everything_when_it_is_back_and_others_do
 
     async with Relay(box, {"away": away, "there": there}):
         await there.until(2)
-        async with asyncio.timeout(10):
-            while not away.asked:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        polling = Polling("the sink was asked")
+        while not away.asked:
+            await polling.turn()
         lags = {lag.sink: lag.records for lag in await box.lags()}
         assert lags["away"] == 2
         away.away = False
@@ -150,9 +151,9 @@ async def test_tenants_take_turns_however_much_one_has_changed(
         for _ in range(400):
             turns.go.release()
         await turns.until(202)
-        async with asyncio.timeout(10):
-            while [lag.records for lag in await box.lags()] != [0]:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
+        polling = Polling("the outbox is empty")
+        while [lag.records for lag in await box.lags()] != [0]:
+            await polling.turn()
 
     whose = [call[0] for call in turns.calls]
     assert all(len(set(call)) == 1 for call in turns.calls)
@@ -179,14 +180,15 @@ async def test_large_records_wait_for_their_tenant_alone_and_not_for_long(
             await add_for(engine, "small", 1, 10)
             await add_for(engine, "large", 1, 10)
             box.wake()
-            await asyncio.sleep(0.01)
+            await polling.turn()
 
+    polling = Polling("large2 is carried")
     async with Relay(box, {"heard": heard}, patient=["heard"]):
         # The tenant's own writes do not put its large records off without end either.
         task = asyncio.create_task(write())
-        async with asyncio.timeout(10):
-            while "large2" not in heard.keys:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
+        polling = Polling("the records arrived")
+        while "large2" not in heard.keys:
+            await polling.turn()
         writing = False
         await task
 
@@ -209,9 +211,9 @@ async def test_a_sink_that_breaks_at_one_tenant_goes_on_with_the_others(
     await add_for(engine, "good", 70, 10)
     async with Relay(box, {"picky": picky}):
         await picky.until(70)
-        async with asyncio.timeout(10):
-            while [lag.records for lag in await box.lags()] != [0]:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
+        polling = Polling("the outbox is empty")
+        while [lag.records for lag in await box.lags()] != [0]:
+            await polling.turn()
         assert await box.refused() == {"picky": 2}
 
     assert picky.keys == [f"good{number}" for number in range(70)]
@@ -234,9 +236,9 @@ async def test_after_a_crash_what_was_not_taken_is_carried(engine: Database | Po
         "UPDATE outbox_sink SET position = $1 WHERE name = 'again'", relay_position
     )
     async with Relay(box, {"again": after}):
-        async with asyncio.timeout(10):
-            while taken | set(after.keys) != everything:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
+        polling = Polling("the records arrived")
+        while taken | set(after.keys) != everything:
+            await polling.turn()
 
 
 async def test_one_relay_at_a_time_carries_to_a_sink(engine: Database | Postgres) -> None:
@@ -246,9 +248,9 @@ async def test_one_relay_at_a_time_carries_to_a_sink(engine: Database | Postgres
         Relay(outbox(engine, "two"), {"heard": second}),
     ):
         await add(engine, *(f"k{number}" for number in range(20)))
-        async with asyncio.timeout(10):
-            while len(first.keys) + len(second.keys) < 20:  # noqa: ASYNC110 - of two events one
-                await asyncio.sleep(0.01)
+        polling = Polling("the records arrived")
+        while len(first.keys) + len(second.keys) < 20:
+            await polling.turn()
 
     assert sorted(first.keys + second.keys) == sorted(f"k{number}" for number in range(20))
     assert not first.keys or not second.keys
@@ -279,10 +281,10 @@ async def test_what_all_sinks_have_taken_is_deleted(
         assert await kept(engine) == 2
         away.away = False
         await away.until(2)
-        async with asyncio.timeout(10):
-            while await kept(engine):
-                box.wake()
-                await asyncio.sleep(0.01)
+        polling = Polling("the outbox is trimmed")
+        while await kept(engine):
+            box.wake()
+            await polling.turn()
 
     assert await kept(engine) == 0
 
@@ -306,9 +308,9 @@ async def test_a_sink_that_breaks_at_a_batch_is_not_kept_from_the_rest_for_ever(
     box, picky = outbox(engine), Picky()
     await add(engine, "before", "bad", "after")
     async with Relay(box, {"picky": picky}):
-        async with asyncio.timeout(10):
-            while [lag.records for lag in await box.lags()] != [0]:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0.01)
+        polling = Polling("the outbox is empty")
+        while [lag.records for lag in await box.lags()] != [0]:
+            await polling.turn()
         await add(engine, "good")
         box.wake()
         await picky.until(3)
@@ -337,13 +339,14 @@ async def test_a_relay_with_nothing_to_do_writes_nothing_until_its_lease_is_half
 
     async with Relay(box, {"heard": heard}):
         await heard.until(1)
-        while await kept(engine):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        polling = Polling("the outbox is trimmed")
+        while await kept(engine):
+            await polling.turn()
         monkeypatch.setattr(engine, "query", reading)
         monkeypatch.setattr(engine, "command", writing)
-        async with asyncio.timeout(2):
-            while looks < 50:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        polling = Polling("the relay looked often")
+        while looks < 50:
+            await polling.turn()
         assert len(written) <= 2
 
 
@@ -375,9 +378,9 @@ async def test_a_transaction_that_commits_late_is_not_passed_over(postgres_url: 
         await held.wait()
         await add(engine, "quick")
         async with Relay(box, {"heard": heard}):
-            async with asyncio.timeout(10):
-                while await box.read("heard", 0, 9) is not None:  # noqa: ASYNC110 - as above
-                    await asyncio.sleep(0.01)
+            polling = Polling("the record was carried")
+            while await box.read("heard", 0, 9) is not None:
+                await polling.turn()
             assert heard.keys == []
             go.set()
             await writing

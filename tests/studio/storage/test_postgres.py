@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -170,14 +171,21 @@ async def test_a_statement_without_end_is_stopped_at_its_deadline(notes: Postgre
 
 
 async def test_a_pool_that_is_exhausted_refuses_within_its_wait(notes: Postgres) -> None:
-    slow = [asyncio.create_task(notes.query("SELECT pg_sleep(0.45)")) for _ in range(2)]
-    await asyncio.sleep(0)
-    started = asyncio.get_running_loop().time()
+    held = [asyncio.Event(), asyncio.Event()]
+    free = asyncio.Event()
+
+    async def hold(session: Session, held: asyncio.Event) -> None:
+        held.set()
+        await free.wait()
+
+    slow = [asyncio.create_task(notes.read(partial(hold, held=one))) for one in held]
+    for one in held:
+        await one.wait()
 
     with pytest.raises(StorageUnavailable, match=r"came free within 0\.3 s"):
         await notes.ping()
 
-    assert asyncio.get_running_loop().time() - started < 0.45
+    free.set()
     await asyncio.gather(*slow)
     await notes.ping()
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from nexus_gateway.studio.storage import tasks
+from tests.harness.waiting import never
 
 
 async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
@@ -15,7 +16,7 @@ async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
         nonlocal lost
         while True:
             try:
-                await asyncio.sleep(60)
+                await never()
             except asyncio.CancelledError:
                 lost += 1
                 if lost == 2:
@@ -34,7 +35,7 @@ async def test_a_task_that_loses_a_cancellation_is_cancelled_again() -> None:
 async def test_what_a_task_raises_at_its_end_is_dropped() -> None:
     async def fail() -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(60)
+            await never()
         raise ValueError
 
     task = asyncio.create_task(fail())

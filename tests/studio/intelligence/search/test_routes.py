@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +20,7 @@ from tests.harness.entity_caller import (
     rows,
     tool,
 )
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from nexus_gateway.settings import Settings
@@ -31,10 +31,9 @@ GRAPH = "/api/knowledge-graph"
 
 def wait_for_vectors(caller: Caller) -> None:
     """Wait until the gateway has indexed everything by itself."""
-    deadline = time.monotonic() + 30
+    polling = Polling("everything is indexed")
     while document(caller.get(f"{ENTITIES}/search?limit=1"))["pending"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        polling.pause()
 
 
 def test_search_by_get_and_by_query_find_the_same(alice: Caller) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -20,6 +19,7 @@ from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.errors import GraphTimeout
+from tests.harness.waiting import never
 from tests.studio.knowledge_graph.cypher.shop import MADE, SPRING, fill
 
 if TYPE_CHECKING:
@@ -115,13 +115,13 @@ async def test_a_past_that_is_too_large_or_takes_too_long_is_refused(
     monkeypatch.setattr(past, "MOST", 10)
     with pytest.raises(BadQuery, match="more than 10 nodes and edges"):
         await shop.ask("MATCH (n) RETURN n.name", as_of=WINTER)
-    monkeypatch.setattr(shop.store, "node_page", never)
+    monkeypatch.setattr(shop.store, "node_page", hang)
     with pytest.raises(GraphTimeout, match="within 1 s"):
         await shop.ask("MATCH (n) RETURN n.name", as_of=WINTER, timeout=1)
 
 
-async def never(*_: object) -> list[Node]:
-    await asyncio.sleep(60)
+async def hang(*_: object) -> list[Node]:
+    await never()
     return []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +14,7 @@ from nexus_gateway.studio.knowledge_graph.ingest.models import Ingest, IngestPag
 from nexus_gateway.testing import Answer, Client, request
 from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +49,9 @@ class Caller:
         return told
 
     def done(self, told: Ingest) -> Ingest:
-        until = time.monotonic() + 20
+        polling = Polling("the ingest has ended")
         while told.state in {"queued", "running"}:
-            assert time.monotonic() < until, told
+            polling.pause()
             answer = self.call(f"GET /ingest/{told.job_id}")
             assert answer.status == 200, answer.body
             told = msgspec.json.decode(answer.body, type=Ingest)

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ import pytest
 from nexus_gateway.settings import Settings
 from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
+from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,13 +54,12 @@ def gateway(folder: Path) -> Generator[tuple[httpx.Client, subprocess.Popen[str]
 
 
 def done(client: httpx.Client, place: str) -> dict[str, object]:
-    until = time.monotonic() + PATIENCE
+    polling = Polling("the ingest is done", deadline_s=PATIENCE)
     while True:
         told = msgspec.json.decode(client.get(place).content, type=dict[str, object])
         if told["state"] == "done":
             return told
-        assert time.monotonic() < until, told
-        time.sleep(0.1)
+        polling.pause()
 
 
 @pytest.mark.slow
@@ -76,10 +75,9 @@ def test_what_was_accepted_is_in_the_graph_after_a_kill_and_once(tmp_path: Path)
         headers = {"content-type": "application/x-ndjson"}
         accepted = client.post(INGEST, content=lines, headers=headers)
         place = accepted.headers["location"]
-        until = time.monotonic() + PATIENCE
+        polling = Polling("a part is done", deadline_s=PATIENCE)
         while not msgspec.json.decode(client.get(place).content)["progress"].get("done"):
-            assert time.monotonic() < until
-            time.sleep(0.02)
+            polling.pause()
         process.kill()
     with gateway(tmp_path) as (client, process):
         told = done(client, place)
