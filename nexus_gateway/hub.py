@@ -42,6 +42,7 @@ __all__ = ["Hub", "HubError", "Limits", "segment"]
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _REDIS_SECRET = "hub-redis-url"  # noqa: S105  # the name of a secret
+_REDIS_PREFIX = "nexus"
 _KIB = 1 << 10
 
 
@@ -94,7 +95,7 @@ class Hub:
         operator: str = "realtime:admin",
         global_operator: str = "admin:global",
         redis_url: str | None = None,
-        redis_prefix: str = "nexus",
+        redis_prefix: str = _REDIS_PREFIX,
     ) -> None:
         """Describe the hub; nothing is opened.
 
@@ -122,6 +123,7 @@ class Hub:
         if heartbeat <= 0 or metrics < 0 or min(counts) < 1:
             raise ValueError("the hub needs a heartbeat, sockets, subscriptions and channels")
         self.namespaces = namespaces
+        self._redis_prefix = redis_prefix
         redis = plan.HubRedis(secret=_REDIS_SECRET, prefix=redis_prefix)
         self.plan = plan.Hub(
             namespaces=namespaces,
@@ -145,6 +147,23 @@ class Hub:
         )
         self._core: _core.Core | None = None
         self._restored: list[Revocation] = []
+
+    def fill(
+        self,
+        *,
+        sockets: int | None = None,
+        redis_url: str | None = None,
+        redis_prefix: str = _REDIS_PREFIX,
+    ) -> None:
+        """Take from the settings what the code left at its default, before the hub is opened."""
+        if sockets is not None and self.plan.sockets == Limits().sockets:
+            self.plan = msgspec.structs.replace(self.plan, sockets=sockets)
+        if redis_url is not None and self.plan.redis is None:
+            own = self._redis_prefix
+            prefix = redis_prefix if own == _REDIS_PREFIX else own
+            redis = plan.HubRedis(secret=_REDIS_SECRET, prefix=prefix)
+            self.plan = msgspec.structs.replace(self.plan, redis=redis)
+            self.secrets = {_REDIS_SECRET: redis_url.encode()}
 
     def prime(self, core: _core.Core) -> None:
         """Give a core that is about to be started what was restored; a server does so."""

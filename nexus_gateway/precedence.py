@@ -12,6 +12,7 @@ import msgspec
 
 from nexus_gateway import plan, rate
 from nexus_gateway.compile import join_layers
+from nexus_gateway.hub import Limits
 from nexus_gateway.keys import key_ring
 from nexus_gateway.layers import cors, log
 from nexus_gateway.lint import asks_for_token
@@ -47,7 +48,23 @@ def with_settings(application: Application, loaded: Loaded) -> Effective:
     layers = _layers(application, loaded, of_code)
     routes = _limited(application.routes, loaded)
     filled = msgspec.structs.replace(application, bounds=bounds, layers=layers, routes=routes)
+    _hub(filled, loaded, of_code)
     return Effective(_with_tokens(filled, loaded, of_code), of_code)
+
+
+def _hub(application: Application, loaded: Loaded, of_code: dict[str, object]) -> None:
+    """Fill the hub in place: handlers hold it, to publish through it."""
+    hub, settings = application.hub, loaded.settings
+    if hub is None:
+        return
+    if hub.plan.sockets != Limits().sockets:
+        of_code["realtime_sockets"] = hub.plan.sockets
+    elif loaded.is_set("realtime_sockets"):
+        hub.fill(sockets=settings.realtime_sockets)
+    if hub.plan.redis is not None:
+        of_code["redis_url"] = "the Redis of Hub(redis_url=...)"
+    elif settings.redis_url is not None:
+        hub.fill(redis_url=settings.redis_url, redis_prefix=settings.redis_prefix)
 
 
 def _bounds(bounds: plan.Bounds, loaded: Loaded, of_code: dict[str, object]) -> plan.Bounds:

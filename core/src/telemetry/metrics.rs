@@ -6,6 +6,7 @@
 pub mod samples;
 pub mod top;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -346,8 +347,15 @@ impl Metrics {
             out.sample("nexus_refusals_total", &format!("{{code=\"{code}\"}}"), count);
         }
         out.family("nexus_limit_requests", "counter", "Requests by limit and what it decided.");
+        // One sample for each name: limits may share a name and have other rules, and a set of labels
+        // must not occur twice.
+        let mut sums = BTreeMap::<Box<str>, (u64, u64)>::new();
         for tally in &self.limits() {
             let Tallied { name, passed, refused, .. } = tally.read();
+            let sum = sums.entry(name.into()).or_default();
+            *sum = (sum.0 + passed, sum.1 + refused);
+        }
+        for (name, (passed, refused)) in &sums {
             for (outcome, count) in [("passed", passed), ("refused", refused)] {
                 let labels = format!("{{limit=\"{}\",outcome=\"{outcome}\"}}", escape(name));
                 out.sample("nexus_limit_requests_total", &labels, count);
@@ -752,6 +760,31 @@ mod tests {
         series.observe((777, Outcome::Answered), Duration::from_secs(60), 0, &[b'b'; 32]);
         metrics.refuse("not_found");
         metrics
+    }
+
+    #[test]
+    fn limits_with_one_name_and_several_rules_are_one_sample() {
+        let metrics = Metrics::new();
+        let limits: Vec<_> = ["1 per 1 s", "5 per 1 s"]
+            .map(|rule| Arc::new(Tally::new("address", rule)))
+            .into_iter()
+            .collect();
+        limits[0].pass();
+        limits[1].pass();
+        limits[1].refuse(None, "alice");
+        metrics.set_limits(limits);
+
+        let text = metrics.text(false);
+
+        let samples: Vec<_> =
+            text.lines().filter(|line| line.starts_with("nexus_limit_requests_total{")).collect();
+        assert_eq!(
+            samples,
+            [
+                "nexus_limit_requests_total{limit=\"address\",outcome=\"passed\"} 2",
+                "nexus_limit_requests_total{limit=\"address\",outcome=\"refused\"} 1",
+            ]
+        );
     }
 
     #[test]

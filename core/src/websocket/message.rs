@@ -248,6 +248,20 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_too_long_to_deflate_is_sent_plain() {
+        let longest = vec![b'a'; deflate::DEFLATED_BYTES_MAX];
+        let longer = vec![b'a'; deflate::DEFLATED_BYTES_MAX + 1];
+
+        let mut written = BytesMut::new();
+        put_deflated(&mut written, Opcode::Text, Deflate::Full, &longer);
+
+        assert_eq!(Encoded::text(&longest).frame(Deflate::Full)[0], 0xc1);
+        assert_eq!(Encoded::text(&longer).frame(Deflate::Full)[0], 0x81);
+        assert_eq!(deflated_frame(Opcode::Text, &longer, Deflate::Small)[0], 0x81);
+        assert_eq!((written[0], written.len()), (0x81, longer.len() + 10));
+    }
+
+    #[test]
     fn a_frame_for_one_socket_is_deflated_wherever_that_was_agreed_to() {
         let plain = deflated_frame(Opcode::Text, b"a", Deflate::Off);
         let deflated = deflated_frame(Opcode::Text, b"a", Deflate::Full);
