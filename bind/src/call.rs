@@ -147,7 +147,7 @@ fn open<'py>(
     let queue = link.get().queue();
     let start = move |py: Python<'_>| {
         let Some((receiver, mut answer)) = parts.lock().take() else { return };
-        answer.content = Content::Stream(Chunks::new(receiver, Abandon { queue, id }));
+        answer.content = Content::stream(Chunks::new(receiver, Abandon { queue, id }));
         target.bind(py).get().answer(target.bind(py), id, Ok(answer));
     };
     let stream = Stream::new(sender, Box::new(start), link.clone().unbind(), id.thread());

@@ -1,7 +1,7 @@
 //! The chunks of one streamed answer, on their way from the loop to the wire.
 
 use bytes::Bytes;
-use nexus_core::answer::Cut;
+use nexus_core::answer::StreamAborted;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyConnectionError;
 use pyo3::prelude::*;
@@ -12,7 +12,7 @@ use crate::core::Link;
 /// Chunks that may wait for a slow reader before the handler waits for it.
 pub(crate) const WINDOW: usize = 16;
 
-pub(crate) type Sender = mpsc::Sender<Result<Bytes, Cut>>;
+pub(crate) type Sender = mpsc::Sender<Result<Bytes, StreamAborted>>;
 
 /// The chunks of one streamed answer, written from the loop.
 #[pyclass(frozen, module = "nexus_gateway._core")]
@@ -55,7 +55,7 @@ impl Stream {
         if let (true, Some(sender)) = (cut, sender) {
             self.link.get().handle(self.thread).spawn(async move {
                 // A reader that has gone needs not be told.
-                let _ = sender.send(Err(Cut)).await;
+                let _ = sender.send(Err(StreamAborted)).await;
             });
         }
     }

@@ -1,20 +1,19 @@
-//! Answers: what a terminal gives, and the body that leaves for the wire.
+//! Answers: what a terminal returns. The exchange adds the headers of the layers and sends it.
 
-use std::any::Any;
-use std::future::Future;
-use std::pin::Pin;
+pub mod observe;
+pub mod stream;
+
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::sync::mpsc;
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
 
-use crate::layers::compress::Encoder;
-use crate::layers::compress::pool::{Fixed, INLINE_BYTES_MAX, Pool};
+use crate::layers::compress::pool::Fixed;
 use crate::websocket::Session;
+pub use stream::{BoxedBody, Chunks, StreamAborted};
 
 /// What a terminal answers with.
 #[derive(Debug)]
@@ -30,49 +29,49 @@ pub struct Answer {
 }
 
 /// What is sent.
-#[derive(Debug)]
 pub enum Content {
-    /// All of it, known now.
+    /// The whole body, known now.
     Full(Bytes),
-    /// The same for every request: compressed once for all of them.
+    /// The same body for every request: compressed once for all of them.
     Fixed(Arc<Fixed>),
-    /// Chunks as they come.
-    Stream(Chunks),
-    /// Nothing: the connection becomes a WebSocket.
+    /// A body whose frames arrive over time, with its length where that is known, and its trailers.
+    Stream(BoxedBody),
+    /// No body: the connection becomes a WebSocket.
     Upgrade(Session),
 }
 
-/// The chunks of a stream. An error cuts the connection, so that the client does not take a part for the whole.
-pub struct Chunks {
-    receiver: mpsc::Receiver<Result<Bytes, Cut>>,
-    /// Told by its drop that nobody reads any more.
-    _reader: Box<dyn Any + Send>,
-}
-
-impl Chunks {
-    /// Chunks from a channel; `reader` is dropped with them, when all were read or the client has gone.
-    pub fn new(receiver: mpsc::Receiver<Result<Bytes, Cut>>, reader: impl Any + Send) -> Self {
-        Self { receiver, _reader: Box::new(reader) }
-    }
-}
-
-impl std::fmt::Debug for Chunks {
+impl std::fmt::Debug for Content {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Chunks")
+        match self {
+            Self::Full(bytes) => f.debug_tuple("Full").field(bytes).finish(),
+            Self::Fixed(fixed) => f.debug_tuple("Fixed").field(fixed).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+            Self::Upgrade(_) => f.write_str("Upgrade"),
+        }
     }
 }
 
-/// A stream's source failed before its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut;
+impl Content {
+    /// A streamed body. Its `size_hint` becomes the length of the response where it is exact; an
+    /// error ends the response as aborted.
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<StreamAborted>,
+    {
+        Self::Stream(Box::pin(body.map_err(Into::into)))
+    }
 
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the source of the stream failed before its end")
+    /// The length of the body in bytes, where it is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Full(bytes) => Some(bytes.len() as u64),
+            Self::Fixed(fixed) => Some(fixed.bytes().len() as u64),
+            Self::Stream(body) => body.size_hint().exact(),
+            Self::Upgrade(_) => None,
+        }
     }
 }
-
-impl std::error::Error for Cut {}
 
 impl Answer {
     /// An answer with a whole body.
@@ -112,138 +111,6 @@ impl Answer {
             content_type: None,
             headers,
             content: Content::Upgrade(session),
-        }
-    }
-}
-
-/// A response body on its way to the wire. `T` is kept until the body has left or is given up.
-pub struct Body<T> {
-    content: BodyContent,
-    kept: Option<T>,
-}
-
-enum BodyContent {
-    Full(Bytes),
-    Stream(Chunks, Option<(Encoder, Pool)>),
-    /// A long chunk of a stream is being compressed beside the workers.
-    Compressing(Chunks, Compressing),
-    Ended,
-}
-
-/// Ends with the encoder and what it made; `None` where it failed.
-type Compressing = Pin<Box<dyn Future<Output = Option<(Encoder, Pool, Bytes)>> + Send>>;
-
-fn compressing(mut encoder: Encoder, pool: Pool, chunk: Bytes) -> Compressing {
-    let next = pool.clone();
-    let work = pool.run(move || {
-        let bytes = encoder.push(&chunk);
-        (encoder, bytes)
-    });
-    Box::pin(async move { work.await.ok().map(|(encoder, bytes)| (encoder, next, bytes)) })
-}
-
-impl<T> Body<T> {
-    /// A whole body.
-    pub fn full(bytes: Bytes, kept: T) -> Self {
-        Self { content: BodyContent::Full(bytes), kept: Some(kept) }
-    }
-
-    /// A stream, compressed chunk by chunk where there is an encoder.
-    pub fn stream(chunks: Chunks, encoder: Option<(Encoder, Pool)>, kept: T) -> Self {
-        Self { content: BodyContent::Stream(chunks, encoder), kept: Some(kept) }
-    }
-
-    fn end(&mut self) {
-        self.content = BodyContent::Ended;
-        self.kept = None;
-    }
-}
-
-impl<T: Unpin> Body<T> {
-    /// Sends a chunk of a stream, compressed where that was agreed to.
-    fn send_chunk(
-        &mut self,
-        chunk: Bytes,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let BodyContent::Stream(_, encoder) = &mut self.content else {
-            return Poll::Ready(None);
-        };
-        match encoder {
-            None => Poll::Ready(Some(Ok(Frame::data(chunk)))),
-            Some((encoder, _)) if chunk.len() <= INLINE_BYTES_MAX => {
-                Poll::Ready(Some(Ok(Frame::data(encoder.push(&chunk)))))
-            }
-            Some(_) => {
-                let content = std::mem::replace(&mut self.content, BodyContent::Ended);
-                if let BodyContent::Stream(chunks, Some((encoder, pool))) = content {
-                    let work = compressing(encoder, pool, chunk);
-                    self.content = BodyContent::Compressing(chunks, work);
-                }
-                Pin::new(self).poll_frame(context)
-            }
-        }
-    }
-}
-
-impl<T: Unpin> HttpBody for Body<T> {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match &mut self.content {
-            BodyContent::Ended => Poll::Ready(None),
-            BodyContent::Full(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.end();
-                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
-            }
-            BodyContent::Compressing(_, work) => {
-                let done = std::task::ready!(work.as_mut().poll(context));
-                let content = std::mem::replace(&mut self.content, BodyContent::Ended);
-                let (Some((encoder, pool, bytes)), BodyContent::Compressing(chunks, _)) =
-                    (done, content)
-                else {
-                    self.end();
-                    return Poll::Ready(Some(Err(Cut)));
-                };
-                self.content = BodyContent::Stream(chunks, Some((encoder, pool)));
-                Poll::Ready(Some(Ok(Frame::data(bytes))))
-            }
-            BodyContent::Stream(chunks, encoder) => {
-                match std::task::ready!(chunks.receiver.poll_recv(context)) {
-                    Some(Ok(chunk)) => self.send_chunk(chunk, context),
-                    Some(Err(cut)) => {
-                        self.end();
-                        Poll::Ready(Some(Err(cut)))
-                    }
-                    None => {
-                        let rest = encoder.take().map(|(encoder, _)| encoder.finish());
-                        self.end();
-                        let rest = rest.filter(|rest| !rest.is_empty());
-                        Poll::Ready(rest.map(|rest| Ok(Frame::data(rest))))
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            BodyContent::Ended => true,
-            BodyContent::Full(bytes) => bytes.is_empty(),
-            BodyContent::Stream(..) | BodyContent::Compressing(..) => false,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            BodyContent::Ended => SizeHint::with_exact(0),
-            BodyContent::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            BodyContent::Stream(..) | BodyContent::Compressing(..) => SizeHint::default(),
         }
     }
 }

@@ -18,12 +18,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use crate::exchange::respond;
 use crate::framing::{Fault, Framing};
 use crate::head::HEADER_FIELDS_PARSED_MAX;
 use crate::http2::{Blocked, Frames, PING};
 use crate::malformed;
 use crate::plan::{Bounds, Level};
-use crate::request::respond;
 use crate::server::{Registered, Worker};
 use crate::websocket::socket::Io;
 

@@ -1,6 +1,6 @@
 //! The native core of the gateway: it executes a plan on hyper and tokio, and knows no interpreter.
 //!
-//! The way of a request: `server` accepts, `connection` guards the socket, `request` routes, filters and answers,
+//! The way of a request: `server` accepts, `connection` guards the socket, `exchange` routes, filters and answers,
 //! `layers` wrap what leaves. Business logic is reached through the trait [`handler::Handler`].
 #![forbid(unsafe_code)]
 
@@ -9,6 +9,7 @@ mod budget;
 pub mod clock;
 pub mod connection;
 pub mod error_response;
+pub mod exchange;
 pub mod filters;
 mod framing;
 pub mod gateway;
@@ -27,7 +28,6 @@ mod percent;
 pub mod plan;
 pub mod program;
 pub mod reject;
-pub mod request;
 pub mod response_head;
 pub mod router;
 pub mod runtime;

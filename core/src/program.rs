@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use http::Method;
 
+use crate::exchange::around::Around;
 use crate::filters::auth::Verifier;
 use crate::filters::limit::{AddressLimiter, Shared};
+use crate::filters::wait::Waiting;
 use crate::filters::{BuildContext, Filter};
 use crate::hub::Hub;
 use crate::layers::compress::Compress;
@@ -23,6 +25,10 @@ pub struct Route {
     pub name: Box<str>,
     /// What is asked of a request, in order.
     pub filters: Vec<Filter>,
+    /// The filters that wait, and their places among the others.
+    pub(crate) waiting: Vec<Waiting>,
+    /// Steps around the terminal, the outermost first.
+    pub(crate) around: Vec<Box<dyn Around>>,
     /// What answers.
     pub terminal: Terminal,
     /// How long it may take.
@@ -125,6 +131,12 @@ impl Program {
 }
 
 impl Route {
+    /// Whether the deadline is observed around its terminal: the others answer at once, or look after
+    /// the deadline by themselves.
+    pub(crate) fn is_timed(&self) -> bool {
+        !self.around.is_empty() || self.terminal.waits()
+    }
+
     fn build(
         route: &plan::Route,
         build: &BuildContext<'_>,
@@ -137,6 +149,8 @@ impl Route {
         Ok(Self {
             name: route.name.as_str().into(),
             filters: Filter::build_all(&route.steps, build).map_err(named)?,
+            waiting: Vec::new(),
+            around: Vec::new(),
             terminal: Terminal::build(route, build.bounds, hub).map_err(named)?,
             timeout: Duration::from_millis(route.timeout_ms.unwrap_or(build.bounds.timeout_ms)),
         })

@@ -21,11 +21,12 @@ use slab::Slab;
 use socket2::{Domain, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Date;
 use crate::connection::{Overdue, Protocol, State, serve};
+use crate::exchange::resources::WorkerResources;
 use crate::gateway::Gateway;
 use crate::handler::Replies;
 use crate::hub::broker::Position;
@@ -54,8 +55,6 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// before it gives back what it has found to be free.
 const TRIMS: u32 = 3;
 const BACKLOG: i32 = 4096;
-/// Request bodies that a worker has decoded at a time; each takes what its route's bound allows.
-const BODIES_DECODED_AT_ONCE: usize = 2;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the side of the handlers asked for, done.
@@ -122,8 +121,8 @@ pub struct Worker {
     draining: AtomicBool,
     stop_accepting: Notify,
     finished: Notify,
-    /// Permits to decode request bodies, beside the worker's own thread.
-    pub(crate) decoding: Arc<Semaphore>,
+    /// What its exchanges share.
+    pub(crate) resources: WorkerResources,
 }
 
 impl Worker {
@@ -139,7 +138,7 @@ impl Worker {
             draining: AtomicBool::new(false),
             stop_accepting: Notify::new(),
             finished: Notify::new(),
-            decoding: Arc::new(Semaphore::new(BODIES_DECODED_AT_ONCE)),
+            resources: WorkerResources::new(),
         }
     }
 
@@ -169,8 +168,11 @@ impl Worker {
                     self.trim();
                 }
             }
-            self.replies.expire(Instant::now());
-            let waited_for = self.replies.is_waited_for();
+            let now = Instant::now();
+            self.replies.expire(now);
+            self.resources.deadlines.expire(now);
+            let waited_for =
+                self.replies.is_waited_for() || self.resources.deadlines.is_waited_for();
             tokio::time::sleep(if waited_for { DEADLINES } else { SWEEP }).await;
         }
     }

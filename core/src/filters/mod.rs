@@ -1,7 +1,7 @@
 //! Filters: each asks one thing of a request and pushes what it extracts, or refuses.
 //!
 //! One file each, two functions each: `build`, which reads the plan at start, and `apply`, which runs for a request.
-//! A filter never waits: the body's filter says what body is wanted, and it is read once all filters have passed,
+//! They do not wait, except for those in `wait`. The body's filter says what body is wanted, and it is read once all filters have passed,
 //! so that nothing is read for a request that another filter refuses.
 
 pub mod auth;
@@ -14,6 +14,7 @@ pub mod query;
 pub mod scalar;
 #[cfg(test)]
 mod support;
+pub(crate) mod wait;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -55,6 +56,42 @@ pub struct Context<'r> {
     pub body: Option<WantedBody>,
     /// Headers that the answer carries, whatever it is.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What the filters of a route have extracted.
+pub(crate) struct Extracted {
+    pub(crate) values: Vec<Value>,
+    pub(crate) claims: Option<Arc<Claims>>,
+    pub(crate) denied: Option<Arc<Claims>>,
+    pub(crate) body: Option<WantedBody>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl<'r> Context<'r> {
+    /// A context in which nothing is extracted yet.
+    pub(crate) fn new(
+        parts: &'r Parts,
+        params: &'r matchit::Params<'r, 'r>,
+        peer: IpAddr,
+        trace: &'r Trace,
+    ) -> Self {
+        Self {
+            parts,
+            params,
+            peer,
+            trace,
+            values: Vec::new(),
+            claims: None,
+            denied: None,
+            body: None,
+            headers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn into_extracted(self) -> Extracted {
+        let Self { values, claims, denied, body, headers, .. } = self;
+        Extracted { values, claims, denied, body, headers }
+    }
 }
 
 /// A body that a filter asked for.

@@ -23,7 +23,7 @@ use super::seat::{Inbox, Note, Seat};
 use super::socket::{Asking, reject};
 use super::subscriptions::MOST;
 use super::wire::{Format, ServerFrame, Wire};
-use crate::answer::{Answer, Chunks, Content, Cut};
+use crate::answer::{Answer, Chunks, Content, StreamAborted};
 use crate::percent::pairs;
 use crate::reject::{NOT_FOUND, Rejection};
 
@@ -67,7 +67,7 @@ pub async fn open(asking: Asking<'_>) -> Result<Answer, Box<Rejection>> {
         status: StatusCode::OK,
         content_type: Some(EVENTS),
         headers: vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))],
-        content: Content::Stream(Chunks::new(receiver, ())),
+        content: Content::stream(Chunks::new(receiver, ())),
     })
 }
 
@@ -157,7 +157,7 @@ impl Stream {
     }
 
     /// Writes until the client goes, its token ends, or it is told to go.
-    async fn run(self, sender: Sender<Result<Bytes, Cut>>) {
+    async fn run(self, sender: Sender<Result<Bytes, StreamAborted>>) {
         let expires = self.seat.claims().map_or(u64::MAX, |claims| self.hub.end_of(&claims));
         let mut inbox = Inbox::default();
         let mut more = false;

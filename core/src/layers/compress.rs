@@ -5,6 +5,7 @@
 //! what the client takes.
 
 pub mod pool;
+pub mod stream;
 
 use std::io::Write;
 
@@ -14,8 +15,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    HeaderValue, VARY,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, HeaderValue, VARY,
 };
 use http::{HeaderMap, StatusCode};
 
@@ -112,8 +113,8 @@ impl Compress {
     }
 
     /// Whether an answer is one to compress. `length` is the body's, `None` for a stream.
-    pub fn wants(&self, status: StatusCode, headers: &HeaderMap, length: Option<usize>) -> bool {
-        length.is_none_or(|length| length >= self.min_bytes)
+    pub fn wants(&self, status: StatusCode, headers: &HeaderMap, length: Option<u64>) -> bool {
+        length.is_none_or(|length| length >= self.min_bytes as u64)
             && has_whole_body(status)
             && !headers.contains_key(CONTENT_ENCODING)
             && !headers.contains_key(CONTENT_RANGE)
@@ -153,6 +154,7 @@ impl Coding {
     /// it names (RFC 9110, section 8.8.3.3).
     pub fn mark(self, headers: &mut HeaderMap) {
         headers.insert(CONTENT_ENCODING, self.name());
+        headers.remove(CONTENT_LENGTH); // of the body before it was compressed
         let Some(tag) = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\"")) else {
             return;
         };

@@ -26,7 +26,7 @@ impl Echo {
     }
 
     /// Accepts or refuses a handshake.
-    pub fn answer(&self, parts: &http::request::Parts) -> Result<Answer, Box<Rejection>> {
+    pub(crate) fn answer(&self, parts: &http::request::Parts) -> Result<Answer, Box<Rejection>> {
         let handshake = Handshake::read(parts, no_subprotocol)?;
         let idle = self.idle;
         let session = Session::new(handshake.deflate, self.max_bytes, move |socket| {

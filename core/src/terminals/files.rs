@@ -19,6 +19,7 @@ use http::{HeaderMap, StatusCode};
 use sha1::{Digest, Sha1};
 
 use crate::answer::Answer;
+use crate::exchange::{Exchange, Progress};
 use crate::layers::compress::pool::Fixed;
 use crate::plan::{self, PlanError};
 use crate::reject::{NOT_FOUND, PRECONDITION_FAILED, Rejection};
@@ -104,8 +105,10 @@ impl Files {
 
     /// The file that the chain's text names; a redirect where it names a folder without its slash; or
     /// what the request's conditions make of it.
-    pub fn answer(&self, values: &[Value], request: &Parts) -> Result<Answer, Box<Rejection>> {
-        let name = values.iter().find_map(|value| match value {
+    pub(crate) fn answer(&self, exchange: &mut Exchange) -> Result<Answer, Box<Rejection>> {
+        exchange.progress = Progress::Terminal;
+        let request = &exchange.parts;
+        let name = exchange.values.iter().find_map(|value| match value {
             Value::Text(text) => Some(&**text),
             _ => None,
         });

@@ -1,23 +1,20 @@
 //! `hub`: a socket of the hub, a stream of a channel's events, or one of the controls.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use http::request::Parts;
 
 use crate::answer::Answer;
-use crate::gateway::Gateway;
+use crate::exchange::Exchange;
+use crate::exchange::around::Outcome;
 use crate::hub::control::{Asker, words};
 use crate::hub::policy::wrong_name;
 use crate::hub::socket::{Asking, Demands, reject};
 use crate::hub::{Hub, events, socket};
-use crate::identity::Claims;
 use crate::plan::PlanError;
 use crate::plan::{HubOperation, Step};
 use crate::reject::{Detail, Rejection};
-use crate::trace::Trace;
 use crate::value::Value;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -29,22 +26,6 @@ pub struct HubTerminal {
     hub: Arc<Hub>,
     operation: HubOperation,
     demands: Arc<Demands>,
-}
-
-/// A request that passed its filters.
-pub struct Passed<'a> {
-    /// Whose log is written.
-    pub gateway: &'a Arc<Gateway>,
-    /// The request.
-    pub parts: &'a Parts,
-    /// Who connected.
-    pub peer: IpAddr,
-    /// The request's ids.
-    pub trace: &'a Trace,
-    /// Who calls.
-    pub claims: Option<Arc<Claims>>,
-    /// What the filters extracted.
-    pub values: &'a [Value],
 }
 
 impl HubTerminal {
@@ -66,8 +47,11 @@ impl HubTerminal {
     }
 
     /// Answers a request.
-    pub async fn answer(&self, passed: Passed<'_>) -> Result<Answer, Box<Rejection>> {
-        let Passed { gateway, parts, peer, trace, claims, values } = passed;
+    pub(crate) async fn answer(&self, exchange: &mut Exchange) -> Outcome {
+        exchange.endless = true;
+        let claims = exchange.claims.clone();
+        let (parts, trace, values) = (&exchange.parts, &exchange.trace, &exchange.values[..]);
+        let (gateway, peer) = (&exchange.worker.gateway, exchange.peer);
         let channel = values.iter().find_map(|value| match value {
             Value::Text(text) => Some(&**text),
             _ => None,

@@ -1,11 +1,13 @@
 //! `metrics`: the core's counters, written where they are counted.
 
+use std::sync::atomic::Ordering;
+
+use http::StatusCode;
 use http::header::{ACCEPT, HeaderValue};
-use http::{HeaderMap, StatusCode};
 
 use crate::answer::Answer;
+use crate::exchange::Exchange;
 use crate::plan::MetricsFormat;
-use crate::telemetry::metrics::Metrics;
 
 const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -14,7 +16,12 @@ const OPEN_METRICS: HeaderValue =
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Writes the counters in the form of the route.
-pub fn answer(metrics: &Metrics, format: MetricsFormat, request: &HeaderMap) -> Answer {
+pub(crate) fn answer(exchange: &Exchange, format: MetricsFormat) -> Answer {
+    let gateway = &exchange.worker.gateway;
+    let metrics = &gateway.runtime.metrics;
+    metrics.log_lost.store(gateway.runtime.log.lost(), Ordering::Relaxed);
+    metrics.python_calls.store(gateway.queue.calls(), Ordering::Relaxed);
+    let request = &exchange.parts.headers;
     let (content_type, body) = match format {
         MetricsFormat::Prometheus => {
             let open = request
