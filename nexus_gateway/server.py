@@ -155,9 +155,10 @@ class Server:
     async def __aenter__(self) -> Self:
         """Open what the handlers use, then listen."""
         async with AsyncExitStack() as opening:
+            # First: what opens may have to wait for another process, and says so in the log.
+            opening.enter_context(CoreHandler(self._core))
             if self._application.lifespan is not None:
                 await opening.enter_async_context(self._application.lifespan())
-            opening.enter_context(CoreHandler(self._core))
             loop = asyncio.get_running_loop()
             self._hub.prime(self._core)
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -301,11 +302,13 @@ def test_a_second_gateway_says_at_once_what_it_waits_for(folder: Path) -> None:
         )
         try:
             assert second.stderr is not None
-            said = second.stderr.readline()
+            record = json.loads(second.stderr.readline())
         finally:
             second.kill()
             second.communicate()
 
+    said = record["message"]
+    assert record["level"] == "warning"
     assert "waiting up to 15 s" in said
     assert f"process {first.process.pid}" in said
     assert "graph.kgl" in said
