@@ -14,8 +14,12 @@ EntityTags: TypeAlias = Annotated[
     str,
     Meta(
         description='`*`, or entity tags as an `ETag` has them: `"1-5d3", "2-5d3"`.',
-        # No `anyOf`: generators of clients leave out operations whose headers have one.
-        extra_json_schema={"pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$'},
+        # No `anyOf`: generators of clients leave out operations whose headers have one. Tools that
+        # cannot make a text of the pattern take one of the examples.
+        extra_json_schema={
+            "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
+            "examples": ["*", '"1-5d3"', 'W/"1-5d3", "2-5d3"'],
+        },
     ),
 ]
 """The value of `If-Match`, and of `If-None-Match` where something is read."""

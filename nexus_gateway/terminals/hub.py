@@ -171,7 +171,8 @@ ANSWERS: Mapping[plan.HubOperation, type[msgspec.Struct]] = {
     "revocations": Revocations,
 }
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
-_Offset: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 64) - 1)]
+# `le` takes signed 64 bits only, and offsets are unsigned.
+_Offset: TypeAlias = Annotated[int, Meta(ge=0, extra_json_schema={"maximum": (1 << 64) - 1})]
 PARAMETERS: Mapping[plan.HubOperation, Mapping[str, object]] = {
     "events": {"last_event_id": str},
     "channels": {"prefix": str, "limit": _Count, "cursor": str},

@@ -35,8 +35,16 @@ class Operation(msgspec.Struct):
     """A method of a path."""
 
     responses: dict[str, object]
+    parameters: list[Parameter] = []
     security: list[object] = []
     body: Body | None = msgspec.field(default=None, name="requestBody")
+
+
+class Parameter(msgspec.Struct):
+    """A value in the path, the query or the head."""
+
+    name: str
+    schema: dict[str, object]
 
 
 class Body(msgspec.Struct):
@@ -111,6 +119,18 @@ def test_every_body_has_a_schema(studio: Gateway) -> None:
 
     assert len(bodies) >= 4
     assert [path for path, schema in bodies if not schema] == []
+
+
+def test_every_parameter_has_a_schema(studio: Gateway) -> None:
+    parameters = [
+        (path, parameter)
+        for path, operations in document(studio).paths.items()
+        for operation in operations.values()
+        for parameter in operation.parameters
+    ]
+
+    assert len(parameters) > 50
+    assert [(path, one.name) for path, one in parameters if not one.schema] == []
 
 
 def test_the_statuses_of_success_are_in_the_document(studio: Gateway) -> None:
