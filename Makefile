@@ -26,14 +26,14 @@ PAGE_SOURCES := $(shell find dashboard clients/typescript -not -path '*/node_mod
 NATIVE := Cargo.toml Cargo.lock core/Cargo.toml bind/Cargo.toml \
 	$(shell find core/src bind/src bind/build.rs -name '*.rs' 2>/dev/null)
 
-.PHONY: help setup run test test-python test-rust test-node contract check format lint words types imports stubs \
+.PHONY: help setup run test test-python test-rust test-node contract check format lint words sizes types imports stubs \
 	rust node page bench docs clean
 
 help:
 	@echo 'setup   create .venv, build the native module and the dashboard, where something changed'
 	@echo 'run     set up and serve on NEXUS_HOST:NEXUS_PORT (127.0.0.1:8000)'
 	@echo 'test    run the tests of all three languages, with coverage'
-	@echo 'check   format, lint, words, types, imports'
+	@echo 'check   format, lint, words, sizes, types, imports'
 	@echo 'contract call the studio as its OpenAPI document allows, 150 cases of each operation'
 	@echo 'bench   measure the gateway and its peers; rewrites the table of README.md'
 	@echo 'docs    rewrite the reference pages that come from the code'
@@ -92,7 +92,7 @@ test-node: $(if $(NODE),$(MODULES))
 	@if test -n '$(NODE)'; then npm test --silent; \
 	else echo '$(WITHOUT_NODE) the tests in TypeScript are skipped'; test -z "$$CI$$TEST_SERVERS_REQUIRED"; fi
 
-check: format lint words types imports stubs rust node
+check: format lint words sizes types imports stubs rust node
 
 format: $(TOOLS)
 	$(BIN)/ruff format --check
@@ -104,6 +104,9 @@ lint: $(TOOLS)
 # Names use the standard terms of docs/glossary.md.
 words: $(TOOLS)
 	$(BIN)/python checks/words.py
+
+sizes: $(TOOLS)
+	$(BIN)/python checks/sizes.py
 
 types: $(TOOLS)
 	$(BIN)/mypy

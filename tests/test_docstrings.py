@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts)
-    for file in ROOT.glob("nexus_gateway/**/*.py")
+    for folder in ("nexus_gateway", "checks")
+    for file in ROOT.glob(f"{folder}/**/*.py")
     if ">>> " in file.read_text()
 )
 
