@@ -115,6 +115,15 @@ def at_least(first: str, second: str) -> Schema:
     return {"if": given, "else": {"required": [second]}}
 
 
+def not_empty(first: str, second: str) -> Schema:
+    """Write for `json_schema_extra` that one of two lists, or both, have an item."""
+
+    def with_item(name: str) -> Schema:
+        return {"required": [name], "properties": {name: {"type": "array", "minItems": 1}}}
+
+    return {"if": with_item(first), "else": with_item(second)}
+
+
 def _distinct(kinds: Sequence[object]) -> list[object]:
     # By equality, not by hash: `Annotated` with unhashable metadata is a type too.
     found: list[object] = []

@@ -14,9 +14,9 @@ EntityTags: TypeAlias = Annotated[
     str,
     Meta(
         description='`*`, or entity tags as an `ETag` has them: `"1-5d3", "2-5d3"`.',
-        # No `anyOf`: generators of clients leave out operations whose headers have one. Tools that
-        # cannot make a text of the pattern take one of the examples.
+        # No `anyOf`: generators of clients leave out operations whose headers have one.
         extra_json_schema={
+            "format": "entity-tags",
             "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
             "examples": ["*", '"1-5d3"', 'W/"1-5d3", "2-5d3"'],
         },

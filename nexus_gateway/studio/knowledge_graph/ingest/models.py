@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
+from nexus_gateway.schema import not_empty
 from nexus_gateway.studio.knowledge_graph.models import Tally
 
 State: TypeAlias = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
@@ -25,6 +26,8 @@ class Whole(msgspec.Struct, frozen=True):
 
     nodes: list[msgspec.Raw] = []
     edges: list[msgspec.Raw] = []
+
+    json_schema_extra: ClassVar[dict[str, object]] = not_empty("nodes", "edges")
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
