@@ -1,6 +1,6 @@
-"""When to try again: exponential back-off with full jitter.
+"""Delays between attempts: exponential backoff with full jitter.
 
-Clients that lost one server at the same moment do not come back at the same moment.
+Jitter spreads the clients that lost one server at the same moment.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class Backoff:
         *,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Begin without a failure.
+        """Start without failures.
 
         Args:
-            base: what the first delay is at most.
-            cap: what any delay is at most.
-            stable: a connection that lasted so long was a good one, the next delay is short again.
-            draw: gives the part of the ceiling, 0 to 1.
+            base: upper bound of the first delay.
+            cap: upper bound of every delay.
+            stable: after a connection of this length the bound starts again at `base`.
+            draw: returns the fraction of the bound to wait, 0 to 1.
         """
         self._base = base
         self._cap = cap
@@ -38,16 +38,16 @@ class Backoff:
         self._failures = 0
 
     def next(self) -> float:
-        """Draw the next delay, between nothing and a ceiling that doubles with each failure."""
+        """Draw the next delay: between 0 and a bound that doubles with each failure."""
         ceiling = min(self._cap, self._base * 2.0**self._failures)
         self._failures = min(self._failures + 1, 30)
         return self._draw() * ceiling
 
     def part(self, whole: float) -> float:
-        """Draw a part of a time."""
+        """Draw a random part of a delay."""
         return self._draw() * max(0.0, whole)
 
     def lasted(self, seconds: float) -> None:
-        """Tell how long a connection lasted."""
+        """Record how long a connection lasted."""
         if seconds >= self._stable:
             self._failures = 0

@@ -1,8 +1,8 @@
-"""How frames are written: JSON in text frames, or MessagePack in binary ones.
+"""Encodings of frames: JSON in text frames, or MessagePack in binary ones.
 
-What comes is checked on the way: a frame of a kind that this client does not know is left out, and
-so is one that cannot be read; the others of its batch are read all the same. A message whose data
-cannot be read becomes a `Dropped` in its place, an answer an `Error`.
+The codec checks every received frame. It skips a frame of an unknown kind and one that it cannot
+decode, and still reads the other frames of the batch. A message whose data cannot be decoded is
+replaced by a `Dropped`, such an answer by an `Error`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _UNREADABLE = (ValueError, RecursionError)
-"""What decoding raises: msgspec's errors and `UnicodeDecodeError` are among the first."""
+"""What decoding raises; msgspec's errors and `UnicodeDecodeError` are kinds of `ValueError`."""
 _logger = logging.getLogger(__name__)
 
 
 class _Head(msgspec.Struct, frozen=True):
-    """What can still be read of a frame whose content is wrong."""
+    """The fields of a frame that are read even if its content is invalid."""
 
     type: str
     channel: str | None = None
@@ -34,7 +34,7 @@ class _Head(msgspec.Struct, frozen=True):
 
 
 class Codec:
-    """One encoding: the subprotocol that is offered for it, and how it is written and read."""
+    """One encoding: its subprotocol, and how to write and read it."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Codec:
         return self.protocol == "nexus.json"
 
     def encode(self, frame: ClientFrame) -> bytes:
-        """Write a frame.
+        """Encode a frame.
 
         Raises:
-            TypeError: `data` cannot be written.
+            TypeError: `data` cannot be encoded.
             ValueError: `data` has a number that is not finite, or half of a surrogate pair.
         """
         if isinstance(frame, Publish):
@@ -67,7 +67,7 @@ class Codec:
         return self._encode(frame)
 
     def decode(self, data: bytes) -> Sequence[SentByServer]:
-        """Read one frame or a batch of them; what cannot be read is logged and left out."""
+        """Decode one frame or a batch; log and skip frames that cannot be decoded."""
         try:
             found = self._decode(data)
         except _UNREADABLE:
@@ -91,7 +91,7 @@ class Codec:
         return frames
 
     def _stand_in(self, part: bytes, error: str) -> Sequence[SentByServer]:
-        """Make what is given in place of a frame: a hole for its subscriber, or an error."""
+        """Replace a frame: by a gap for its subscriber, or by an error for its request."""
         try:
             head = self._head(part)
         except _UNREADABLE:

@@ -1,6 +1,6 @@
-"""One connection to the hub, from its opening to its end: the socket, the token, the advice.
+"""One connection to the hub: the socket, the token, and the hub's request to reconnect.
 
-What frames mean is decided by who owns it (`Owner`); what ended it is an `Ending`.
+Its `Owner` handles all other frames; an `Ending` says why it ended.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from nexus_gateway.client.backoff import Backoff
     from nexus_gateway.client.codec import Codec
     from nexus_gateway.client.endings import Ending
-    from nexus_gateway.client.options import Bringing, Options, TokenSource
+    from nexus_gateway.client.options import AuthMethod, Options, TokenSource
     from nexus_gateway.client.redaction import Redaction
     from nexus_gateway.frames import SentByServer
 
-_FARTHEST = 600.0
-"""Seconds that a server may ask a client to stay away at most."""
+_RECONNECT_DELAY_MAX_S = 600.0
+"""A longer delay that a server asks for is reduced to this."""
 _logger = logging.getLogger(__name__)
 # `websockets` logs every header and frame at the level DEBUG, and so every token.
 _SOCKET_LOG = logging.getLogger("nexus_gateway.client.websockets")
@@ -46,32 +46,32 @@ _URL_EXPECTED = (
 
 
 class _MalformedTokenError(Exception):
-    """The source of tokens has given what cannot be one; the message says why."""
+    """The token source returned a malformed token; the message says why."""
 
 
-class _Opening(connect):
-    """Opens a connection to the given address only: tokens are not for where it redirects to."""
+class _Connect(connect):
+    """Opens a connection without following redirects, which would send the token elsewhere."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
 
 
 class Owner(Protocol):
-    """Who a connection is made for."""
+    """Handles what a connection receives."""
 
     async def welcomed(self, connection: Connection, name: str) -> None:
-        """The hub calls the connection by this name; from now on it may be asked."""
+        """Handle the welcome: the hub uses this name, and requests may be sent from now on."""
 
-    def take(self, frame: SentByServer) -> None:
-        """A frame has come that is not about the connection."""
+    def on_frame(self, frame: SentByServer) -> None:
+        """Handle a frame that does not concern the connection itself."""
 
 
-class Manner(Protocol):
-    """How connections are made."""
+class ConnectionSettings(Protocol):
+    """How to open connections."""
 
     url: str
     token: TokenSource
-    auth: Bringing
+    auth: AuthMethod
     codec: Codec
     backoff: Backoff
     options: Options
@@ -79,38 +79,38 @@ class Manner(Protocol):
 
 
 class Connection:
-    """One attempt, and what comes of it."""
+    """One attempt to connect, and the connection that results."""
 
-    def __init__(self, manner: Manner, owner: Owner) -> None:
-        self._manner = manner
+    def __init__(self, settings: ConnectionSettings, owner: Owner) -> None:
+        self._settings = settings
         self._owner = owner
         self._socket: ClientConnection | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._welcomed = False
         self.lasted = 0.0
-        """Seconds since the welcome, once it has ended."""
-        self.come_back_at: float | None = None
-        """When the hub wants the client again, by `time.monotonic`."""
+        """Seconds from the welcome to the end."""
+        self.reconnect_at: float | None = None
+        """When the hub asked the client to reconnect, by `time.monotonic`."""
         self.frame_bytes_max: float = math.inf
-        """What the hub takes; a longer frame would end the connection."""
+        """The longest frame that the hub accepts; it closes the connection after a longer one."""
 
     async def run(self) -> Ending:
-        """Connect, read until the end, and say how it ended."""
+        """Connect, read until the end, and return why it ended."""
         try:
-            async with asyncio.timeout(self._manner.options.connect_timeout):
+            async with asyncio.timeout(self._settings.options.connect_timeout):
                 token = await self._token()
         except _MalformedTokenError as error:
             return endings.malformed_token(str(error))
-        except Exception as error:  # noqa: BLE001  # the program's own: whatever it raises, try again
-            # Its text may quote the program's credentials.
+        except Exception as error:  # noqa: BLE001  # code of the program: try again after any error
+            # The text may quote credentials.
             return endings.tokenless(error)
         try:
-            async with asyncio.timeout(self._manner.options.connect_timeout):
+            async with asyncio.timeout(self._settings.options.connect_timeout):
                 socket = await self._open(token)
         except InvalidStatus as error:
             return endings.refused(error)
         except (InvalidURI, ValueError):
-            # Their texts quote the URL, which may bring credentials.
+            # Their texts quote the URL, which may contain credentials.
             return endings.Ending(endings.ABNORMAL, _URL_EXPECTED, "stop")
         except (OSError, TimeoutError, WebSocketException) as error:
             return endings.failed(error)
@@ -123,72 +123,72 @@ class Connection:
             await socket.close()
 
     async def send(self, frame: frames.ClientFrame) -> None:
-        """Send a frame; on a connection that has ended nothing happens, its end is told anyway."""
+        """Send a frame; do nothing on a closed connection, whose end is reported anyway."""
         try:
-            await self.deliver(self._manner.codec.encode(frame))
+            await self.deliver(self._settings.codec.encode(frame))
         except ConnectionClosed:
             return
 
     async def deliver(self, content: bytes) -> None:
-        """Send what the codec has written.
+        """Send an encoded frame.
 
         Raises:
             ConnectionClosed: the connection has ended.
         """
-        assert self._socket is not None  # noqa: S101  # nobody has it before it is open
-        await self._socket.send(content, text=self._manner.codec.text)
+        assert self._socket is not None  # noqa: S101  # not reachable before it is open
+        await self._socket.send(content, text=self._settings.codec.text)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Do something beside reading, at most until the end of the connection."""
+        """Run a coroutine while the connection is open; it is cancelled at the end."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _open(self, token: str | None) -> ClientConnection:
-        manner = self._manner
-        offered, headers = [manner.codec.protocol], dict[str, str]()
+        settings = self._settings
+        offered, headers = [settings.codec.protocol], dict[str, str]()
         if token is not None:
-            match manner.auth:
+            match settings.auth:
                 case "header":
                     headers["authorization"] = f"Bearer {token}"
                 case "subprotocol":
                     offered.append(f"nexus.bearer.{token}")
                 case "message":
                     offered.append("nexus.auth")
-        return await _Opening(
-            manner.url,
+        return await _Connect(
+            settings.url,
             subprotocols=[Subprotocol(name) for name in offered],
             additional_headers=headers,
             open_timeout=None,
             close_timeout=1,
-            ping_interval=manner.options.heartbeat,
-            ping_timeout=manner.options.heartbeat,
-            max_size=manner.options.max_bytes,
-            ssl=manner.options.tls,
+            ping_interval=settings.options.heartbeat,
+            ping_timeout=settings.options.heartbeat,
+            max_size=settings.options.max_bytes,
+            ssl=settings.options.tls,
             logger=_SOCKET_LOG,
         )
 
     async def _token(self) -> str | None:
-        """Ask for the token; it is remembered as one that no text may contain."""
-        source = self._manner.token
+        """Get the token, and remember it so that it is removed from all texts."""
+        source = self._settings.token
         if source is None:
             return None
-        given: object = source
+        token: object = source
         if callable(source):
-            given = source()
-            given = await given if inspect.isawaitable(given) else given
-        if isinstance(given, str):
-            self._manner.redaction.remember(given)
+            token = source()
+            token = await token if inspect.isawaitable(token) else token
+        if isinstance(token, str):
+            self._settings.redaction.remember(token)
         try:
-            return check_token(given, subprotocol=self._manner.auth == "subprotocol")
+            return check_token(token, subprotocol=self._settings.auth == "subprotocol")
         except ValueError as error:
             raise _MalformedTokenError(str(error)) from None
 
     async def _converse(self, socket: ClientConnection, token: str | None) -> Ending:
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._manner.options.connect_timeout):
-                if token is not None and self._manner.auth == "message":
+            async with asyncio.timeout(self._settings.options.connect_timeout):
+                if token is not None and self._settings.auth == "message":
                     await self.send(frames.Auth(token))
                 while not self._welcomed:
                     await self._read(socket)
@@ -196,7 +196,7 @@ class Connection:
             while True:
                 await self._read(socket)
         except ConnectionClosed:
-            advised = self.come_back_at is not None and socket.close_code == 1000
+            advised = self.reconnect_at is not None and socket.close_code == 1000
             return endings.closed(1001 if advised else socket.close_code, socket.close_reason)
         except TimeoutError:
             return endings.failed(TimeoutError("no welcome came in time"))
@@ -207,7 +207,7 @@ class Connection:
             self.lasted = time.monotonic() - began if self._welcomed else 0.0
 
     async def _read(self, socket: ClientConnection) -> None:
-        for frame in self._manner.codec.decode(await socket.recv(decode=False)):
+        for frame in self._settings.codec.decode(await socket.recv(decode=False)):
             match frame:
                 case frames.Welcome(connection=name, max_bytes=max_bytes):
                     self._welcomed = True
@@ -216,19 +216,23 @@ class Connection:
                 case frames.Expiring():
                     self.spawn(self._refresh())
                 case frames.Reconnect(delay_ms=delay_ms):
-                    seconds = 0.0 if math.isnan(delay_ms) else min(delay_ms / 1000, _FARTHEST)
-                    part = self._manner.backoff.part(seconds)
-                    self.come_back_at = time.monotonic() + part
-                    self.spawn(self._go(socket, part))
+                    seconds = (
+                        0.0
+                        if math.isnan(delay_ms)
+                        else min(delay_ms / 1000, _RECONNECT_DELAY_MAX_S)
+                    )
+                    part = self._settings.backoff.part(seconds)
+                    self.reconnect_at = time.monotonic() + part
+                    self.spawn(self._close_after(socket, part))
                 case _:
-                    self._owner.take(frame)
+                    self._owner.on_frame(frame)
 
     async def _refresh(self) -> None:
-        if not callable(self._manner.token):
+        if not callable(self._settings.token):
             return
         try:
             token = await self._token()
-        except Exception as error:  # noqa: BLE001  # the hub closes with 4001, and it is asked again
+        except Exception as error:  # noqa: BLE001  # the hub closes with 4001, and the client tries again
             malformed = isinstance(error, _MalformedTokenError)
             why = str(error) if malformed else f"its source has raised {type(error).__name__}"
             _logger.warning("no fresh token: %s", why)
@@ -236,6 +240,6 @@ class Connection:
             if token is not None:
                 await self.send(frames.Auth(token))
 
-    async def _go(self, socket: ClientConnection, after: float) -> None:
-        await asyncio.sleep(after)
+    async def _close_after(self, socket: ClientConnection, seconds: float) -> None:
+        await asyncio.sleep(seconds)
         await socket.close(1000, "asked to reconnect")

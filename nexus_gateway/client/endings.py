@@ -1,4 +1,4 @@
-"""How a connection ended, and what that asks for: each way in which one fails, as one value."""
+"""Why a connection ended, and what the client does next."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from websockets.exceptions import InvalidStatus
 
 ABNORMAL = 1006
-"""Of RFC 6455: there was no close frame, or no connection at all."""
-_LATER = 5.0
+"""RFC 6455, section 7.4.1: there was no close frame, or no connection at all."""
+_RETRY_LATER_S = 5.0
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """Why a connection is no more; `pause` is how many seconds the server wants at least."""
+    """Why a connection ended.
+
+    pause: seconds to wait before the next attempt, in addition to the backoff.
+    """
 
     code: int
     reason: str
@@ -31,21 +34,21 @@ class _Refusal(msgspec.Struct):
 
 
 def closed(code: int | None, reason: str | None) -> Ending:
-    """Read a close."""
+    """Describe a close frame."""
     code, reason = code or ABNORMAL, reason or ""
     verdict = verdict_of(code, reason)
-    return Ending(code, reason, verdict, _LATER if verdict == "later" else 0.0)
+    return Ending(code, reason, verdict, _RETRY_LATER_S if verdict == "later" else 0.0)
 
 
 def refused(error: InvalidStatus) -> Ending:
-    """Read a handshake that was refused with an HTTP status."""
+    """Describe a handshake that was refused with an HTTP status."""
     response = error.response
     try:
-        said = msgspec.json.decode(response.body or b"{}", type=_Refusal)
+        found = msgspec.json.decode(response.body or b"{}", type=_Refusal)
     except ValueError:
-        said = _Refusal()
+        found = _Refusal()
     status = response.status_code
-    reason = f"{status} {said.code}: {said.error}" if said.code else f"HTTP {status}"
+    reason = f"{status} {found.code}: {found.error}" if found.code else f"HTTP {status}"
     match status:
         case 401:
             return Ending(4003, reason, "fresh-token")
@@ -58,19 +61,19 @@ def refused(error: InvalidStatus) -> Ending:
 
 
 def malformed_token(why: str) -> Ending:
-    """Read a token that is not sent, since it cannot be one."""
+    """Describe a malformed token, which was not sent."""
     return Ending(4003, why, "fresh-token")
 
 
 def tokenless(error: Exception) -> Ending:
-    """Read what the source of tokens has raised: its kind alone, since its text may quote one."""
+    """Describe an exception of the token source by its type; its text may quote a token."""
     if isinstance(error, TimeoutError):
         return Ending(ABNORMAL, "no token: its source did not answer in time", "retry")
     return Ending(ABNORMAL, f"no token: its source has raised {type(error).__name__}", "retry")
 
 
 def failed(error: Exception) -> Ending:
-    """Read what kept a connection from being made."""
+    """Describe why a connection could not be opened."""
     return Ending(ABNORMAL, str(error) or type(error).__name__, "retry")
 
 

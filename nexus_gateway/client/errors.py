@@ -1,16 +1,16 @@
-"""What a request to the hub can end with instead of an answer."""
+"""The error of a request to the hub."""
 
 from __future__ import annotations
 
 
 class RealtimeError(Exception):
-    """Refused by the hub, or given up by the client.
+    """A request that the hub refused, or that the client gave up.
 
     Attributes:
-        code: of the hub, one of `/errors/{code}`; or `connection_lost` (it was sent and the answer
-            never came: it may have been done), `timeout`, `queue_full`, `already_subscribed`,
-            `closed`. No message quotes a credential.
-        retry_after: seconds, where the hub names them.
+        code: one of the hub's codes (`/errors/{code}`), or one of the client's own: `timeout`,
+            `queue_full`, `already_subscribed`, `closed`, or `connection_lost`, which means that
+            the request was sent and may have been carried out. No message quotes a credential.
+        retry_after: seconds to wait, if the hub names them.
     """
 
     def __init__(self, code: str, message: str, retry_after: float | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a client is told at its making, and how it says that it stands."""
+"""The settings of a client, and the status that it reports."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 TokenSource: TypeAlias = "str | Callable[[], str | Awaitable[str]] | None"
-Bringing: TypeAlias = Literal["header", "subprotocol", "message"]
+AuthMethod: TypeAlias = Literal["header", "subprotocol", "message"]
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How the connection stands; `retry_in` is seconds, `code` and `reason` say why it is not."""
+    """The state of the connection; without one, `code` and `reason` say why.
+
+    retry_in: seconds until the next attempt.
+    """
 
     state: Literal["connecting", "connected", "waiting", "closed"]
     connection: str = ""
@@ -25,15 +28,15 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """Times and bounds of a client; times are seconds, of any size; `math.inf` is for ever.
+    """Timeouts and bounds of a client. Times are seconds; `math.inf` means no limit.
 
     Attributes:
-        connect_timeout: for a connection to be made and welcomed.
-        request_timeout: for an answer, the time without a connection included.
-        heartbeat: between pings; a server that is silent so long after one is given up.
-        max_requests: that may wait for an answer.
-        max_bytes: of a frame that comes.
-        tls: the context of a `https` address, where the platform's will not do.
+        connect_timeout: until a connection is open and the hub has sent its welcome.
+        request_timeout: for an answer, including the time without a connection.
+        heartbeat: between pings; a connection without a pong for this time is closed.
+        max_requests: requests that may wait for an answer.
+        max_bytes: the longest frame that is accepted.
+        tls: the context for an `https` address, instead of the platform's.
     """
 
     connect_timeout: float = 10.0

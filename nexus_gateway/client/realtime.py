@@ -1,7 +1,7 @@
-"""The client: connections one after another, the channels listened to, and the requests.
+"""The client of the hub: it reconnects, resumes its subscriptions and sends requests.
 
-One task makes the connections; all else waits for what it tells. It ends when the client is closed,
-or when the hub says that coming back is of no use.
+One task opens the connections, one after another. It ends when the client is closed, or when the
+hub closes a connection in a way that makes another attempt useless.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nexus_gateway.client.backoff import Backoff
 from nexus_gateway.client.codec import JSON, Codec
 from nexus_gateway.client.connection import Connection
 from nexus_gateway.client.errors import RealtimeError
-from nexus_gateway.client.options import Bringing, Options, Status, TokenSource
+from nexus_gateway.client.options import AuthMethod, Options, Status, TokenSource
 from nexus_gateway.client.redaction import Redaction
 from nexus_gateway.client.requests import Requests
 from nexus_gateway.client.subscription import Subscription
@@ -33,48 +33,48 @@ if TYPE_CHECKING:
     from nexus_gateway.client.endings import Ending
     from nexus_gateway.frames import Ack, History, Member, Message, Position, SentByServer
 
-_TOKENS = 3
-"""Fresh tokens that are tried one after another before the client gives up."""
+_REFUSED_TOKENS_MAX = 3
+"""Tokens that the hub may refuse in a row before the client gives up."""
 _RETRY_AFTER_S_MAX = 600.0
 _logger = logging.getLogger(__name__)
 
 
 class Realtime:
-    """A connection to the hub, as an async context manager; leaving it ends it for good."""
+    """A client of the hub, as an async context manager that closes it at the end."""
 
     def __init__(
         self,
         url: str,
         *,
         token: TokenSource = None,
-        auth: Bringing = "header",
+        auth: AuthMethod = "header",
         codec: Codec = JSON,
         backoff: Backoff | None = None,
         on_status: Callable[[Status], None] | None = None,
         options: Options | None = None,
     ) -> None:
-        """Say where the hub is; nothing is opened yet.
+        """Store the settings; the client connects when its context is entered.
 
         Args:
-            url: of the hub; `http` is read as `ws`.
-            token: the token, or what gives a fresh one: asked for each connection, and when one
-                expires. What cannot be a token is never sent, and nothing that the client tells or
-                logs quotes one.
-            auth: how the token is brought: by `header`, or as a browser does, by `subprotocol` or
-                by the first `message`.
+            url: of the hub; `http` means `ws`.
+            token: the token, or a function that returns one. The client calls it for each
+                connection, and when a token expires. It never sends a malformed token, and no
+                error, status or log line contains one.
+            auth: how the token is sent: in a `header`, or as in a browser, in a `subprotocol` or
+                in the first `message`.
             codec: `JSON` or `MSGPACK`.
-            backoff: when to try again.
-            on_status: called at each change.
-            options: times and bounds.
+            backoff: delays between attempts.
+            on_status: called at each change of the status.
+            options: timeouts and bounds.
 
         Raises:
-            ValueError: the text given as the token cannot be one; the message does not quote it.
+            ValueError: the token is malformed; the message does not quote it.
         """
         if isinstance(token, str):
             check_token(token, subprotocol=auth == "subprotocol")
         self.url = f"ws{url.removeprefix('http')}" if url.startswith("http") else url
         self.token = token
-        self.auth: Bringing = auth
+        self.auth: AuthMethod = auth
         self.codec = codec
         self.backoff = backoff or Backoff()
         self.options = options or Options()
@@ -82,7 +82,7 @@ class Realtime:
         self._on_status = on_status
         self._requests = Requests(self.options.max_requests)
         self._subscriptions: dict[str, Subscription] = {}
-        self._asking: dict[int, Subscription] = {}
+        self._subscribing: dict[int, Subscription] = {}
         self._connection: Connection | None = None
         self._changed = asyncio.Event()
         self._status = Status("connecting")
@@ -90,11 +90,11 @@ class Realtime:
 
     @property
     def status(self) -> Status:
-        """How the connection stands."""
+        """The state of the connection."""
         return self._status
 
     async def __aenter__(self) -> Self:
-        """Begin to connect; what needs the connection waits for it."""
+        """Start to connect; requests wait for the connection."""
         self._running = asyncio.create_task(self._run(), name="nexus-realtime")
         return self
 
@@ -104,29 +104,29 @@ class Realtime:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the connection for good; what waits for an answer is refused with `closed`."""
+        """Close the client; pending requests fail with `closed`."""
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection for good; iterators end."""
+        """Close the client; the iterators of its subscriptions end."""
         running, self._running = self._running, None
         if running is not None:
             running.cancel()
-            # Called by its own function that gives tokens, it would wait for itself.
+            # If the program's token function calls this, the task would wait for itself.
             if running is not asyncio.current_task():
                 await asyncio.wait([running])
         self._finish(1000, "closed by this client", failed=False)
 
     async def connected(self) -> None:
-        """Wait until the hub has welcomed this client.
+        """Wait until the client is connected.
 
         Raises:
-            RealtimeError: `closed`, and why.
+            RealtimeError: `closed`, with the reason.
         """
         await self._welcomed()
 
     async def wait_closed(self) -> Status:
-        """Wait until the connection is closed for good, and say why."""
+        """Wait until the client is closed; return the status, which says why."""
         while self._status.state != "closed":
             self._changed.clear()
             await self._changed.wait()
@@ -141,18 +141,21 @@ class Realtime:
         consumer: str | None = None,
         buffer: int = 1024,
     ) -> Subscription:
-        """Listen to a channel, now and after each reconnection, until it is unsubscribed.
+        """Subscribe to a channel, now and after each reconnection, until `unsubscribe`.
 
         Args:
             channel: its name.
-            presence: also hear who comes and leaves.
-            position: where to go on; without it with what is published from now on, and where the
-                channel delivers at least once, with what `consumer` has not acknowledged.
-            consumer: as whom to acknowledge, within the token's subject; see `acknowledge`.
-            buffer: events that may wait to be taken.
+            presence: also receive joins and leaves.
+            position: messages after it are delivered. By default delivery starts with the next
+                message, or on a channel with at-least-once delivery, with the first message that
+                `consumer` has not acknowledged.
+            consumer: the name under which messages are acknowledged, within the token's subject;
+                see `acknowledge`.
+            buffer: events that may wait to be consumed.
 
         Raises:
-            RealtimeError: `already_subscribed`, a socket has each channel once; or `closed`.
+            RealtimeError: `already_subscribed`, since a client has one subscription of a channel;
+                or `closed`.
         """
         if channel in self._subscriptions:
             message = f"the channel {channel!r} has a subscription"
@@ -175,24 +178,26 @@ class Realtime:
     async def publish(
         self, channel: str, data: object, *, key: str | None = None, traceparent: str | None = None
     ) -> Ack:
-        """Publish, and wait until the hub has taken it; without a connection wait for one.
+        """Publish a message, and wait until the hub has accepted it; wait for a connection first.
 
         Raises:
-            RealtimeError: it was refused, or nobody knows: `connection_lost`, `timeout`.
-            TypeError: `data` cannot be written.
+            RealtimeError: the hub refused it, or the outcome is unknown: `connection_lost`,
+                `timeout`.
+            TypeError: `data` cannot be encoded.
         """
         number = self._requests.number()
         frame = frames.Publish(channel, data, number, key, traceparent)
         return await self._request(number, frame, frames.Ack)
 
     async def acknowledge(self, message: Message) -> Ack:
-        """Say that a message and all before it are taken, in a channel that delivers at least once.
+        """Acknowledge a message and all before it, on a channel with at-least-once delivery.
 
-        A program that starts anew gets what it has not acknowledged, `redelivered` where it was
-        sent before. Within one program nothing comes twice.
+        After a restart the program receives the messages that it has not acknowledged, with
+        `redelivered` if they were sent before. A running client receives no message twice.
 
         Raises:
-            RealtimeError: it was refused, or nobody knows: then it may be delivered again.
+            RealtimeError: the hub refused it, or the outcome is unknown; the message may then be
+                delivered again.
         """
         number = self._requests.number()
         frame = frames.Acknowledge(message.channel, message.offset, number, message.epoch)
@@ -201,10 +206,10 @@ class Realtime:
     async def history(
         self, channel: str, *, position: Position | None = None, limit: int | None = None
     ) -> History:
-        """Read what a channel has kept after a position, oldest first.
+        """Read the stored messages of a channel after a position, the oldest first.
 
         Raises:
-            RealtimeError: it was refused, or no answer came.
+            RealtimeError: the hub refused it, or did not answer.
         """
         number = self._requests.number()
         epoch, offset = (None, None) if position is None else (position.epoch, position.offset)
@@ -212,10 +217,10 @@ class Realtime:
         return await self._request(number, frame, frames.History)
 
     async def presence(self, channel: str) -> Sequence[Member]:
-        """Ask who is subscribed to a channel.
+        """List the subscribers of a channel.
 
         Raises:
-            RealtimeError: it was refused, or no answer came.
+            RealtimeError: the hub refused it, or did not answer.
         """
         number = self._requests.number()
         frame = frames.PresenceRequest(channel, number)
@@ -226,7 +231,7 @@ class Realtime:
     ) -> frames.T:
         content = self.codec.encode(frame)
         try:
-            with self._requests.place():
+            with self._requests.slot():
                 async with asyncio.timeout(self.options.request_timeout):
                     connection = await self._welcomed()
                     if len(content) > connection.frame_bytes_max:
@@ -242,7 +247,7 @@ class Realtime:
             why = f"; {self._status.reason}" if self._status.state == "waiting" else ""
             raise RealtimeError("timeout", f"no answer came within {seconds:g} s{why}") from None
         except ConnectionClosed as error:
-            # Not as its cause, since it quotes the reason of the close as it is.
+            # Not as the cause: it quotes the reason of the close without redaction.
             message = f"while it was sent: {error}"
             raise self.redaction.error("connection_lost", message) from None
         if not isinstance(found, kind):
@@ -258,56 +263,56 @@ class Realtime:
             await self._changed.wait()
         return self._connection
 
-    # --- from connection to connection ---
+    # --- the connections ---
 
     async def _run(self) -> None:
         try:
-            ending = await self._until_useless()
-        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may wait for ever
+            ending = await self._reconnect()
+        except Exception as error:  # noqa: BLE001  # a fault of the client must not leave callers waiting
             self._log_failure("the client of the hub has failed", error)
             self._finish(1011, repr(error))
         else:
             self._finish(ending.code, ending.reason)
 
-    async def _until_useless(self) -> Ending:
+    async def _reconnect(self) -> Ending:
         refused_tokens = 0
         while True:
-            self._tell(Status("connecting"))
+            self._set_status(Status("connecting"))
             connection = Connection(self, self)
             try:
                 ending = await connection.run()
             finally:
-                self._leave(connection)
+                self._disconnected(connection)
             if connection.lasted:
                 refused_tokens = 0
             if ending.verdict == "fresh-token":
                 refused_tokens += 1
-                if not callable(self.token) or refused_tokens > _TOKENS:
+                if not callable(self.token) or refused_tokens > _REFUSED_TOKENS_MAX:
                     return ending
             if ending.verdict == "stop":
                 return ending
             await self._pause(connection, ending)
 
     async def _pause(self, connection: Connection, ending: Ending) -> None:
-        if connection.come_back_at is not None:
-            seconds = max(0.0, connection.come_back_at - time.monotonic())
+        if connection.reconnect_at is not None:
+            seconds = max(0.0, connection.reconnect_at - time.monotonic())
         else:
             seconds = ending.pause + self.backoff.next()
         reason = self.redaction.text(ending.reason)
-        self._tell(Status("waiting", code=ending.code, reason=reason, retry_in=seconds))
+        self._set_status(Status("waiting", code=ending.code, reason=reason, retry_in=seconds))
         await asyncio.sleep(seconds)
 
-    def _leave(self, connection: Connection) -> None:
-        """Leave a connection behind; what was on its way with it is told."""
+    def _disconnected(self, connection: Connection) -> None:
+        """Forget a connection that has ended, and fail the requests that it was to answer."""
         self.backoff.lasted(connection.lasted)
         self._connection = None
-        self._asking.clear()
+        self._subscribing.clear()
         self._requests.lost()
 
     def _finish(self, code: int, reason: str, *, failed: bool = True) -> None:
         if self._status.state == "closed":
             return
-        self._tell(Status("closed", code=code, reason=self.redaction.text(reason)))
+        self._set_status(Status("closed", code=code, reason=self.redaction.text(reason)))
         error = self._closed() if failed else None
         for subscription in self._subscriptions.values():
             subscription.finish(error)
@@ -317,30 +322,30 @@ class Realtime:
         code, reason = self._status.code, self._status.reason
         return RealtimeError("closed", f"the connection is closed: {code} {reason}")
 
-    def _tell(self, status: Status) -> None:
+    def _set_status(self, status: Status) -> None:
         self._status = status
         self._changed.set()
         if self._on_status is not None:
             try:
                 self._on_status(status)
-            except Exception as error:  # noqa: BLE001  # the program's own; the client goes on
+            except Exception as error:  # noqa: BLE001  # code of the program: the client goes on
                 self._log_failure("on_status has failed", error)
 
     def _log_failure(self, what: str, error: Exception) -> None:
         lines = "".join(traceback.format_exception(error))
         _logger.error("%s\n%s", what, self.redaction.text(lines))
 
-    # --- what the connection says ---
+    # --- called by the connection ---
 
     async def welcomed(self, connection: Connection, name: str) -> None:
-        """Ask for every channel again, then let requests through."""
+        """Subscribe to every channel again, then admit requests."""
         self._connection = connection
         for subscription in list(self._subscriptions.values()):
             await self._ask(subscription, connection)
-        self._tell(Status("connected", connection=name))
+        self._set_status(Status("connected", connection=name))
 
-    def take(self, frame: SentByServer) -> None:
-        """Give a frame to whom it is for."""
+    def on_frame(self, frame: SentByServer) -> None:
+        """Pass a frame to its subscription or request."""
         match frame:
             case frames.Message(channel=channel):
                 if channel in self._subscriptions:
@@ -359,21 +364,21 @@ class Realtime:
                 pass
 
     def _refuse(self, frame: frames.Error, error: RealtimeError) -> None:
-        """Give an error to whom it is for.
+        """Pass an error to its request or subscription.
 
-        Without an id the hub has ended a subscription by itself: a new token is not good for it.
+        Without an id it ends a subscription: a new token does not permit it, for example.
         """
         if frame.id is not None:
             self._answered(frame.id, error)
             return
         ended = self._subscriptions.pop(frame.channel or "", None)
         if ended is None:
-            _logger.warning("the hub says: %s", error)
+            _logger.warning("error of the hub: %s", error)
         else:
             ended.finish(error)
 
     def _answered(self, number: frames.Id | None, outcome: SentByServer | RealtimeError) -> None:
-        asked = self._asking.pop(number, None) if isinstance(number, int) else None
+        asked = self._subscribing.pop(number, None) if isinstance(number, int) else None
         if asked is None:
             self._requests.answer(number, outcome)
         elif self._subscriptions.get(asked.channel) is not asked:
@@ -384,7 +389,7 @@ class Realtime:
             asked.acknowledged(outcome)
 
     def _refused(self, subscription: Subscription, error: RealtimeError) -> None:
-        """Ask again where the hub says when, or end the subscription with its error."""
+        """Subscribe again after `retry_after`; without it, end the subscription with the error."""
         connection = self._connection
         if error.retry_after is not None and connection is not None:
             known = 0.0 if math.isnan(error.retry_after) else error.retry_after
@@ -401,14 +406,14 @@ class Realtime:
             await asyncio.sleep(after)
         if self._subscriptions.get(subscription.channel) is subscription:
             number = self._requests.number()
-            self._asking[number] = subscription
+            self._subscribing[number] = subscription
             await connection.send(subscription.request(number))
 
     async def _forget(self, subscription: Subscription) -> None:
         if self._subscriptions.get(subscription.channel) is subscription:
             del self._subscriptions[subscription.channel]
-            self._asking.pop(subscription.pending or 0, None)
+            self._subscribing.pop(subscription.pending or 0, None)
             if self._connection is not None:
-                # With an id, so that a refusal is not taken for one of the next subscription.
+                # With an id, so that a refusal is not mistaken for one of the next subscription.
                 number = self._requests.number()
                 await self._connection.send(frames.Unsubscribe(subscription.channel, number))

@@ -10,7 +10,7 @@ from nexus_gateway.client.errors import RealtimeError
 from nexus_gateway.credentials import redacted
 
 _TOKENS_MAX = 4
-"""Tokens that are looked for: the newest ones."""
+"""Only the newest tokens are searched for."""
 _SECRET_NAME = re.compile(r"(token|key|secret|password|jwt|auth|signature)$", re.IGNORECASE)
 
 
@@ -22,21 +22,21 @@ class Redaction:
         self._tokens: deque[str] = deque(maxlen=_TOKENS_MAX)
 
     def remember(self, token: str) -> None:
-        """Keep a token out of texts from now on."""
+        """Remove a token from all texts from now on."""
         if token not in self._tokens:
             self._tokens.append(token)
 
     def text(self, text: str) -> str:
-        """Give a text without credentials."""
+        """Return a text without credentials."""
         return redacted(text, (*self._tokens, *self._of_url))
 
     def error(self, code: str, message: str, retry_after: float | None = None) -> RealtimeError:
-        """Make an error of what the hub says."""
+        """Make an error from a message of the hub."""
         return RealtimeError(self.text(code), self.text(message), retry_after)
 
 
 def _secrets_of(url: str) -> tuple[str, ...]:
-    """List what a URL may bring as a credential: its password, and secret values of its query."""
+    """List the credentials in a URL: its password, and secret values of its query."""
     try:
         parts = urlsplit(url)
         password = parts.password

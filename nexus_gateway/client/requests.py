@@ -1,4 +1,4 @@
-"""Requests that wait for an answer: each has an id, and there are never more than a bound."""
+"""Pending requests: each has an id, and their number is bounded."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ class Requests:
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._places = 0
+        self._in_flight = 0
         self._last = 0
         self._sent: dict[int, asyncio.Future[ServerFrame]] = {}
 
     def number(self) -> int:
-        """Make an id that was not used before."""
+        """Make a new id."""
         self._last += 1
         return self._last
 
     @contextmanager
-    def place(self) -> Generator[None]:
-        """Take one of the places of requests that are under way.
+    def slot(self) -> Generator[None]:
+        """Occupy one of the slots for pending requests.
 
         Raises:
             RealtimeError: `queue_full`.
         """
-        if self._places >= self._bound:
+        if self._in_flight >= self._bound:
             message = f"{self._bound} requests wait for an answer already"
             raise RealtimeError("queue_full", message)
-        self._places += 1
+        self._in_flight += 1
         try:
             yield
         finally:
-            self._places -= 1
+            self._in_flight -= 1
 
     @contextmanager
     def sent(self, number: int) -> Generator[asyncio.Future[ServerFrame]]:
-        """Expect the answer to a request that is sent now."""
+        """Wait for the answer to a request that is being sent."""
         answer: asyncio.Future[ServerFrame] = asyncio.get_running_loop().create_future()
         self._sent[number] = answer
         try:
@@ -54,10 +54,10 @@ class Requests:
         finally:
             self._sent.pop(number, None)
             if answer.done() and not answer.cancelled():
-                answer.exception()  # seen: who waited may have been cancelled
+                answer.exception()  # retrieved: the waiting task may have been cancelled
 
     def answer(self, number: Id | None, outcome: ServerFrame | RealtimeError) -> bool:
-        """Give an answer to its request; whether there is one."""
+        """Complete a request; False if no request with this id is pending."""
         answer = self._sent.get(number) if isinstance(number, int) else None
         if answer is None or answer.done():
             return False
@@ -68,7 +68,7 @@ class Requests:
         return True
 
     def lost(self) -> None:
-        """Tell that the connection is lost: what was sent may have been done, or not."""
+        """Fail all pending requests with `connection_lost`; the hub may have carried them out."""
         message = "the answer was lost with the connection"
         for number in list(self._sent):
             self.answer(number, RealtimeError("connection_lost", message))

@@ -1,7 +1,7 @@
-"""One channel that is listened to: an async iterator that remembers its place.
+"""A subscription to one channel: an async iterator that remembers its position.
 
-After a cut it asks for what it missed. Where something is lost, the iterator gives a `Gap` in the
-place of the hole: never a message after a hole that was not told.
+After a reconnection it asks for the messages that it missed. If some are lost, the iterator yields
+a `Gap` before the next message.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """A hole in what a subscriber sees; `count` is how many messages, None where unknown.
+    """Missing messages; `count` is their number, None if unknown.
 
-    reason: `lost` is what the hub has not kept long enough, `dropped` what a subscriber was too
-        slow for, `missing` what was announced by nobody.
+    reason: `lost` if the hub no longer stores them, `dropped` if the subscriber was too slow,
+        `missing` if the offsets have a gap that the hub did not report.
     """
 
     channel: str
@@ -37,10 +37,10 @@ Event: TypeAlias = Message | Gap | Join | Leave
 
 
 class Subscription:
-    """A channel and the place in it; iterate over it, or use it as an async context manager.
+    """A channel and the position in it; iterate over it, or use it as an async context manager.
 
-    What the program has not taken yet waits in a queue of `buffer` events. Beyond it the oldest
-    make room, and a `Gap` tells how many.
+    Events that the program has not consumed wait in a queue of `buffer` events. If it is full, the
+    oldest are dropped, and a `Gap` reports how many.
     """
 
     def __init__(
@@ -61,26 +61,26 @@ class Subscription:
         self._end = end
         self._events: deque[Event] = deque()
         self._overrun: int | None = 0
-        self._told = False
+        self._gap_reported = False
         self._pending: int | None = None
         self._wake = asyncio.Event()
-        self._held = asyncio.Event()
+        self._settled = asyncio.Event()
         self._ack = Ack()
         self._ended = False
         self._error: RealtimeError | None = None
 
     @property
     def position(self) -> Position | None:
-        """The place of the last message that has come, taken or not."""
+        """The position of the last message received, consumed or not."""
         return self._last
 
     async def ready(self) -> Ack:
-        """Wait until the hub holds the subscription; its answer.
+        """Wait until the hub has accepted the subscription; return its answer.
 
         Raises:
-            RealtimeError: the hub refuses it, or the connection is closed for good.
+            RealtimeError: the hub refuses it, or the client is closed.
         """
-        await self._held.wait()
+        await self._settled.wait()
         if self._error is not None:
             raise self._error
         return self._ack
@@ -105,10 +105,10 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        """Wait for what comes next.
+        """Wait for the next event.
 
         Raises:
-            RealtimeError: the hub refuses the subscription, or the connection is closed for good.
+            RealtimeError: the hub refuses the subscription, or the client is closed.
         """
         while not self._events:
             if self._ended:
@@ -123,18 +123,18 @@ class Subscription:
             return gap
         return self._events.popleft()
 
-    # --- what the connection says ---
+    # --- called by the client ---
 
     @property
     def pending(self) -> int | None:
-        """The request that the hub has not answered yet.
+        """The id of the subscribe request that the hub has not answered yet.
 
-        Until it has, what comes in the channel belongs to an earlier subscription.
+        Until it has, messages of the channel belong to an earlier subscription.
         """
         return self._pending
 
     def request(self, number: int) -> Subscribe:
-        """Write the frame that asks for the channel, from the place where it was left."""
+        """Make the frame that subscribes to the channel, from the last position."""
         self._pending = number
         last = self._last
         return Subscribe(
@@ -147,53 +147,53 @@ class Subscription:
         )
 
     def acknowledged(self, ack: Ack) -> None:
-        """Take from where messages follow."""
+        """Handle the position from which messages follow."""
         self._pending = None
         last = self._last
-        given = None if ack.epoch is None or ack.offset is None else Position(ack.epoch, ack.offset)
+        acked = None if ack.epoch is None or ack.offset is None else Position(ack.epoch, ack.offset)
         if last is not None and ack.recovered is not True:
-            known = given is not None and given.epoch == last.epoch and given.offset > last.offset
-            lost = given.offset - last.offset if known and given is not None else None
+            known = acked is not None and acked.epoch == last.epoch and acked.offset > last.offset
+            lost = acked.offset - last.offset if known and acked is not None else None
             self._put(Gap(self.channel, "lost", lost))
-        if given is not None and not (last is not None and ack.recovered is True):
-            self._last = given
-        self._told = False
+        if acked is not None and not (last is not None and ack.recovered is True):
+            self._last = acked
+        self._gap_reported = False
         self._ack = ack
-        self._held.set()
+        self._settled.set()
 
     def received(self, message: Message) -> None:
-        """Take a message: once each, and never after a hole that was not told."""
+        """Handle a message: each once, and never after a gap that was not reported."""
         if self._pending is not None:
             return
         last = self._last
         if last is not None and last.epoch == message.epoch and message.offset <= last.offset:
             return
-        if last is not None and not self._told:
-            self._look(last, message)
-        self._told = False
+        if last is not None and not self._gap_reported:
+            self._check_gap(last, message)
+        self._gap_reported = False
         self._last = message.position
         self._put(message)
 
     def dropped(self, dropped: Dropped) -> None:
-        """Take it that back-pressure has dropped messages before the next one."""
+        """Handle the report that messages before the next one were dropped."""
         if self._pending is None:
-            self._told = True
+            self._gap_reported = True
             self._put(Gap(self.channel, "dropped", dropped.count or None))
 
     def moved(self, event: Join | Leave) -> None:
-        """Take it that somebody came or left."""
+        """Handle a join or leave."""
         if self._pending is None:
             self._put(event)
 
     def finish(self, error: RealtimeError | None) -> None:
-        """End the iterator once what has come is taken."""
+        """End the iterator after the events that are queued."""
         if not self._ended:
             self._ended = True
             self._error = error
             self._wake.set()
-            self._held.set()
+            self._settled.set()
 
-    def _look(self, last: Position, message: Message) -> None:
+    def _check_gap(self, last: Position, message: Message) -> None:
         if last.epoch != message.epoch:
             self._put(Gap(self.channel, "missing"))
         elif message.offset > last.offset + 1:

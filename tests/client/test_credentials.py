@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
     from websockets.http11 import Request, Response
 
-    from nexus_gateway.client.options import Bringing
+    from nexus_gateway.client.options import AuthMethod
 
 SECRET = "s3cr3t-9f8e7d6c"
 MALFORMED = [f"{SECRET}\n", f" {SECRET}", f"{SECRET}\0", f"{SECRET}é", ""]
-BRINGINGS: list[Bringing] = ["header", "subprotocol", "message"]
+AUTH_METHODS: list[AuthMethod] = ["header", "subprotocol", "message"]
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ async def _closed(client: Realtime) -> Status:
 
 
 @pytest.mark.parametrize("token", MALFORMED)
-@pytest.mark.parametrize("auth", BRINGINGS)
-def test_a_malformed_token_is_refused_where_it_is_given(token: str, auth: Bringing) -> None:
+@pytest.mark.parametrize("auth", AUTH_METHODS)
+def test_a_malformed_token_is_refused_where_it_is_given(token: str, auth: AuthMethod) -> None:
     with pytest.raises(ValueError, match="the token") as caught:
         Realtime("ws://localhost", token=token, auth=auth)
 
@@ -73,12 +73,12 @@ def test_a_malformed_token_is_refused_where_it_is_given(token: str, auth: Bringi
 
 @pytest.mark.parametrize("token", MALFORMED)
 @pytest.mark.parametrize("source", [_direct, _later])
-@pytest.mark.parametrize("auth", BRINGINGS)
+@pytest.mark.parametrize("auth", AUTH_METHODS)
 async def test_a_source_of_malformed_tokens_is_given_up_and_not_quoted(
     hub: Hub,
     token: str,
     source: Callable[[str], Callable[[], str | Awaitable[str]]],
-    auth: Bringing,
+    auth: AuthMethod,
     logged: io.StringIO,
 ) -> None:
     statuses: list[Status] = []
@@ -94,9 +94,9 @@ async def test_a_source_of_malformed_tokens_is_given_up_and_not_quoted(
     assert SECRET not in f"{statuses}{shown}{logged.getvalue()}"
 
 
-@pytest.mark.parametrize("auth", BRINGINGS)
+@pytest.mark.parametrize("auth", AUTH_METHODS)
 async def test_tokens_at_work_are_not_logged_nor_told_when_the_server_quotes_them(
-    hub: Hub, auth: Bringing, logged: io.StringIO
+    hub: Hub, auth: AuthMethod, logged: io.StringIO
 ) -> None:
     statuses: list[Status] = []
     tokens = iter([f"{SECRET}.1", f"{SECRET}.2", f"{SECRET}.2\n", f"{SECRET}.3"])

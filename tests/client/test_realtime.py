@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request, Response
 
     from nexus_gateway.client import Codec, Event, Subscription
-    from nexus_gateway.client.options import Bringing
+    from nexus_gateway.client.options import AuthMethod
 
 
 async def events(subscription: Subscription, number: int) -> list[Event]:
@@ -72,7 +72,7 @@ async def test_messages_come_alone_and_in_batches(hub: Hub, codec: Codec | None)
     ],
 )
 async def test_the_token_is_brought_as_it_was_asked_for(
-    hub: Hub, auth: Bringing, offered: str, authorization: str | None
+    hub: Hub, auth: AuthMethod, offered: str, authorization: str | None
 ) -> None:
     async with hub.client(token="secret", auth=auth) as client:
         peer = await hub.peer(welcome=False)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request, Response
 
     from nexus_gateway.client import Codec
-    from nexus_gateway.client.options import Bringing, TokenSource
+    from nexus_gateway.client.options import AuthMethod, TokenSource
 
 PATIENCE = 5.0
 Frame = dict[str, object]
@@ -95,7 +95,7 @@ class Hub:
         self,
         *,
         token: TokenSource = None,
-        auth: Bringing = "header",
+        auth: AuthMethod = "header",
         codec: Codec | None = None,
         statuses: list[Status] | None = None,
         options: Options | None = None,
