@@ -9,6 +9,7 @@ own ends remove them. A node of a Redis Cluster or a Sentinel is refused, as the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Self, TypeAlias, cast
 from urllib.parse import quote
@@ -188,7 +189,7 @@ class RedisCache:
         except StorageUnavailable:
             pass
         except BaseException:
-            await self._client.aclose(close_connection_pool=True)
+            await self._close()
             raise
         return self
 
@@ -199,7 +200,12 @@ class RedisCache:
         trace: TracebackType | None,
     ) -> None:
         """Close the connections."""
-        await self._client.aclose(close_connection_pool=True)
+        await self._close()
+
+    async def _close(self) -> None:
+        # The library waits for the end of each connection and may give up. None is open then.
+        with contextlib.suppress(RedisError, OSError):
+            await self._client.aclose(close_connection_pool=True)
 
     def _key(self, kind: str, name: str) -> str:
         # Quoted: a brace in a name would end the hash tag, and a colon make it another's.

@@ -7,6 +7,8 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from redis.asyncio import Connection
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from nexus_gateway.studio.storage.cache_local import LocalCache
 from nexus_gateway.studio.storage.cache_redis import POOL, RedisCache
@@ -252,6 +254,24 @@ async def test_calls_that_were_given_up_leave_their_connections_to_others() -> N
                 server.resume()
 
             await until_it_answers(cache, calls=POOL)
+
+
+async def test_a_connection_that_is_slow_to_close_does_not_fail_the_end(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disconnect = Connection.disconnect
+    closed: list[Connection] = []
+
+    async def slow(connection: Connection) -> None:
+        await disconnect(connection)
+        closed.append(connection)
+        raise RedisTimeout("Timed out closing connection after 0.05")
+
+    async with RedisCache(redis_url) as cache:
+        await cache.ping()
+        monkeypatch.setattr(Connection, "disconnect", slow)
+
+    assert len(closed) == 1
 
 
 async def until_it_answers(cache: RedisCache, *, calls: int = 1) -> None:
