@@ -1,26 +1,27 @@
 /**
- * What the page knows: the newest summary, the steps of the last quarter of an hour, a minute of each route, and the
- * tail of the log. All of it bounded.
+ * The state of the page: the newest summary, the steps of the last 15 minutes, one minute of each route, and the tail
+ * of the log. All of it is bounded.
  */
 
-import { type Step, type Summary, stepBetween } from "./figures.js";
+import { type Step, type Summary, stepBetween } from "./metrics.js";
 
-/** Seconds that are kept. */
-export const KEPT_SECONDS = 900;
-/** Steps of a sparkline. */
+/** Steps are stored for this time. */
+export const HISTORY_SECONDS = 900;
+/** Steps in a sparkline. */
 export const SPARK_STEPS = 60;
-/** Milliseconds that a step lasts at least, and at most: after a cut the gateway's own series fills the hole. */
-const STEP_MILLIS = 900;
-const HOLE_MILLIS = 3000;
-const LOG_ENTRIES = 1000;
+/** A step lasts at least this long. */
+const STEP_MS_MIN = 900;
+/** A longer step follows a lost connection; the gateway's time series fills the gap. */
+const STEP_MS_MAX = 3000;
+const LOG_ENTRIES_MAX = 1000;
 
-/** A line of the log, as it came; or how many lines are missing in its place, `unknown` where nobody knows. */
+/** A line of the log as received; or the number of lines missing in its place, or `unknown`. */
 export type LogEntry = Readonly<Record<string, unknown>>;
 
-/** What stands in the place of missing lines. */
+/** Makes the entry that stands for missing lines. */
 export const leftOut = (count: number | "unknown"): LogEntry => ({ left_out: count });
 
-/** How a route does now. */
+/** The request rate of a route. */
 export interface Pace {
   /** Requests per second in the last step. */
   rate: number;
@@ -28,31 +29,31 @@ export interface Pace {
   readonly spark: number[];
 }
 
-/** Steps and the time that they lie in; milliseconds since 1970. */
+/** Steps and their period; milliseconds since 1970. */
 export interface Span {
   readonly from: number;
   readonly to: number;
   readonly steps: readonly Step[];
 }
 
-/** The name of a route and method, as a key. */
+/** A key for a route and method. */
 export const keyOf = (line: { route: string; method: string }) => `${line.method} ${line.route}`;
 
-/** What the page knows. */
+/** The state of the page. */
 export class Board {
   summary: Summary | undefined;
-  /** When the newest summary was made, by the gateway's clock; milliseconds since 1970. */
+  /** Time of the newest summary by the gateway's clock; milliseconds since 1970. */
   updated = 0;
   steps: Step[] = [];
-  /** What happened between the last two tellings, half a second apart. */
+  /** The difference between the newest summary and the last step. */
   now: Step | undefined;
   readonly log: LogEntry[] = [];
-  /** Why there is no log, where there is none. */
+  /** Why the log is not available; empty if it is. */
   withoutLog = "";
   readonly paces = new Map<string, Pace>();
-  private kept: Summary | undefined;
+  private previous: Summary | undefined;
 
-  /** Fills in the steps that were not seen: those before the page was opened, or while the connection was cut. */
+  /** Adds steps from before the page was opened, or from while the connection was lost. */
   fill(steps: readonly Step[]): void {
     const seen = this.steps.map(({ at }) => at);
     let next = 0;
@@ -62,51 +63,51 @@ export class Board {
       }
       return (seen[next] ?? Number.POSITIVE_INFINITY) >= at + 1000;
     });
-    this.steps = [...this.steps, ...missing].sort((a, b) => a.at - b.at).slice(-KEPT_SECONDS);
+    this.steps = [...this.steps, ...missing].sort((a, b) => a.at - b.at).slice(-HISTORY_SECONDS);
   }
 
-  /** Takes a new summary; true where it makes a step whole. */
+  /** Stores a new summary; returns whether it completes a step. */
   update(summary: Summary): boolean {
-    const before = this.kept;
+    const before = this.previous;
     this.summary = summary;
     this.updated = Date.parse(summary.timestamp);
     if (before === undefined) {
-      this.kept = summary;
+      this.previous = summary;
       return true;
     }
     const step = stepBetween(before, summary);
     if (step === undefined) {
-      this.kept = summary; // started anew: its counters begin at zero
+      this.previous = summary; // the gateway was restarted: its counters begin at zero
       this.paces.clear();
       return true;
     }
     this.now = step;
     const lasted = (summary.uptime_seconds - before.uptime_seconds) * 1000;
-    if (lasted < STEP_MILLIS) {
+    if (lasted < STEP_MS_MIN) {
       return false;
     }
-    if (lasted < HOLE_MILLIS) {
+    if (lasted < STEP_MS_MAX) {
       this.steps.push(step);
-      this.steps.splice(0, this.steps.length - KEPT_SECONDS);
+      this.steps.splice(0, this.steps.length - HISTORY_SECONDS);
     }
     this.pace(before, summary);
-    this.kept = summary;
+    this.previous = summary;
     return true;
   }
 
-  /** Takes lines of the log. */
+  /** Adds new lines of the log. */
   append(entries: readonly LogEntry[]): void {
     this.withoutLog = "";
     this.log.push(...entries);
-    this.log.splice(0, this.log.length - LOG_ENTRIES);
+    this.log.splice(0, this.log.length - LOG_ENTRIES_MAX);
   }
 
-  /** Puts lines before those that were seen. */
+  /** Adds older lines of the log. */
   prepend(entries: readonly LogEntry[]): void {
     this.append([...entries, ...this.log.splice(0)]);
   }
 
-  /** The steps of the last seconds, and the time that they lie in. */
+  /** Returns the steps of the last seconds. */
   last(seconds: number): Span {
     const to = Math.max(this.updated, this.steps.at(-1)?.at ?? 0);
     const from = to - seconds * 1000;

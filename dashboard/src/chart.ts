@@ -1,12 +1,12 @@
-/** Lines over time, by uPlot: one cursor for all charts, colours of the style sheet. */
+/** Line charts over time, drawn by uPlot: one cursor for all charts, colours from the style sheet. */
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import type { Span } from "./board.js";
-import type { Step } from "./figures.js";
+import type { Step } from "./metrics.js";
 import { colour } from "./theme.js";
 
-/** A line: what of a step it shows, and how. */
+/** A line: which value of a step it shows, and in which form. */
 export interface Line {
   readonly label: string;
   readonly colour: string;
@@ -18,8 +18,8 @@ export interface Line {
 }
 
 const HEIGHT = 185;
-/** Seconds without a value that a line passes over. */
-const BRIDGED = 5;
+/** A line continues over a pause of at most this length. */
+const PAUSE_S_MAX = 5;
 const cursors = uPlot.sync("time");
 const FONT = "12px system-ui, sans-serif";
 
@@ -38,7 +38,7 @@ export class Chart {
     new ResizeObserver(() => this.fit()).observe(host);
   }
 
-  /** Shows steps. The axis is as long as the span, whether or not something happened in all of it. */
+  /** Shows steps. The axis has the length of the span, also where it has no steps. */
   show(span: Span): void {
     this.span = span;
     const { steps } = span;
@@ -47,14 +47,14 @@ export class Chart {
     this.plot.setData([times, ...values] as uPlot.AlignedData);
     const last = steps.at(-1);
     if (last !== undefined) {
-      const said = this.lines.map(
+      const texts = this.lines.map(
         ({ label, value, format }) => `${label} ${format(value(last) ?? 0)}`,
       );
-      this.host.setAttribute("aria-label", said.join(", "));
+      this.host.setAttribute("aria-label", texts.join(", "));
     }
   }
 
-  /** Draws again, in the colours of now. */
+  /** Draws again, in the current colours. */
   redraw(): void {
     this.plot.redraw(false, true);
   }
@@ -90,7 +90,7 @@ export class Chart {
 
   private scale(): uPlot.Scale {
     if (this.options.logarithmic) {
-      // From 10 µs to 100 ms at least: the eye learns where a height lies.
+      // At least from 10 µs to 100 ms, so that heights stay comparable.
       return {
         distr: 3,
         range: (_, low, high) => [Math.min(low || 1e-5, 1e-5), Math.max(high || 0.1, 0.1)],
@@ -128,9 +128,9 @@ function series(line: Line): uPlot.Series {
     stroke: () => colour(line.colour),
     ...(line.filled ? { fill: () => `${colour(line.colour)}22` } : {}),
     width: 1.5,
-    // A second without requests has no percentiles: a short pause is bridged, a long one is left open.
+    // A second without requests has no percentiles: the line continues over a short pause only.
     gaps: (plot, _series, _from, _to, found) => {
-      const bridged = plot.valToPos(BRIDGED, "x", true) - plot.valToPos(0, "x", true);
+      const bridged = plot.valToPos(PAUSE_S_MAX, "x", true) - plot.valToPos(0, "x", true);
       return found.filter(([from, to]) => to - from > bridged);
     },
     points: { show: true, size: 3, filter: alone },
@@ -141,17 +141,17 @@ function series(line: Line): uPlot.Series {
   };
 }
 
-/** The places of values that have no neighbour to draw a line to. */
-function alone(plot: uPlot, place: number): number[] {
+/** The indices of values without a neighbour to draw a line to. */
+function alone(plot: uPlot, index: number): number[] {
   const times = plot.data[0];
-  const values = plot.data[place] ?? [];
+  const values = plot.data[index] ?? [];
   const known = [...times.keys()].filter((index) => values[index] != null);
   const far = (a: number | undefined, b: number | undefined) =>
-    a === undefined || b === undefined || (times[b] ?? 0) - (times[a] ?? 0) > BRIDGED;
+    a === undefined || b === undefined || (times[b] ?? 0) - (times[a] ?? 0) > PAUSE_S_MAX;
   return known.filter((index, n) => far(known[n - 1], index) && far(index, known[n + 1]));
 }
 
-/** The newest value of a line: what the legend shows while nothing is pointed at. */
+/** The newest value of a line, which the legend shows without a pointer. */
 function newest(plot: uPlot, label: string): number | null {
   const place = plot.series.findIndex((one) => one.label === label);
   return (plot.data[place]?.at(-1) as number | null | undefined) ?? null;

@@ -1,4 +1,4 @@
-/** Figures as people read them. */
+/** Numbers in the form that people read. */
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const tenth = new Intl.NumberFormat("en", { maximumFractionDigits: 1, minimumFractionDigits: 1 });
@@ -47,7 +47,7 @@ export function bytes(value: number): string {
 /** A share: `12.3 %`. */
 export const percent = (value: number) => `${tenth.format(value * 100)} %`;
 
-/** How long: `3 d 4 h`, `12 min 5 s`. */
+/** A duration: `3 d 4 h`, `12 min 5 s`. */
 export function duration(value: number): string {
   const units = [
     ["d", 86_400],

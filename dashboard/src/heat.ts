@@ -1,24 +1,24 @@
-/** The heat map: how many answers took how long, over time. Each cell is a bucket of the histogram in a step. */
+/** The heat map of latency over time. Each cell is a bucket of the histogram in a step. */
 
 import type { Span } from "./board.js";
 import * as format from "./format.js";
 import { colour } from "./theme.js";
 
-/** The same room at both sides as the charts', so that times lie beneath each other. */
+/** The same margins as those of the charts, so that their times align. */
 const LEFT = 62;
 const RIGHT = 26;
 const BOTTOM = 22;
 const HEIGHT = 230;
-const NARROWEST = 5;
-const TIMES = 5;
+const COLUMN_PX_MIN = 5;
+const TIME_LABELS = 5;
 
-/** A column: from when to when, and how many answers fell into each bucket. */
+/** A column: its start, and the number of answers in each bucket. */
 interface Column {
   readonly from: number;
   readonly counts: number[];
 }
 
-/** A heat map on a canvas, with what is pointed at in words. */
+/** A heat map on a canvas, and a text that describes the cell under the pointer. */
 export class Heat {
   private span: Span = { from: 0, to: 1, steps: [] };
   private bounds: readonly number[] = [];
@@ -28,16 +28,16 @@ export class Heat {
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
-    private readonly says: HTMLElement,
+    private readonly description: HTMLElement,
   ) {
     new ResizeObserver(() => this.draw()).observe(canvas.parentElement ?? canvas);
     canvas.addEventListener("pointermove", ({ offsetX: x, offsetY: y }) => {
       this.pointed = { x, y };
-      this.say();
+      this.describe();
     });
     canvas.addEventListener("pointerleave", () => {
       this.pointed = undefined;
-      this.say();
+      this.describe();
     });
   }
 
@@ -46,10 +46,10 @@ export class Heat {
     this.span = span;
     this.bounds = bounds;
     this.draw();
-    this.say();
+    this.describe();
   }
 
-  /** Draws again, in the colours of now. */
+  /** Draws again, in the current colours. */
   draw(): void {
     const width = this.canvas.parentElement?.clientWidth ?? 0;
     const context = this.canvas.getContext("2d");
@@ -61,16 +61,16 @@ export class Heat {
     this.canvas.height = Math.round(HEIGHT * ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const room = width - LEFT - RIGHT;
-    this.columns = this.sorted(Math.max(1, Math.floor(room / NARROWEST)));
+    this.columns = this.columnsOf(Math.max(1, Math.floor(room / COLUMN_PX_MIN)));
     this.rows = this.used();
     this.paint(context, room);
     this.label(context, room);
   }
 
-  /** Sorts the steps into columns of one length, a second or more. */
-  private sorted(most: number): Column[] {
+  /** Sums the steps in columns of equal duration, at least one second. */
+  private columnsOf(columnsMax: number): Column[] {
     const { from, to, steps } = this.span;
-    const length = Math.max(1000, Math.ceil((to - from) / most));
+    const length = Math.max(1000, Math.ceil((to - from) / columnsMax));
     const columns = Array.from(
       { length: Math.max(1, Math.ceil((to - from) / length)) },
       (_, n) => ({
@@ -79,7 +79,7 @@ export class Heat {
       }),
     );
     for (const { at, buckets } of steps) {
-      // A step is named by its end.
+      // The time of a step is its end.
       const column = columns[Math.ceil((at - from) / length) - 1];
       for (const [place, count] of buckets.entries()) {
         if (column !== undefined && place in column.counts) {
@@ -90,7 +90,7 @@ export class Heat {
     return columns;
   }
 
-  /** The buckets that anything fell into, with one to spare; never fewer than eight. */
+  /** The range of buckets with counts and one more on each side; at least eight. */
   private used(): [number, number] {
     const some = (place: number) => this.columns.some(({ counts }) => (counts[place] ?? 0) > 0);
     const places = [...this.bounds.keys(), this.bounds.length].filter(some);
@@ -136,18 +136,18 @@ export class Heat {
     context.textBaseline = "bottom";
     context.textAlign = "center";
     const { from, to, steps } = this.span;
-    const times = room < 420 ? 2 : TIMES;
+    const times = room < 420 ? 2 : TIME_LABELS;
     for (let part = 0; part < times && steps.length > 0; part += 1) {
       const share = (part + 0.5) / times;
       context.fillText(format.clock(from + (to - from) * share), LEFT + room * share, HEIGHT);
     }
   }
 
-  /** Says what is pointed at; or what the whole shows, for those who do not see or point. */
-  private say(): void {
-    const said = (this.pointed && this.cell(this.pointed)) ?? this.sum();
-    if (this.says.textContent !== said) {
-      this.says.textContent = said;
+  /** Describes the cell under the pointer, or without one the whole map. */
+  private describe(): void {
+    const text = (this.pointed && this.cell(this.pointed)) ?? this.sum();
+    if (this.description.textContent !== text) {
+      this.description.textContent = text;
     }
   }
 

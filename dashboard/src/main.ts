@@ -1,12 +1,12 @@
-/** The page: joins the feed, the board and the panels. */
+/** The page: connects the live data, the board and the panels. */
 
 import { render } from "lit-html";
 import type { Status } from "nexus-warp-realtime";
 import { Board } from "./board.js";
 import { Chart, type Line } from "./chart.js";
-import { Feed } from "./feed.js";
 import * as format from "./format.js";
 import { Heat } from "./heat.js";
+import { LiveData } from "./live.js";
 import { limits, refusals, subjects } from "./panels/limits.js";
 import { LogTail } from "./panels/log.js";
 import { realtime } from "./panels/realtime.js";
@@ -16,7 +16,7 @@ import * as session from "./session.js";
 import "./style.css";
 import { startTheme } from "./theme.js";
 
-/** An element of the page, which is there. */
+/** Returns an element of the page, which must exist. */
 function element<E extends HTMLElement = HTMLElement>(id: string): E {
   const found = document.getElementById(id);
   if (found === null) {
@@ -70,16 +70,16 @@ const CONNECTIONS: readonly Line[] = [
   { label: "in flight", colour: "p99", value: (step) => step.inFlight, format: format.count },
 ];
 
-/** Seconds before a token's end at which it is told. */
-const TOLD_BEFORE = 120;
+/** The page announces the expiry of its token this long before. */
+const EXPIRY_NOTICE_S = 120;
 
 let board = new Board();
-let feed: Feed | undefined;
+let live: LiveData | undefined;
 let range = 300;
 let status: Status = { state: "connecting" };
 let retryAt = 0;
 
-element("board").hidden = false; // measured by the charts as they are made
+element("board").hidden = false; // the charts measure it when they are created
 const charts = {
   rate: new Chart(element("chart-rate"), RATE),
   latency: new Chart(element("chart-latency"), LATENCY, { logarithmic: true }),
@@ -91,12 +91,12 @@ const table = new RoutesTable(() => render(table.show(board), element("routes"))
 const tail = new LogTail(() => render(tail.show(board), element("log")));
 element("board").hidden = true;
 
-function drawFigures(): void {
+function drawTiles(): void {
   render(tiles(board), element("tiles"));
-  say("as-of", board.summary === undefined ? "" : `as of ${format.clock(board.updated)}`);
+  setText("as-of", board.summary === undefined ? "" : `as of ${format.clock(board.updated)}`);
 }
 
-/** What changes with a step, and not with each summary. */
+/** Draws what changes with each step, not with each summary. */
 function drawSteps(): void {
   const span = board.last(range);
   for (const chart of Object.values(charts)) {
@@ -110,34 +110,34 @@ function drawSteps(): void {
   render(realtime(board), element("realtime-panel"));
 }
 
-/** Says something, where it is not said already: a screen reader says it once then. */
-function say(id: string, said: string): void {
+/** Sets a text if it differs, so that a screen reader reads it once. */
+function setText(id: string, text: string): void {
   const host = element(id);
-  if (host.textContent !== said) {
-    host.textContent = said;
+  if (host.textContent !== text) {
+    host.textContent = text;
   }
 }
 
 function drawStatus(): void {
   const words = {
-    connecting: feed?.wasConnected ? "connection lost, connecting …" : "connecting …",
+    connecting: live?.wasConnected ? "connection lost, connecting …" : "connecting …",
     connected: "live",
     waiting: `connection lost, trying again in ${Math.max(0, Math.ceil((retryAt - Date.now()) / 1000))} s`,
     closed: `disconnected${status.state === "closed" && status.reason ? `: ${status.reason}` : ""}; reload to connect again`,
   };
-  element("status").dataset.state = feed === undefined ? "closed" : status.state;
-  say("status", feed === undefined ? "signed out" : words[status.state]);
-  element("board").classList.toggle("stale", feed !== undefined && status.state !== "connected");
-  const left = feed === undefined ? Number.POSITIVE_INFINITY : feed.expires - Date.now() / 1000;
-  const soon = left < TOLD_BEFORE && left > 0;
-  say("expiry", soon ? `the token ends in ${format.duration(Math.ceil(left))}` : "");
+  element("status").dataset.state = live === undefined ? "closed" : status.state;
+  setText("status", live === undefined ? "signed out" : words[status.state]);
+  element("board").classList.toggle("stale", live !== undefined && status.state !== "connected");
+  const left = live === undefined ? Number.POSITIVE_INFINITY : live.expires - Date.now() / 1000;
+  const soon = left < EXPIRY_NOTICE_S && left > 0;
+  setText("expiry", soon ? `the token ends in ${format.duration(Math.ceil(left))}` : "");
 }
 
 function draw(whole: boolean): void {
   if (document.hidden) {
-    return; // nobody looks; all is drawn when somebody does
+    return; // everything is drawn when the page becomes visible
   }
-  drawFigures();
+  drawTiles();
   if (whole) {
     drawSteps();
   }
@@ -148,12 +148,12 @@ function start(token: string): void {
   element("sign-in").hidden = true;
   element("board").hidden = false;
   element("sign-out").hidden = false;
-  feed = new Feed(token, board, {
+  live = new LiveData(token, board, {
     updated: draw,
     logged: scheduleLog,
-    status: (turned) => {
-      status = turned;
-      retryAt = turned.state === "waiting" ? Date.now() + turned.retryIn : 0;
+    status: (newStatus) => {
+      status = newStatus;
+      retryAt = newStatus.state === "waiting" ? Date.now() + newStatus.retryIn : 0;
       drawStatus();
     },
     refused: (why) => signOut(why),
@@ -164,7 +164,7 @@ function start(token: string): void {
 }
 
 let logDue = false;
-/** Draws the log at most once a frame, however many lines come. */
+/** Draws the log at most once per frame. */
 function scheduleLog(): void {
   if (!logDue) {
     logDue = true;
@@ -176,8 +176,8 @@ function scheduleLog(): void {
 }
 
 function signOut(why = ""): void {
-  feed?.stop();
-  feed = undefined;
+  live?.stop();
+  live = undefined;
   session.forget();
   element("board").hidden = true;
   element("sign-out").hidden = true;
@@ -195,7 +195,7 @@ async function signIn(token: string): Promise<void> {
   try {
     const why = await session.refusal(token);
     if (why === undefined) {
-      session.keep(token);
+      session.store(token);
       element<HTMLInputElement>("token").value = "";
       start(token);
     } else {
@@ -227,7 +227,7 @@ element<HTMLSelectElement>("log-level").addEventListener("change", (event) => {
   tail.from((event.target as HTMLSelectElement).value);
 });
 element("log-hold").addEventListener("click", () => {
-  say("log-hold", tail.hold(board) ? "Resume" : "Pause");
+  setText("log-hold", tail.hold(board) ? "Resume" : "Pause");
 });
 startTheme(element<HTMLButtonElement>("theme"), () => {
   for (const chart of Object.values(charts)) {
@@ -236,16 +236,16 @@ startTheme(element<HTMLButtonElement>("theme"), () => {
   heat.draw();
 });
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && feed !== undefined) {
+  if (!document.hidden && live !== undefined) {
     draw(true);
     scheduleLog();
   }
 });
 setInterval(drawStatus, 1000);
 
-const kept = session.token();
-if (kept === null) {
+const storedToken = session.token();
+if (storedToken === null) {
   signOut();
 } else {
-  start(kept);
+  start(storedToken);
 }

@@ -1,6 +1,6 @@
-/** Light, dark, or what the system says; and the colours as the canvas needs them. */
+/** The theme: light, dark or that of the system; and its colours for the canvas. */
 
-const PLACE = "nexus.theme";
+const STORAGE_KEY = "nexus.theme";
 const CHOICES = ["auto", "light", "dark"] as const;
 type Choice = (typeof CHOICES)[number];
 
@@ -9,7 +9,7 @@ export function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-/** Lets the button go through the choices; `changed` draws again what is not styled. */
+/** Lets the button switch the theme; `changed` redraws what the style sheet does not colour. */
 export function startTheme(button: HTMLButtonElement, changed: () => void): void {
   const show = (choice: Choice) => {
     if (choice === "auto") {
@@ -20,10 +20,10 @@ export function startTheme(button: HTMLButtonElement, changed: () => void): void
     button.textContent = `Theme: ${choice}`;
     changed();
   };
-  let current = CHOICES.find((choice) => choice === localStorage.getItem(PLACE)) ?? "auto";
+  let current = CHOICES.find((choice) => choice === localStorage.getItem(STORAGE_KEY)) ?? "auto";
   button.addEventListener("click", () => {
     current = CHOICES[(CHOICES.indexOf(current) + 1) % CHOICES.length] ?? "auto";
-    localStorage.setItem(PLACE, current);
+    localStorage.setItem(STORAGE_KEY, current);
     show(current);
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);

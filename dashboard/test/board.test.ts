@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { Board, KEPT_SECONDS, leftOut } from "../src/board.js";
-import { quantile, type Route, type Summary, stepsOf, summaryOf } from "../src/figures.js";
+import { Board, HISTORY_SECONDS, leftOut } from "../src/board.js";
+import { quantile, type Route, type Summary, stepsOf, summaryOf } from "../src/metrics.js";
 
 const BOUNDS = [0.001, 0.01, 0.1];
 
@@ -64,17 +64,17 @@ test("a gateway that was started anew gives no negative rates", () => {
 
 test("what is kept is bounded", () => {
   const board = new Board();
-  for (let second = 0; second < KEPT_SECONDS + 50; second += 1) {
+  for (let second = 0; second < HISTORY_SECONDS + 50; second += 1) {
     board.update(told(second + 1, second));
     board.append([{ level: "info" }, { level: "info" }]);
   }
 
-  expect(board.steps.length).toBe(KEPT_SECONDS);
+  expect(board.steps.length).toBe(HISTORY_SECONDS);
   expect(board.log.length).toBe(1000);
   expect(board.paces.get("GET /a")?.spark.length).toBe(60);
   expect(board.last(60)).toMatchObject({
-    from: (KEPT_SECONDS - 10) * 1000,
-    to: (KEPT_SECONDS + 50) * 1000,
+    from: (HISTORY_SECONDS - 10) * 1000,
+    to: (HISTORY_SECONDS + 50) * 1000,
   });
   expect(board.last(60).steps.length).toBe(60);
 });

@@ -1,15 +1,15 @@
 /**
- * When to try again: exponential back-off with full jitter, so that clients that lost one server at the same moment do
- * not come back at the same moment.
+ * Delays between attempts: exponential backoff with full jitter, which spreads the clients that lost one server at the
+ * same moment.
  */
 
-/** The times of a back-off, milliseconds. */
+/** The times of a backoff, in milliseconds. */
 export interface BackoffOptions {
-  /** What the first delay is at most. */
+  /** Upper bound of the first delay. */
   readonly base: number;
-  /** What any delay is at most. */
+  /** Upper bound of every delay. */
   readonly cap: number;
-  /** A connection that lasted so long was a good one: the next delay is short again. */
+  /** After a connection of this length the bound starts again at `base`. */
   readonly stable: number;
 }
 
@@ -22,14 +22,14 @@ export class Backoff {
     private readonly random: () => number = Math.random,
   ) {}
 
-  /** Draws the next delay, between nothing and a ceiling that doubles with each failure. */
+  /** Draws the next delay: between 0 and a bound that doubles with each failure. */
   next(): number {
     const ceiling = Math.min(this.options.cap, this.options.base * 2 ** this.failures);
     this.failures = Math.min(this.failures + 1, 30);
     return this.random() * ceiling;
   }
 
-  /** Tells how long a connection lasted. */
+  /** Records how long a connection lasted. */
   lasted(millis: number): void {
     if (millis >= this.options.stable) {
       this.failures = 0;

@@ -1,13 +1,14 @@
-/** What a request to the hub can end with instead of an answer. */
+/** The error of a request to the hub. */
 
-/** Refused by the hub, or given up by the client: `code` is one of `/errors/{code}`, or of this list. */
+/** A request that the hub refused, or that the client gave up. */
 export class RealtimeError extends Error {
   override readonly name = "RealtimeError";
 
   /**
-   * @param code of the hub, or `connection_lost` (sent, but the answer never came: it may have been done),
-   *   `timeout`, `queue_full`, `already_subscribed`, `token_invalid`, `malformed_body` or `closed`.
-   * @param retryAfter seconds, where the hub names them.
+   * @param code one of the hub's codes (`/errors/{code}`), or one of the client's own: `timeout`, `queue_full`,
+   *   `already_subscribed`, `token_invalid`, `malformed_body`, `closed`, or `connection_lost`, which means that the
+   *   request was sent and may have been carried out.
+   * @param retryAfter seconds to wait, if the hub names them.
    */
   constructor(
     readonly code: string,

@@ -1,9 +1,9 @@
 /**
- * Whether the hub still answers. It is judged by pings without an answer, never by the clock: a hidden tab has its
- * timers called once a minute, and a suspended one not at all.
+ * Detects a hub that no longer answers. It counts pings without an answer and does not rely on the clock: browsers call
+ * the timers of a hidden tab once a minute, and those of a suspended tab not at all.
  */
 
-/** Pings that stay without an answer before the connection is closed. */
+/** The connection is closed after so many pings without an answer. */
 const UNANSWERED_PINGS_MAX = 2;
 const PERIOD_SECONDS_MAX = 3600;
 
@@ -18,28 +18,28 @@ export class Heartbeat {
     private readonly silent: () => void,
   ) {}
 
-  /** Begins with a connection; `seconds` is what its welcome says. */
+  /** Starts with a connection; `seconds` is the period from its welcome. */
   start(seconds: unknown): void {
     this.stop();
     const period = typeof seconds === "number" && seconds > 0 ? seconds : 25;
     const millis = Math.min(Math.max(1, period), PERIOD_SECONDS_MAX) * 1000;
     this.quiet = true;
     this.unanswered = 0;
-    this.interval = setInterval(() => this.beat(), millis / 2);
+    this.interval = setInterval(() => this.tick(), millis / 2);
   }
 
-  /** The connection is over. */
+  /** Stops with the connection. */
   stop(): void {
     clearInterval(this.interval);
   }
 
-  /** Something has come; any frame shows that the hub is there. */
-  heard(): void {
+  /** A frame was received: the hub is alive. */
+  received(): void {
     this.quiet = false;
     this.unanswered = 0;
   }
 
-  private beat(): void {
+  private tick(): void {
     if (!this.quiet) {
       this.quiet = true;
     } else if (this.unanswered >= UNANSWERED_PINGS_MAX) {

@@ -1,20 +1,20 @@
 /**
- * What goes over the wire, as `docs/reference/realtime-protocol.md` fixes it: frames, codecs and close codes.
+ * The protocol of `docs/reference/realtime-protocol.md`: frames, codecs and close codes.
  */
 
-/** A place in a channel: `epoch` names one life of its numbering, `offset` counts from 1 within it. */
+/** A position in a channel: `epoch` names one numbering of its messages, `offset` counts from 1 within it. */
 export interface Position {
   readonly epoch: string;
   readonly offset: number;
 }
 
-/** Who is subscribed, by one connection. */
+/** A subscribed connection and its subject. */
 export interface Member {
   readonly connection: string;
   readonly subject: string;
 }
 
-/** What was published to a channel. `type` is `metrics_update` on the channel `metrics`, else `message`. */
+/** A message of a channel. `type` is `metrics_update` on the channel `metrics`, else `message`. */
 export interface Message<T = unknown> extends Position {
   readonly type: "message" | "metrics_update";
   readonly channel: string;
@@ -22,11 +22,11 @@ export interface Message<T = unknown> extends Position {
   readonly timestamp: string;
   readonly key?: string;
   readonly publisher?: string;
-  /** This consumer was sent it before, or may have been. */
+  /** The message was sent to this consumer before, or may have been. */
   readonly redelivered?: boolean;
 }
 
-/** Somebody came to a channel, or left it. */
+/** A subscriber joined or left a channel. */
 export interface PresenceEvent {
   readonly type: "join" | "leave";
   readonly channel: string;
@@ -34,7 +34,7 @@ export interface PresenceEvent {
   readonly timestamp: string;
 }
 
-/** What a channel has kept. */
+/** The stored messages of a channel. */
 export interface History<T = unknown> {
   readonly epoch: string;
   readonly items: readonly { offset: number; data: T; timestamp: string }[];
@@ -50,12 +50,12 @@ export interface Ack {
   readonly missed?: number;
 }
 
-/** Any frame, before it is looked at: peers are not believed. */
+/** A frame whose content is not checked yet. */
 export type Frame = { readonly type: string } & Readonly<Record<string, unknown>>;
 
-/** How frames are written. */
+/** An encoding of frames. */
 export interface Codec {
-  /** The subprotocol that is offered. */
+  /** The subprotocol to offer. */
   readonly protocol: "nexus.json" | "nexus.msgpack";
   encode(frame: object): string | Uint8Array<ArrayBuffer>;
   decode(data: string | ArrayBuffer): unknown;
@@ -68,7 +68,7 @@ export const json: Codec = {
   decode: (data) => JSON.parse(typeof data === "string" ? data : new TextDecoder().decode(data)),
 };
 
-/** Reads one frame, or a batch of them; what is not a frame is left out. */
+/** Reads one frame or a batch, and skips what is not a frame. */
 export function framesOf(decoded: unknown): Frame[] {
   const all = Array.isArray(decoded) ? decoded : [decoded];
   return all.filter(
@@ -76,7 +76,7 @@ export function framesOf(decoded: unknown): Frame[] {
   );
 }
 
-/** Whether a client comes back after a close: at once by its back-off, only with a fresh token, or not. */
+/** What a client does after a close: reconnect, reconnect later, reconnect with a fresh token, or stop. */
 export type Verdict = "retry" | "later" | "fresh-token" | "stop";
 
 const VERDICTS: Readonly<Record<number, Verdict>> = {
@@ -92,7 +92,7 @@ const VERDICTS: Readonly<Record<number, Verdict>> = {
   4029: "later",
 };
 
-/** Says what a close code asks for. An operator's close (4009) says in its reason whether to come back. */
+/** Returns what to do after a close code. The reason of an operator's close (4009) says whether to reconnect. */
 export function verdictOf(code: number, reason: string): Verdict {
   if (code === 4009) {
     return reason.includes("reconnect") ? "retry" : "stop";

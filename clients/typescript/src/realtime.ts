@@ -1,5 +1,5 @@
 /**
- * The client: one socket that comes back by itself, the channels listened to, and the requests on their way.
+ * The client of the hub: it reconnects, resumes its subscriptions and sends requests.
  */
 
 import { Backoff, type BackoffOptions } from "./backoff.js";
@@ -23,7 +23,7 @@ import { type Content, Requests } from "./requests.js";
 import { type Handlers, type SubscribeOptions, Subscription } from "./subscription.js";
 import { checkedNumber, Timer } from "./timer.js";
 
-/** The part of a WebSocket that is used: a browser's, Node's own, or that of the package `ws`. */
+/** The part of a WebSocket that the client uses: a browser's, Node's, or that of the package `ws`. */
 export interface Socket {
   binaryType: string;
   readonly bufferedAmount: number;
@@ -35,10 +35,10 @@ export interface Socket {
   close(code?: number, reason?: string): void;
 }
 
-/** Makes a socket. */
+/** The constructor of a socket. */
 export type SocketConstructor = new (url: string, protocols: string[]) => Socket;
 
-/** How the connection stands. `retryIn` is milliseconds. */
+/** The state of the connection. `retryIn` is in milliseconds. */
 export type Status =
   | { readonly state: "connecting" }
   | { readonly state: "connected"; readonly connection: string }
@@ -50,50 +50,50 @@ export type Status =
     }
   | { readonly state: "closed"; readonly code: number; readonly reason: string };
 
-/** How a client connects. Times are milliseconds, of any size; `Infinity` is for ever. */
+/** Options of a client. Times are in milliseconds; `Infinity` means no limit. */
 export interface RealtimeOptions {
   /**
-   * The token, or what gives a fresh one: asked for each connection and when one expires. One that cannot be a token is
-   * never sent; no message, status or error quotes it.
+   * The token, or a function that returns one. The client calls it for each connection, and when a token expires. It
+   * never sends a malformed token, and no message, status or error contains one.
    */
   readonly token?: string | (() => string | Promise<string>);
-  /** How the token is brought: `subprotocol` (browsers too), or by the first `message`. */
+  /** How the token is sent: in a `subprotocol`, or in the first `message`. */
   readonly auth?: "subprotocol" | "message";
-  /** JSON, or MessagePack by `nexus-warp-realtime/msgpack`. */
+  /** JSON, or MessagePack from `nexus-warp-realtime/msgpack`. */
   readonly codec?: Codec;
-  /** Where there is none of the platform: that of the package `ws`. */
+  /** For a platform without its own: the one of the package `ws`. */
   readonly WebSocket?: SocketConstructor;
   readonly backoff?: Partial<BackoffOptions>;
-  /** For a connection to be made and welcomed. */
+  /** Until a connection is open and the hub has sent its welcome. */
   readonly connectTimeout?: number;
-  /** For a request to be sent, and as long again for its answer. */
+  /** Until a request is sent, and again until it is answered. */
   readonly requestTimeout?: number;
-  /** Requests that may wait to be sent or answered. */
+  /** The number of requests that may wait to be sent or answered. */
   readonly maxRequests?: number;
-  /** Bytes that may wait in the socket: further requests wait in the client until they have left. */
+  /** Bytes that may wait in the socket; while there are more, requests wait in the client. */
   readonly maxBuffered?: number;
-  /** Called at each change. */
+  /** Called at each change of the status. */
   readonly onStatus?: (status: Status) => void;
   /**
-   * Called with an error that concerns no request: a frame that cannot be read, which is left out, or what a callback of
-   * the program has thrown. Without it the error is reported to the page, or written to the console.
+   * Called with an error that concerns no request: a frame that cannot be decoded, which is skipped, or an exception of
+   * a callback. Without it the error is reported to the page, or written to the console.
    */
   readonly onError?: (error: Error) => void;
   readonly random?: () => number;
 }
 
-const TOO_LATE = 4000;
+const TIMED_OUT = 4000;
 const ABNORMAL = 1006;
-/** Interval of the checks whether the socket has room again: browsers have no event for it. */
+/** Interval of the checks whether the socket has room again; browsers have no event for it. */
 const DRAIN_POLL_MS = 20;
 const RECONNECT_DELAY_MS_MAX = 600_000;
 const RETRY_AFTER_MS_MAX = 600_000;
-/** What a WebSocket throws where another attempt cannot help: the address or the page is wrong. */
-const USELESS_TO_RETRY: readonly string[] = ["SyntaxError", "SecurityError"];
+/** Exceptions of the constructor after which another attempt cannot succeed. */
+const NOT_RETRIED: readonly string[] = ["SyntaxError", "SecurityError"];
 
-/** A connection to the hub. It begins to connect at once; `close` ends it for good. */
+/** A client of the hub. It connects at once, and until `close` it reconnects. */
 export class Realtime {
-  // Private to the language, so that logging a client never logs a token.
+  // Private fields of the language, so that logging a client logs no token.
   readonly #options: RealtimeOptions;
   readonly #url: string;
   readonly #credentials = new Credentials();
@@ -110,18 +110,18 @@ export class Realtime {
   private attempt = 0;
   private welcomed: number | undefined;
   private maxFrameBytes = Number.POSITIVE_INFINITY;
-  private comeBackAt = 0;
+  private reconnectAt = 0;
   private refusedTokens = 0;
   private handshakeStatus = 0;
   private timer: Timer | undefined;
-  private advice: Timer | undefined;
+  private reconnectTimer: Timer | undefined;
   private readonly retries = new Map<string, Timer>();
   private drain: ReturnType<typeof setTimeout> | undefined;
   private current: Status = { state: "connecting" };
 
   /**
-   * @param url of the hub; `http` is read as `ws`.
-   * @throws RealtimeError `token_invalid`: the text in `token` cannot be a token.
+   * @param url of the hub; `http` means `ws`.
+   * @throws RealtimeError `token_invalid`: `token` is malformed.
    * @throws RangeError a time or a bound is negative or not a number.
    */
   constructor(url: string, options: RealtimeOptions = {}) {
@@ -146,7 +146,7 @@ export class Realtime {
     );
     this.heartbeat = new Heartbeat(
       () => void this.write({ type: "ping" }),
-      () => this.drop(TOO_LATE, "nothing was heard within two heartbeats"),
+      () => this.drop(TIMED_OUT, "nothing was heard within two heartbeats"),
     );
     if (typeof options.token === "string") {
       this.#credentials.checked(options.token, options.auth !== "message");
@@ -154,16 +154,16 @@ export class Realtime {
     void this.connect();
   }
 
-  /** How the connection stands. */
+  /** The state of the connection. */
   get status(): Status {
     return this.current;
   }
 
   /**
-   * Listens to a channel, now and after each reconnection, until it is unsubscribed.
+   * Subscribes to a channel, now and after each reconnection, until `unsubscribe`.
    *
-   * @throws RealtimeError `already_subscribed`: a socket has each channel once. `closed`: the connection has ended for
-   *   good.
+   * @throws RealtimeError `already_subscribed`: a client has one subscription of a channel. `closed`: the client is
+   *   closed.
    */
   subscribe<T = unknown>(
     channel: string,
@@ -179,7 +179,7 @@ export class Realtime {
     const all = typeof handlers === "function" ? { message: handlers } : handlers;
     const end = () => this.forget(made as unknown as Subscription);
     const made = new Subscription<T>(channel, all, options, this.callbacks, end);
-    // What comes is what was published: its type is the publisher's promise, which nobody can check here.
+    // The type of the data is the publisher's promise; it cannot be checked here.
     const untyped = made as unknown as Subscription;
     this.subscriptions.set(channel, untyped);
     if (this.welcomed !== undefined) {
@@ -189,9 +189,9 @@ export class Realtime {
   }
 
   /**
-   * Publishes; resolves when the hub has taken it. It waits for a connection, and for room in the socket.
+   * Publishes a message; resolves when the hub has accepted it. Waits for a connection and for room in the socket.
    *
-   * @throws TypeError `data` cannot be written.
+   * @throws TypeError `data` cannot be encoded.
    */
   async publish(
     channel: string,
@@ -202,15 +202,15 @@ export class Realtime {
   }
 
   /**
-   * Says that a message and all before it are taken, in a channel that delivers at least once. What is not acknowledged
-   * comes again to a client that starts anew.
+   * Acknowledges a message and all before it, on a channel with at-least-once delivery. After a restart the program
+   * receives the messages that are not acknowledged.
    */
   async acknowledge(message: Message): Promise<Ack> {
     const { channel, epoch, offset } = message;
     return (await this.request({ type: "ack", channel, epoch, offset })) as unknown as Ack;
   }
 
-  /** Reads what a channel has kept after a position, oldest first. */
+  /** Reads the stored messages of a channel after a position, the oldest first. */
   async history<T = unknown>(
     channel: string,
     options: { readonly epoch?: string; readonly offset?: number; readonly limit?: number } = {},
@@ -219,13 +219,13 @@ export class Realtime {
     return answer as unknown as History<T>;
   }
 
-  /** Says who is subscribed to a channel. */
+  /** Lists the subscribers of a channel. */
   async presence(channel: string): Promise<readonly Member[]> {
     const answer = await this.request({ type: "presence", channel });
     return Array.isArray(answer.members) ? (answer.members as Member[]) : [];
   }
 
-  /** Ends the connection for good; what waits for an answer is refused with `closed`. */
+  /** Closes the client; pending requests fail with `closed`. */
   close(): void {
     this.finish(1000, "closed by this client", false);
   }
@@ -233,7 +233,7 @@ export class Realtime {
   private async connect(): Promise<void> {
     this.attempt += 1;
     const attempt = this.attempt;
-    const late = () => this.drop(TOO_LATE, "no welcome came in time");
+    const late = () => this.drop(TIMED_OUT, "no welcome came in time");
     this.timer = new Timer(this.connectTimeout, late, true);
     this.setStatus({ state: "connecting" });
     let token: string | undefined;
@@ -241,18 +241,18 @@ export class Realtime {
       token = await this.token();
     } catch (error) {
       if (this.attempt === attempt) {
-        this.withoutToken(error);
+        this.tokenFailed(error);
       }
       return;
     }
-    // Meanwhile the client may have been closed, or another attempt may have begun.
+    // Meanwhile the client may have been closed, or another attempt may have started.
     if (this.attempt === attempt) {
       this.open(token);
     }
   }
 
-  /** Reports the kind of the error only: the text of what a program's function throws may quote credentials. */
-  private withoutToken(error: unknown): void {
+  /** Reports only the type of the error: the text of an exception of the program may quote credentials. */
+  private tokenFailed(error: unknown): void {
     if (error instanceof RealtimeError && error.code === "token_invalid") {
       this.lost(4003, error.message);
     } else {
@@ -271,12 +271,12 @@ export class Realtime {
   }
 
   private open(token: string | undefined): void {
-    const first = token !== undefined && this.#options.auth === "message";
+    const inMessage = token !== undefined && this.#options.auth === "message";
     const protocols: string[] = [this.codec.protocol];
     if (token !== undefined) {
-      protocols.push(first ? "nexus.auth" : `nexus.bearer.${token}`);
+      protocols.push(inMessage ? "nexus.auth" : `nexus.bearer.${token}`);
     }
-    const socket = this.made(protocols);
+    const socket = this.createSocket(protocols);
     if (socket === undefined) {
       return;
     }
@@ -284,7 +284,7 @@ export class Realtime {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      if (first && this.#socket === socket) {
+      if (inMessage && this.#socket === socket) {
         this.write({ type: "auth", token });
       }
     };
@@ -301,20 +301,20 @@ export class Realtime {
     };
   }
 
-  /** Makes a socket. An exception is reported without its message, which may quote the token or the URL. */
-  private made(protocols: string[]): Socket | undefined {
-    const Made =
+  /** Creates a socket. An exception is reported without its message, which may quote the token or the URL. */
+  private createSocket(protocols: string[]): Socket | undefined {
+    const Constructor =
       this.#options.WebSocket ?? (globalThis.WebSocket as unknown as SocketConstructor | undefined);
-    if (Made === undefined) {
+    if (Constructor === undefined) {
       this.finish(ABNORMAL, "this platform has no WebSocket: give one as the option WebSocket");
       return undefined;
     }
     try {
-      return new Made(this.#url, protocols);
+      return new Constructor(this.#url, protocols);
     } catch (error) {
       const name = error instanceof Error ? error.name : typeof error;
       const reason = `the WebSocket cannot be made: ${name}`;
-      if (USELESS_TO_RETRY.includes(name)) {
+      if (NOT_RETRIED.includes(name)) {
         this.finish(ABNORMAL, `${reason}; is the URL one of ws, wss, http or https?`);
       } else {
         this.lost(ABNORMAL, reason);
@@ -342,7 +342,7 @@ export class Realtime {
     if (this.#socket !== socket) {
       return;
     }
-    this.heartbeat.heard();
+    this.heartbeat.received();
     let frames: Frame[];
     try {
       frames = framesOf(this.codec.decode(data));
@@ -354,13 +354,13 @@ export class Realtime {
     }
     for (const frame of frames) {
       if (this.#socket === socket) {
-        this.take(frame);
+        this.onFrame(frame);
       }
     }
     this.flush();
   }
 
-  private take(frame: Frame): void {
+  private onFrame(frame: Frame): void {
     const subscription = this.subscriptions.get(String(frame.channel));
     switch (frame.type) {
       case "welcome":
@@ -391,7 +391,7 @@ export class Realtime {
         void this.refresh();
         break;
       case "reconnect":
-        this.advised(frame);
+        this.onReconnect(frame);
         break;
       case "ping":
         if (this.hasRoom()) {
@@ -435,13 +435,13 @@ export class Realtime {
     if (this.#requests.answer(frame.id, error)) {
       return;
     }
-    // Without an id the hub has ended the subscription by itself: a new token is not good for it.
+    // Without an id the hub has ended a subscription: a new token does not permit it, for example.
     const ended =
       frame.id === undefined ? this.subscriptions.get(String(frame.channel)) : undefined;
     const asked = this.asked(frame);
     const subscription = asked ?? ended;
     if (asked !== undefined && after !== undefined) {
-      this.askLater(asked, after);
+      this.askAfter(asked, after);
     } else if (subscription !== undefined) {
       subscription.refused(error);
     } else if (frame.id === undefined) {
@@ -449,8 +449,8 @@ export class Realtime {
     }
   }
 
-  /** Asks for a subscription again when the hub says, unless it or the connection has ended by then. */
-  private askLater(subscription: Subscription, seconds: number): void {
+  /** Subscribes again after `seconds`, unless the subscription or the connection has ended by then. */
+  private askAfter(subscription: Subscription, seconds: number): void {
     const { attempt } = this;
     const { channel } = subscription;
     const millis = Math.min(Math.max(0, seconds * 1000 || 0), RETRY_AFTER_MS_MAX);
@@ -464,7 +464,7 @@ export class Realtime {
     this.retries.set(channel, timer);
   }
 
-  /** The subscription that waits for this answer: not a later one of the same channel. */
+  /** The subscription that waits for this answer, which may not be the current one of the channel. */
   private asked(frame: Frame): Subscription | undefined {
     if (typeof frame.id !== "number") {
       return undefined;
@@ -482,7 +482,7 @@ export class Realtime {
     if (this.subscriptions.get(channel) === subscription) {
       this.subscriptions.delete(channel);
       if (this.welcomed !== undefined) {
-        // With an id, so that its answer is not taken for one of the next subscription.
+        // With an id, so that its answer is not mistaken for one of the next subscription.
         this.write({ type: "unsubscribe", channel, id: this.#requests.id() });
       }
     }
@@ -497,26 +497,26 @@ export class Realtime {
           this.write({ type: "auth", token });
         }
       } catch {
-        // The hub closes with 4001, and the next connection asks again.
+        // The hub closes with 4001, and the next connection gets a token.
       }
     }
   }
 
-  private advised(frame: Frame): void {
+  private onReconnect(frame: Frame): void {
     const delay = typeof frame.delay_ms === "number" ? frame.delay_ms : 0;
     const millis = Math.min(Math.max(0, delay), RECONNECT_DELAY_MS_MAX);
     const part = this.random() * millis;
-    this.comeBackAt = performance.now() + part;
-    this.advice?.cancel();
-    this.advice = new Timer(part, () => this.drop(1000, "asked to reconnect"));
+    this.reconnectAt = performance.now() + part;
+    this.reconnectTimer?.cancel();
+    this.reconnectTimer = new Timer(part, () => this.drop(1000, "asked to reconnect"));
   }
 
-  /** Gives the socket up from this side, and comes back. */
+  /** Closes the socket and reconnects. */
   private drop(code: number, reason: string): void {
     const socket = this.#socket;
     this.lost(code === 1000 ? 1001 : code, reason);
-    // A page may close with 1000 or a code of its own, and with no other.
-    shut(socket, code === 1000 || code >= 3000 ? code : TOO_LATE, reason);
+    // A page may close with 1000 or a code from 3000, and with no other.
+    shut(socket, code === 1000 || code >= 3000 ? code : TIMED_OUT, reason);
   }
 
   private lost(code: number, reason: string): void {
@@ -526,10 +526,10 @@ export class Realtime {
       this.finish(code, reason);
       return;
     }
-    const advised = this.comeBackAt - performance.now();
-    this.comeBackAt = 0;
-    const later = verdict === "later" ? 5000 : 0;
-    const retryIn = advised > 0 ? advised : later + this.backoff.next();
+    const requested = this.reconnectAt - performance.now();
+    this.reconnectAt = 0;
+    const extra = verdict === "later" ? 5000 : 0;
+    const retryIn = requested > 0 ? requested : extra + this.backoff.next();
     this.timer = new Timer(retryIn, () => void this.connect());
     this.setStatus({ state: "waiting", retryIn, code, reason: this.#credentials.redacted(reason) });
   }
@@ -544,11 +544,11 @@ export class Realtime {
     return canRenew ? "retry" : "stop";
   }
 
-  /** Leaves the socket behind; requests that were sent with it fail with `connection_lost`. */
+  /** Forgets the socket; requests that were sent on it fail with `connection_lost`. */
   private disconnect(): void {
     this.attempt += 1;
     this.timer?.cancel();
-    this.advice?.cancel();
+    this.reconnectTimer?.cancel();
     for (const retry of this.retries.values()) {
       retry.cancel();
     }
@@ -597,7 +597,7 @@ export class Realtime {
     return await answer;
   }
 
-  /** Sends requests that wait; where the socket is full, again as soon as it has room. */
+  /** Sends waiting requests; if the socket is full, the rest as soon as it has room. */
   private flush(): void {
     if (this.welcomed === undefined || this.#requests.flush() || this.drain !== undefined) {
       return;
@@ -612,7 +612,7 @@ export class Realtime {
     return this.#socket !== undefined && this.#socket.bufferedAmount <= this.maxBuffered;
   }
 
-  /** Sends a request; false where it must wait for a connection or for room. */
+  /** Sends a request; returns false if it must wait for a connection or for room. */
   private transmit(content: Content): boolean | RealtimeError {
     if (this.welcomed === undefined || !this.hasRoom()) {
       return false;
@@ -624,7 +624,7 @@ export class Realtime {
     return this.send(content);
   }
 
-  /** Sends a frame of the client's own; these are few and small, and wait for nothing. */
+  /** Sends a frame of the client itself; these are few and small, and do not wait. */
   private write(frame: object): boolean {
     return this.#socket !== undefined && this.send(this.codec.encode(frame));
   }

@@ -1,13 +1,13 @@
 /**
- * Requests that wait for an answer: each has an id and a deadline, and there are never more than a bound. What cannot be
- * sent yet waits in order: for a connection, or until the socket has room.
+ * Pending requests: each has an id and a deadline, and their number is bounded. A request that cannot be sent yet waits
+ * in order, for a connection or until the socket has room.
  */
 
 import { RealtimeError } from "./errors.js";
 import type { Frame } from "./protocol.js";
 import { Timer } from "./timer.js";
 
-/** A frame as it goes over the wire. */
+/** An encoded frame. */
 export type Content = string | Uint8Array<ArrayBuffer>;
 
 interface Waiting {
@@ -24,8 +24,8 @@ export class Requests {
   private last = 0;
 
   /**
-   * @param encode writes a frame.
-   * @param send sends one; false where it must wait, an error where it never can be sent.
+   * @param encode encodes a frame.
+   * @param send sends a frame; returns false if it must wait, an error if it can never be sent.
    */
   constructor(
     private readonly bound: number,
@@ -34,7 +34,7 @@ export class Requests {
     private readonly send: (content: Content) => boolean | RealtimeError,
   ) {}
 
-  /** Makes an id that was not used before. */
+  /** Makes a new id. */
   id(): number {
     this.last += 1;
     return this.last;
@@ -58,7 +58,7 @@ export class Requests {
     });
   }
 
-  /** Sends what waits to be sent, in order; whether everything is sent. */
+  /** Sends waiting requests in order; returns whether all are sent. */
   flush(): boolean {
     for (const [id, request] of this.waiting) {
       if (!request.sent) {
@@ -78,7 +78,7 @@ export class Requests {
     return true;
   }
 
-  /** Gives an answer to its request; whether there is one. */
+  /** Completes a request; returns false if no request with this id is pending. */
   answer(id: unknown, outcome: Frame | RealtimeError): boolean {
     const request = typeof id === "number" ? this.waiting.get(id) : undefined;
     if (request === undefined) {
@@ -94,7 +94,7 @@ export class Requests {
     return true;
   }
 
-  /** The connection is lost: what was sent may have been done, and only the caller knows whether to repeat it. */
+  /** Fails the requests that were sent; only the caller knows whether to repeat them. */
   lost(): void {
     for (const [id, request] of [...this.waiting]) {
       if (request.sent) {
@@ -106,7 +106,7 @@ export class Requests {
     }
   }
 
-  /** Nothing will be answered any more. */
+  /** Fails all requests. */
   close(error: RealtimeError): void {
     for (const id of [...this.waiting.keys()]) {
       this.answer(id, error);

@@ -1,51 +1,51 @@
 /**
- * One channel that is listened to: it remembers its place, so that after a cut it can ask for what it missed, and says
- * so where something is lost.
+ * A subscription to one channel. It remembers its position, asks for missed messages after a reconnection, and reports
+ * a gap if some are lost.
  */
 
 import type { Callbacks } from "./callbacks.js";
 import type { RealtimeError } from "./errors.js";
 import type { Ack, Frame, Message, Position, PresenceEvent } from "./protocol.js";
 
-/** A hole in what a subscriber sees. `count` is how many messages are missing, where that is known. */
+/** Missing messages. `count` is their number, if known. */
 export interface Gap {
   readonly channel: string;
-  /** `lost`: not kept long enough to be recovered; `dropped`: this client was too slow; `missing`: neither was said. */
+  /** `lost`: no longer stored; `dropped`: this client was too slow; `missing`: the hub did not report why. */
   readonly reason: "lost" | "dropped" | "missing";
   readonly count?: number;
 }
 
-/** What is called with what comes. */
+/** Callbacks for the events of a subscription. */
 export interface Handlers<T = unknown> {
   message(message: Message<T>): void;
   /** Messages are missing before the next one. */
   gap?(gap: Gap): void;
-  /** The hub holds the subscription; `recovered` where it went on after a cut without a loss. */
+  /** The hub has accepted the subscription; `recovered` if no message was lost after a reconnection. */
   subscribed?(ack: Ack): void;
-  /** Join and leave, where `presence` was asked for. */
+  /** Joins and leaves, if `presence` was requested. */
   presence?(event: PresenceEvent): void;
   /**
-   * The hub refuses the subscription, or ends it: it is not asked for again before the next connection. A refusal
-   * with `retry_after` is not reported: the client asks again when that time has passed. With the code
-   * `closed` the connection has ended for good, after a revocation for example, and nothing will come any more.
+   * The hub refused the subscription or ended it. The client subscribes again with the next connection. A refusal
+   * with `retry_after` is not reported: the client subscribes again after that time. The code `closed` means that the
+   * client is closed, after a revocation for example, and receives nothing more.
    */
   error?(error: RealtimeError): void;
 }
 
-/** How a channel is subscribed to. */
+/** Options of a subscription. */
 export interface SubscribeOptions {
-  /** Also hear who comes and leaves. */
+  /** Also receive joins and leaves. */
   readonly presence?: boolean;
   /**
-   * Where to go on; by default with what is published from now on, and where the channel delivers at least once, with
-   * what `consumer` has not acknowledged.
+   * Messages after this position are delivered. By default delivery starts with the next message, or on a channel with
+   * at-least-once delivery, with the first message that `consumer` has not acknowledged.
    */
   readonly position?: Position;
-  /** As whom to acknowledge, within the token's subject. */
+  /** The name under which messages are acknowledged, within the token's subject. */
   readonly consumer?: string;
 }
 
-/** A channel and the place in it. */
+/** A channel and the position in it. */
 export class Subscription<T = unknown> {
   private last: Position | undefined;
   private gapReported = false;
@@ -61,25 +61,25 @@ export class Subscription<T = unknown> {
     this.last = options.position;
   }
 
-  /** The place of the last message seen. */
+  /** The position of the last message received. */
   get position(): Position | undefined {
     return this.last;
   }
 
-  /** Stops listening. */
+  /** Ends the subscription. */
   unsubscribe(): void {
     this.end();
   }
 
   /**
-   * The request that the hub has not answered yet. Until it has, what comes in the channel belongs to an earlier
-   * subscription.
+   * The id of the subscribe request that the hub has not answered yet. Until it has, messages of the channel belong to
+   * an earlier subscription.
    */
   get pending(): number | undefined {
     return this.asked;
   }
 
-  /** The frame that asks for the channel, from the place where it was left. */
+  /** Makes the frame that subscribes to the channel, from the last position. */
   request(id: number): object {
     this.asked = id;
     const presence = this.options.presence ? { presence: true } : {};
@@ -88,7 +88,7 @@ export class Subscription<T = unknown> {
     return { type: "subscribe", channel: this.channel, id, ...this.last, ...presence, ...named };
   }
 
-  /** The hub has said from where messages follow. */
+  /** Handles the position from which messages follow. */
   acknowledged(ack: Ack): void {
     this.asked = undefined;
     const resumed = this.last !== undefined;
@@ -103,13 +103,13 @@ export class Subscription<T = unknown> {
     this.callbacks.run(() => this.handlers.subscribed?.(ack));
   }
 
-  /** The hub has refused the subscription, or there is no connection for it any more. */
+  /** Handles a refusal, or the end of the client. */
   refused(error: RealtimeError): void {
     this.asked = undefined;
     this.callbacks.run(() => this.handlers.error?.(error));
   }
 
-  /** A message has come: once each, and never after a gap that was not reported. */
+  /** Handles a message: each once, and never after a gap that was not reported. */
   received(frame: Frame): void {
     const { epoch, offset } = frame;
     if (this.asked !== undefined || typeof epoch !== "string" || typeof offset !== "number") {
@@ -123,25 +123,25 @@ export class Subscription<T = unknown> {
     this.gapReported = false;
     this.last = { epoch, offset };
     if (last !== undefined && !reported) {
-      this.look(last, epoch, offset);
+      this.checkGap(last, epoch, offset);
     }
     this.callbacks.run(() => this.handlers.message(frame as unknown as Message<T>));
   }
 
-  /** Somebody came or left. */
+  /** Handles a join or leave. */
   moved(event: PresenceEvent): void {
     if (this.asked === undefined) {
       this.callbacks.run(() => this.handlers.presence?.(event));
     }
   }
 
-  /** Back-pressure has dropped messages before the next one. */
+  /** Handles the report that messages before the next one were dropped. */
   dropped(frame: Frame): void {
     if (this.asked !== undefined) {
       return;
     }
     this.gapReported = true;
-    // 0 says that nobody could count them.
+    // 0 means that the number is unknown.
     const known = typeof frame.count === "number" && frame.count > 0;
     const count = known ? { count: frame.count as number } : {};
     this.gap({ channel: this.channel, reason: "dropped", ...count });
@@ -151,7 +151,7 @@ export class Subscription<T = unknown> {
     this.callbacks.run(() => this.handlers.gap?.(gap));
   }
 
-  private look(last: Position, epoch: string, offset: number): void {
+  private checkGap(last: Position, epoch: string, offset: number): void {
     if (last.epoch !== epoch) {
       this.gap({ channel: this.channel, reason: "missing" });
     } else if (offset > last.offset + 1) {

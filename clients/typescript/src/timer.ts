@@ -1,10 +1,10 @@
 /**
- * Timers for any number of milliseconds, also where the platform throttles them or stops the page for a while.
+ * Timers of any length, also if the platform throttles them or suspends the page.
  */
 
 /** The longest delay of a platform's timer: with a greater one it fires after 1 ms. */
 const PLATFORM_TIMER_MS_MAX = 2 ** 31 - 1;
-/** A timer that fires so much too late was held up with everything else: what it waits for may have come already. */
+/** If a timer fires later than this, the page was suspended: the awaited event may have arrived meanwhile. */
 const LATE_MS = 1000;
 
 /** One delayed call. */
@@ -14,8 +14,7 @@ export class Timer {
   /**
    * Calls `fire` after `millis`; `Infinity` never does.
    *
-   * @param patient where the timer is late because the page was suspended, events that arrived meanwhile are
-   *   delivered before it fires.
+   * @param patient if the page was suspended, events that arrived meanwhile are delivered before the timer fires.
    */
   constructor(
     millis: number,

@@ -1,11 +1,11 @@
-/** Limits and who hits them, who asks most, and refusals by code. */
+/** Limits and the callers that exceed them, the callers with most requests, and refusals by code. */
 
 import { html, type TemplateResult } from "lit-html";
 import type { Board } from "../board.js";
-import type { Caller, Limit } from "../figures.js";
 import * as format from "../format.js";
+import type { Caller, Limit } from "../metrics.js";
 
-/** Shows what each limit did. */
+/** Shows the counters of each limit. */
 export function limits({ summary }: Board): TemplateResult {
   const all = summary?.limits ?? [];
   if (all.length === 0) {
@@ -25,17 +25,19 @@ function limit({ name, rule, passed, refused, top }: Limit): TemplateResult {
     <svg class="bar share" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
       <rect width=${(100 * refused) / Math.max(1, asked)} height="4"></rect>
     </svg>
-    ${top.length === 0 ? html`<p class="empty">Nobody has hit it.</p>` : callers(top.slice(0, 5))}
+    ${top.length === 0 ? html`<p class="empty">Nobody has hit it.</p>` : callerBars(top.slice(0, 5))}
   </article>`;
 }
 
-/** Shows who asks most. */
+/** Shows the callers with most requests. */
 export function subjects({ summary }: Board): TemplateResult {
   const all = summary?.subjects ?? [];
-  return all.length === 0 ? html`<p class="empty">No request with a token yet.</p>` : callers(all);
+  return all.length === 0
+    ? html`<p class="empty">No request with a token yet.</p>`
+    : callerBars(all);
 }
 
-function callers(all: readonly Caller[]): TemplateResult {
+function callerBars(all: readonly Caller[]): TemplateResult {
   const most = Math.max(1, ...all.map(({ count }) => count));
   return html`<ol class="bars">
     ${all.map(({ subject, tenant, count, over }) =>

@@ -1,15 +1,15 @@
-/** The tail of the access log: filtered, held still where one reads, each line open to its fields. */
+/** The tail of the access log: it can be filtered and paused, and each line opens to show its fields. */
 
 import { html, nothing, type TemplateResult } from "lit-html";
 import { repeat } from "lit-html/directives/repeat.js";
 import type { Board, LogEntry } from "../board.js";
 import * as format from "../format.js";
 
-/** Lines that are drawn. */
+/** At most so many lines are drawn. */
 const SHOWN = 150;
 const LEVELS = ["debug", "info", "warning", "error"];
 
-/** The tail and what of it is shown. */
+/** The tail, its filter and its pause. */
 export class LogTail {
   private sought = "";
   private least = 0;
@@ -19,19 +19,19 @@ export class LogTail {
 
   constructor(private readonly changed: () => void) {}
 
-  /** Takes what is searched for. */
+  /** Sets the text to search for. */
   seek(text: string): void {
     this.sought = text.trim().toLowerCase();
     this.changed();
   }
 
-  /** Takes the least level that is shown. */
+  /** Sets the lowest level to show. */
   from(level: string): void {
     this.least = Math.max(0, LEVELS.indexOf(level));
     this.changed();
   }
 
-  /** Holds the lines still, or lets them go on; whether they are held. */
+  /** Pauses or resumes; returns whether the log is paused. */
   hold(board: Board): boolean {
     this.held = this.held === undefined ? [...board.log] : undefined;
     this.changed();
@@ -96,19 +96,19 @@ function line(entry: LogEntry): TemplateResult {
         <time>${Number.isFinite(at) ? format.clock(at) : ""}</time>
         <span class="status ${text("level")}">${text("status") || text("level")}</span>
         <span class="method ${text("method").toLowerCase()}">${text("method")}</span>
-        <span class="what">${text("path") || spoken(entry)}</span>
+        <span class="what">${text("path") || messageOf(entry)}</span>
         <span class="who">${text("subject")}</span>
         <span class="took">${took}</span>
         ${why === "" ? nothing : html`<span class="why">${why}</span>`}
       </summary>
-      <dl>${Object.entries(entry).map(([name, value]) => html`<dt>${name}</dt><dd>${said(value)}</dd>`)}</dl>
+      <dl>${Object.entries(entry).map(([name, value]) => html`<dt>${name}</dt><dd>${textOf(value)}</dd>`)}</dl>
     </details>
   </li>`;
 }
 
-/** The message; of a socket's end with its code, which is all that tells one from the other. */
-const spoken = ({ message, code }: LogEntry) =>
+/** The message; for the end of a socket with the close code. */
+const messageOf = ({ message, code }: LogEntry) =>
   message === "socket" ? `socket closed with ${code}` : String(message ?? "");
 
-const said = (value: unknown) =>
+const textOf = (value: unknown) =>
   typeof value === "object" ? JSON.stringify(value) : String(value);

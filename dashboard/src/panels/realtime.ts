@@ -1,19 +1,19 @@
-/** Sockets and channels: how many there are, and what goes through them. */
+/** The numbers of sockets, channels and messages. */
 
 import { html, nothing, type TemplateResult } from "lit-html";
 import type { Board } from "../board.js";
-import type { HubFigures, Namespace } from "../figures.js";
 import * as format from "../format.js";
+import type { HubMetrics, Namespace } from "../metrics.js";
 
-/** Shows what the hub tells of itself. */
+/** Shows the counters of the hub. */
 export function realtime({ summary }: Board): TemplateResult {
   const hub = summary?.realtime;
   return hub === undefined
     ? html`<p class="empty">This gateway has no hub: no sockets, no channels.</p>`
-    : html`${figures(hub)}${table(hub)}`;
+    : html`${totals(hub)}${table(hub)}`;
 }
 
-function figures(hub: HubFigures): TemplateResult {
+function totals(hub: HubMetrics): TemplateResult {
   const refused = Object.values(hub.refused ?? {}).reduce((sum, count) => sum + count, 0);
   return html`<dl class="facts" id="realtime">
       ${fact("sockets", "Sockets", hub.sockets)}
@@ -37,7 +37,7 @@ function fact(key: string, name: string, value: number, mark = ""): TemplateResu
   </div>`;
 }
 
-function table(hub: HubFigures): TemplateResult {
+function table(hub: HubMetrics): TemplateResult {
   const used = hub.namespaces.filter(
     ({ subscriptions, published }) => subscriptions > 0 || published > 0,
   );

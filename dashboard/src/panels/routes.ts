@@ -1,9 +1,9 @@
-/** The routes: sortable, searchable, each with its last minute. */
+/** The table of routes: sortable and searchable, with the last minute of each route. */
 
 import { html, nothing, svg, type TemplateResult } from "lit-html";
 import { type Board, keyOf, SPARK_STEPS } from "../board.js";
-import type { Route } from "../figures.js";
 import * as format from "../format.js";
+import type { Route } from "../metrics.js";
 
 /** A column: how it is read, and how it is written. */
 interface Column {
@@ -42,7 +42,7 @@ const COLUMNS: readonly Column[] = [
   errors("Refused", "refused"),
   time("Refused p50", "refused_p50_seconds"),
 ];
-/** Rows that are drawn; the search finds the others. */
+/** At most so many rows are drawn; the search finds the others. */
 const SHOWN = 60;
 
 function time(
@@ -53,7 +53,7 @@ function time(
     name: title,
     title,
     value: (route) => route[field] ?? 0,
-    // Nothing takes no time: 0 says that there was nothing to time.
+    // 0 means that there were no such requests.
     cell: (route) => format.seconds(route[field] || null),
   };
 }
@@ -77,7 +77,7 @@ export class RoutesTable {
 
   constructor(private readonly changed: () => void) {}
 
-  /** Takes what is searched for. */
+  /** Sets the text to search for. */
   seek(text: string): void {
     this.sought = text.trim().toLowerCase();
     this.changed();
@@ -133,10 +133,10 @@ function row(route: Route, board: Board): TemplateResult {
   </tr>`;
 }
 
-/** A path that breaks before its slashes alone. */
+/** A path that wraps only before its slashes. */
 const breakable = (path: string) => path.split(/(?=\/)/).map((part) => html`<wbr>${part}`);
 
-/** A minute of a route in a line. */
+/** The rate of a route in the last minute, as a line. */
 function spark(rates: readonly number[]): TemplateResult {
   const most = Math.max(...rates, 1e-9);
   const first = SPARK_STEPS - rates.length;

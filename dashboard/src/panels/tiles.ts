@@ -1,11 +1,11 @@
-/** The figures at the top: what one looks at first. */
+/** The most important numbers, at the top of the page. */
 
 import { html, type TemplateResult } from "lit-html";
 import type { Board } from "../board.js";
-import { statusesOf } from "../figures.js";
 import * as format from "../format.js";
+import { statusesOf } from "../metrics.js";
 
-/** One figure. `exact` is what a program reads. */
+/** One number. `exact` is the value for programs. */
 interface Tile {
   readonly id: string;
   readonly label: string;
@@ -15,7 +15,7 @@ interface Tile {
   readonly bad?: boolean;
 }
 
-/** Shows the figures. */
+/** Shows the tiles. */
 export function tiles(board: Board): TemplateResult {
   return html`${tilesOf(board).map(
     ({ id, label, value, exact, beneath, bad }) => html`

@@ -1,18 +1,18 @@
 /**
- * What the gateway tells of itself, checked, and what follows from two tellings: rates are differences of counters, so
- * that they agree with whatever else reads the same counters.
+ * Reads the gateway's metrics, checks them, and computes rates from two summaries. Rates are differences of counters,
+ * so they agree with other readers of the same counters.
  */
 
-/** A caller and how often they were counted. */
+/** A caller and the number of its requests. */
 export interface Caller {
   readonly subject: string;
   readonly tenant?: string;
   readonly count: number;
-  /** How much of the count may be somebody else's. */
+  /** At most so many of the count may belong to other callers. */
   readonly over: number;
 }
 
-/** What a limit did. */
+/** The counters of a limit. */
 export interface Limit {
   readonly name: string;
   readonly rule: string;
@@ -21,7 +21,7 @@ export interface Limit {
   readonly top: readonly Caller[];
 }
 
-/** A route and method, since the start. */
+/** The counters of a route and method since the start. */
 export interface Route {
   readonly route: string;
   readonly method: string;
@@ -31,12 +31,12 @@ export interface Route {
   readonly p50_seconds: number;
   readonly p95_seconds: number;
   readonly p99_seconds: number;
-  /** Requests that the gateway refused by itself; the three times are of the others. */
+  /** Requests that the gateway refused itself; the three percentiles are those of the other requests. */
   readonly refused?: number;
   readonly refused_p50_seconds?: number;
 }
 
-/** What the hub counts of a namespace of channels, since the start; `subscriptions` are those of now. */
+/** The counters of a namespace of channels since the start; `subscriptions` is the current number. */
 export interface Namespace {
   readonly namespace: string;
   readonly subscriptions: number;
@@ -45,8 +45,8 @@ export interface Namespace {
   readonly dropped: number;
 }
 
-/** What the hub counts of itself. */
-export interface HubFigures {
+/** The counters of the hub. */
+export interface HubMetrics {
   readonly sockets: number;
   readonly streams: number;
   readonly channels: number;
@@ -60,7 +60,7 @@ export interface HubFigures {
   readonly namespaces: readonly Namespace[];
 }
 
-/** The summary of `/api/metrics`, which a `metrics_update` brings. */
+/** The summary of `/api/metrics`, which each `metrics_update` contains. */
 export interface Summary {
   readonly timestamp: string;
   readonly uptime_seconds: number;
@@ -68,7 +68,7 @@ export interface Summary {
     readonly total: number;
     readonly errors: number;
     readonly buckets: readonly number[];
-    /** How many of these the gateway refused by itself. */
+    /** Those of the requests that the gateway refused itself. */
     readonly refused_buckets?: readonly number[];
   };
   readonly statuses: Readonly<Record<string, number>>;
@@ -77,7 +77,7 @@ export interface Summary {
   readonly routes: readonly Route[];
   readonly limits: readonly Limit[];
   readonly subjects: readonly Caller[];
-  readonly realtime?: HubFigures;
+  readonly realtime?: HubMetrics;
   readonly in_flight: number;
   readonly connections_open: number;
   readonly connections_total: number;
@@ -89,7 +89,7 @@ export interface Summary {
   };
 }
 
-/** One step of time. Rates are per second; a percentile is null where nothing was asked. */
+/** One step of time. Rates are per second; a percentile is null without requests. */
 export interface Step {
   /** Milliseconds since 1970. */
   readonly at: number;
@@ -99,39 +99,39 @@ export interface Step {
   readonly p50: number | null;
   readonly p95: number | null;
   readonly p99: number | null;
-  /** Of what the gateway refused by itself; the three before are of the other answers. */
+  /** Of the requests that the gateway refused itself; the other percentiles exclude them. */
   readonly refusedP50: number | null;
   readonly buckets: readonly number[];
-  /** Of one core: 1 is busy all the time. */
+  /** Share of one core: 1 means busy all the time. */
   readonly cpu: number;
   readonly memory: number;
   readonly inFlight: number;
   readonly connections: number;
 }
 
-/** Reads a summary; undefined where it is not one. */
+/** Reads a summary; returns undefined if it is not valid. */
 export function summaryOf(data: unknown): Summary | undefined {
-  const given = data as Partial<Summary> | null;
+  const found = data as Partial<Summary> | null;
   const whole =
-    typeof given === "object" &&
-    given !== null &&
-    typeof given.uptime_seconds === "number" &&
-    Number.isFinite(Date.parse(String(given.timestamp))) &&
-    typeof given.requests?.total === "number" &&
-    (given.realtime === undefined || Array.isArray(given.realtime.namespaces)) &&
+    typeof found === "object" &&
+    found !== null &&
+    typeof found.uptime_seconds === "number" &&
+    Number.isFinite(Date.parse(String(found.timestamp))) &&
+    typeof found.requests?.total === "number" &&
+    (found.realtime === undefined || Array.isArray(found.realtime.namespaces)) &&
     [
-      given.requests.buckets,
-      given.requests.refused_buckets ?? [],
-      given.bounds_seconds,
-      given.routes,
-      given.limits,
-      given.subjects,
+      found.requests.buckets,
+      found.requests.refused_buckets ?? [],
+      found.bounds_seconds,
+      found.routes,
+      found.limits,
+      found.subjects,
     ].every(Array.isArray) &&
-    [given.statuses, given.refusals, given.process].every((part) => typeof part === "object");
-  return whole ? (given as Summary) : undefined;
+    [found.statuses, found.refusals, found.process].every((part) => typeof part === "object");
+  return whole ? (found as Summary) : undefined;
 }
 
-/** The quantile of counted buckets, linear within one, as the gateway and Prometheus read it. */
+/** Computes a quantile from buckets, linear within a bucket, as the gateway and Prometheus do. */
 export function quantile(
   q: number,
   buckets: readonly number[],
@@ -151,7 +151,7 @@ export function quantile(
   return null;
 }
 
-/** Adds up the counts of statuses that begin with a digit. */
+/** Sums the counts of statuses that begin with a digit. */
 export function statusesOf(summary: Summary, first: string): number {
   return Object.entries(summary.statuses).reduce(
     (sum, [status, count]) => sum + (status.startsWith(first) ? count : 0),
@@ -159,7 +159,7 @@ export function statusesOf(summary: Summary, first: string): number {
   );
 }
 
-/** What happened between two tellings; undefined where the gateway was started anew between them. */
+/** Computes the step between two summaries; undefined if the gateway was restarted between them. */
 export function stepBetween(before: Summary, after: Summary): Step | undefined {
   const seconds = after.uptime_seconds - before.uptime_seconds;
   if (seconds <= 0 || after.requests.total < before.requests.total) {
@@ -191,7 +191,7 @@ export function stepBetween(before: Summary, after: Summary): Step | undefined {
   };
 }
 
-/** Reads `/api/metrics/timeseries`: the steps before the page was opened. */
+/** Reads `/api/metrics/timeseries`. */
 export function stepsOf(data: unknown): Step[] {
   const items = (data as { items?: unknown } | null)?.items;
   const all = Array.isArray(items) ? (items as (Record<string, unknown> | null)[]) : [];

@@ -1,34 +1,34 @@
-/** What comes from the gateway: the steps before now once, then a summary twice a second and the log, by the hub. */
+/** Receives the gateway's data: past steps once, then a summary twice a second and the log, through the hub. */
 
 import { type Ack, Realtime, type RealtimeError, type Status } from "nexus-warp-realtime";
 import { type Board, type LogEntry, leftOut } from "./board.js";
-import { stepsOf, summaryOf } from "./figures.js";
+import { stepsOf, summaryOf } from "./metrics.js";
 import { ask, expiryOf, refusal } from "./session.js";
 
-/** What the page does with what comes. */
+/** Reacts to received data. */
 export interface Listener {
-  /** A summary has come; `whole` where a step is. */
+  /** A summary was received; `whole` if it completes a step. */
   updated(whole: boolean): void;
   logged(): void;
   status(status: Status): void;
-  /** The gateway no longer takes the token. */
+  /** The gateway no longer accepts the token. */
   refused(why: string): void;
 }
 
-/** What the channel `log` brings twice a second at most. */
+/** A message of the channel `log`, at most two per second. */
 interface Lines {
   readonly lines?: unknown;
   readonly left_out?: unknown;
 }
 
-/** Messages of the log's history that are asked for: more lines than are drawn. */
-const HISTORY = 40;
+/** Messages of the log's history to request: more lines than are drawn. */
+const LOG_HISTORY_MESSAGES = 40;
 
-/** Feeds a board until it is stopped. */
-export class Feed {
-  /** When the token ends, as it says itself; seconds since 1970. */
+/** Updates a board until it is stopped. */
+export class LiveData {
+  /** The expiry time in the token; seconds since 1970. */
   readonly expires: number;
-  /** Whether there was a connection. */
+  /** Whether the page was connected before. */
   wasConnected = false;
   private readonly hub: Realtime;
   private failures = 0;
@@ -41,7 +41,7 @@ export class Feed {
   ) {
     this.expires = expiryOf(token);
     const address = new URL("/ws/realtime", location.href).href;
-    this.hub = new Realtime(address, { token, onStatus: (status) => this.turned(status) });
+    this.hub = new Realtime(address, { token, onStatus: (status) => this.onStatus(status) });
     this.hub.subscribe("metrics", {
       message: ({ data }) => {
         const summary = summaryOf(data);
@@ -65,20 +65,20 @@ export class Feed {
     });
   }
 
-  /** Ends it. */
+  /** Closes the connection. */
   stop(): void {
     this.hub.close();
   }
 
   private withoutMetrics(error: RealtimeError): void {
-    // That the connection is closed is told by its status.
+    // `onStatus` reports that the connection is closed.
     if (error.code !== "closed") {
       this.stop();
       this.listener.refused(error.message);
     }
   }
 
-  /** What happened before the page was opened, or while the connection was cut. */
+  /** Requests the steps from before the page was opened, or from while the connection was lost. */
   private async fill(): Promise<void> {
     try {
       const answer = await ask("/api/metrics/timeseries", this.token);
@@ -87,7 +87,7 @@ export class Feed {
         this.listener.updated(true);
       }
     } catch {
-      // The charts begin with now instead.
+      // The charts start with the present.
     }
   }
 
@@ -96,38 +96,38 @@ export class Feed {
     this.listener.logged();
   }
 
-  /** The lines that others were told before this page was opened. */
+  /** Requests the lines that were logged before the page was opened. */
   private async precedeLog({ epoch, offset }: Ack): Promise<void> {
     if (this.logged || offset === undefined) {
       return;
     }
     this.logged = true;
     try {
-      const history = await this.hub.history<Lines>("log", { limit: HISTORY });
+      const history = await this.hub.history<Lines>("log", { limit: LOG_HISTORY_MESSAGES });
       const before = history.epoch === epoch ? history.items : [];
       const items = before.filter((item) => item.offset <= offset);
       this.board.prepend(items.flatMap(({ data }) => entriesOf(data)));
       this.listener.logged();
     } catch {
-      // The tail begins with now instead.
+      // The log starts with the present.
     }
   }
 
-  private turned(status: Status): void {
+  private onStatus(status: Status): void {
     this.listener.status(status);
     if (status.state === "connected") {
       this.failures = 0;
       this.wasConnected = true;
     } else if (status.state === "waiting") {
       this.failures += 1;
-      void this.doubt();
+      void this.checkToken();
     } else if (status.state === "closed" && status.code >= 4001 && status.code <= 4003) {
       this.listener.refused(status.reason || "the token is no longer accepted");
     }
   }
 
-  /** A page is not told why a handshake was refused, so it asks another way whether the token is still good. */
-  private async doubt(): Promise<void> {
+  /** Checks the token with a request, since browsers hide why a handshake was refused. */
+  private async checkToken(): Promise<void> {
     if (this.failures < 2) {
       return;
     }
@@ -138,18 +138,18 @@ export class Feed {
         this.listener.refused(why);
       }
     } catch {
-      // The gateway is away: the connection comes back with it.
+      // The gateway is not reachable; the client reconnects when it is.
     }
   }
 }
 
-/** Reads a message of the log; what is not a line is left out. */
+/** Reads a message of the log, and skips what is not a line. */
 function entriesOf(data: unknown): LogEntry[] {
-  const given = (typeof data === "object" && data !== null ? data : {}) as Lines;
-  const lines = Array.isArray(given.lines) ? (given.lines as unknown[]) : [];
+  const found = (typeof data === "object" && data !== null ? data : {}) as Lines;
+  const lines = Array.isArray(found.lines) ? (found.lines as unknown[]) : [];
   const entries = lines.filter(
     (line): line is LogEntry => typeof line === "object" && line !== null,
   );
-  const missing = typeof given.left_out === "number" && given.left_out > 0;
-  return missing ? [leftOut(given.left_out as number), ...entries] : entries;
+  const missing = typeof found.left_out === "number" && found.left_out > 0;
+  return missing ? [leftOut(found.left_out as number), ...entries] : entries;
 }
