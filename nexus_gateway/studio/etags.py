@@ -51,13 +51,17 @@ def expected(if_match: str | None, if_none_match: str | None = None) -> Conditio
     )
 
 
-def known(if_none_match: str | None, version: str) -> bool:
-    """Say whether the caller has this version already.
+def cached_tags(if_none_match: str | None) -> tuple[str, ...]:
+    """Read which versions the caller has; before what may redirect or find nothing.
 
     Raises:
         Reject: the header is not a list of entity tags.
     """
-    tags = _tags("if-none-match", if_none_match)
+    return _tags("if-none-match", if_none_match)
+
+
+def is_cached(tags: tuple[str, ...], version: str) -> bool:
+    """Say whether the caller has this version already."""
     return "*" in tags or version in tags
 
 

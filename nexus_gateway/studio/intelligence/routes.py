@@ -28,7 +28,7 @@ from nexus_gateway import (
     query,
 )
 from nexus_gateway.studio.conditions import Condition
-from nexus_gateway.studio.etags import AnyTag, EntityTags, etag, expected, known
+from nexus_gateway.studio.etags import AnyTag, EntityTags, cached_tags, etag, expected, is_cached
 from nexus_gateway.studio.fields import EntityId
 from nexus_gateway.studio.intelligence import errors
 from nexus_gateway.studio.intelligence.models import (
@@ -147,8 +147,9 @@ class Intelligence:
         self, entity_id: str, claims: Claims, if_none_match: str | None
     ) -> Response[Entity | None]:
         """Get an entity; an alias leads to it with 308."""
+        tags = cached_tags(if_none_match)
         entity = await self._service.get(tenant_of(claims), entity_id)
-        if known(if_none_match, version_of(entity)):
+        if is_cached(tags, version_of(entity)):
             return Response(None, 304, _etag(entity))
         return Response(entity, 200, _etag(entity))
 

@@ -8,7 +8,7 @@ import msgspec
 
 from nexus_gateway import Claims, Response
 from nexus_gateway.reply import Chunks
-from nexus_gateway.studio.etags import etag, expected, known
+from nexus_gateway.studio.etags import cached_tags, etag, expected, is_cached
 from nexus_gateway.studio.knowledge_graph.callers import (
     NDJSON,
     ROOM,
@@ -60,9 +60,10 @@ class Edges:
         self, edge_id: str, claims: Claims, moment: Moment, if_none_match: str | None
     ) -> Response[Edge | None]:
         """Get an edge."""
+        tags = cached_tags(if_none_match)
         edge = await self._explorer.edge(author(claims).tenant, edge_id, moment.as_of)
         version = version_of(edge)
-        if known(if_none_match, version):
+        if is_cached(tags, version):
             return Response(None, 304, etag(version))
         return Response(edge, 200, etag(version))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nexus_gateway import Claims, Detail, Reject, Response
 from nexus_gateway.reply import Chunks
-from nexus_gateway.studio.etags import etag, expected, known
+from nexus_gateway.studio.etags import cached_tags, etag, expected, is_cached
 from nexus_gateway.studio.knowledge_graph.callers import (
     NDJSON,
     ROOM,
@@ -72,12 +72,13 @@ class Nodes:
         self, entity_id: str, claims: Claims, moment: Moment, if_none_match: str | None
     ) -> Response[Node | None]:
         """Get a node; one that was merged leads to the other."""
+        tags = cached_tags(if_none_match)
         try:
             node = await self._explorer.node(author(claims).tenant, entity_id, moment.as_of)
         except Moved as error:
             return moved(error, asked=moment)
         version = version_of(node)
-        if known(if_none_match, version):
+        if is_cached(tags, version):
             return Response(None, 304, etag(version))
         return Response(node, 200, etag(version))
 

@@ -125,6 +125,14 @@ def test_if_none_match_star_only_creates(alice: Caller) -> None:
     assert alice.put("a", {"entity_type": "tool"}, if_none_match="*").status == 412
 
 
+def test_malformed_tags_are_refused_before_an_entity_is_looked_for(alice: Caller) -> None:
+    alice.put("a", {"entity_type": "tool", "aliases": ["other"]})
+
+    for entity_id in ("a", "other", "none"):
+        answer = alice.get(f"{ENTITIES}/{entity_id}", if_none_match="0")
+        assert answer.status == 400, entity_id
+
+
 def test_if_none_match_of_what_is_known_answers_304(alice: Caller) -> None:
     etag = alice.put("a", {"entity_type": "tool"}).header("etag") or ""
     asked = request(f"GET {ENTITIES}/a").header("if-none-match", f'"x", {etag}')

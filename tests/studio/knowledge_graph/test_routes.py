@@ -217,6 +217,18 @@ def test_lists_are_lines_where_they_are_asked_for(alice: Caller) -> None:
     assert (len(edges.body.splitlines()), edges.body) == (2, at.body)
 
 
+def test_malformed_tags_are_refused_before_a_node_is_looked_for(alice: Caller) -> None:
+    for name in "ab":
+        alice.node(name)
+    assert alice.call("POST /nodes/a/merge", {"duplicate": "b"}).status == 200
+
+    for target in ("/nodes/a", "/nodes/b", "/nodes/none", "/edges/none"):
+        for tags in ("", "0", '"a', 'w/"a"'):
+            answer = alice.call(f"GET {target}", headers={"if-none-match": tags})
+            assert answer.status == 400, (target, tags)
+            assert b"entity tags" in answer.body
+
+
 def test_a_merged_node_leads_to_the_other_on_every_path(alice: Caller) -> None:
     for name in "abc":
         alice.node(name)
