@@ -28,7 +28,8 @@ from typing import TypeAlias
 import kglite
 import msgspec
 
-from nexus_gateway.settings import Settings
+from nexus_gateway.server.settings import Settings
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.demo.debian import index, relations, stanzas
 from nexus_gateway.studio.knowledge_graph.cypher.statement import compiled
 from nexus_gateway.studio.knowledge_graph.models import Bulk, EdgeDraft, NodeDraft
@@ -37,7 +38,6 @@ from nexus_gateway.studio.knowledge_graph.service import Author, KnowledgeGraph
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.knowledge_graph.store import GraphStore
 from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
-from nexus_gateway.tokens import mint
 
 Way: TypeAlias = Callable[[str, Mapping[str, str]], int]
 """Asks a query with its parameters, and tells how many rows came back."""

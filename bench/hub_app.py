@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 
 from nexus_gateway import get, param, path, public
-from nexus_gateway.hub import Hub, Limits
+from nexus_gateway.realtime.hub import Hub, Limits, allow, namespace
 from nexus_gateway.server import Application, serve
-from nexus_gateway.terminals import namespace, who
 
-EVERYBODY = who(anonymous=True)
+EVERYBODY = allow(anonymous=True)
 SOCKETS = 20_000
 
 realtime = path("ws/realtime")

@@ -28,7 +28,7 @@ from nexus_gateway import (
     require,
 )
 from nexus_gateway.server import Application, serve
-from nexus_gateway.settings import Settings, load
+from nexus_gateway.server.settings import Settings, load
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.engines import database_path
 from nexus_gateway.studio.intelligence import routes as intelligence

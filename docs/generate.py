@@ -14,8 +14,8 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from nexus_gateway import cli
-from nexus_gateway.reject import KINDS
-from nexus_gateway.settings import PREFIX, Secret, Settings
+from nexus_gateway.describe.reject import KINDS
+from nexus_gateway.server.settings import PREFIX, Secret, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

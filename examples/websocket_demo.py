@@ -23,9 +23,8 @@ import msgspec
 
 from nexus_gateway import Routes, body, get, param, path, post, public
 from nexus_gateway.client import Gap, Message, Realtime
-from nexus_gateway.hub import Hub
+from nexus_gateway.realtime.hub import Hub, allow, namespace
 from nexus_gateway.server import Application, Server
-from nexus_gateway.terminals import namespace, who
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -38,7 +37,7 @@ class Line(msgspec.Struct):
     who: str = msgspec.field(default="somebody", name="from")
 
 
-EVERYBODY = who(anonymous=True)
+EVERYBODY = allow(anonymous=True)
 hub = Hub(
     namespace("chat:*", subscribe=EVERYBODY, publish=EVERYBODY, history=100, presence=True),
     # Who is late wants the newest tick, not all that came before it.

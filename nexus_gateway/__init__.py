@@ -8,8 +8,8 @@ async def hello(name: str) -> dict[str, str]:
 routes = (path("hello") / param("name", str) & get()).then(hello)
 """
 
-from nexus_gateway.filter import Filter, Param, Path
-from nexus_gateway.filters import (
+from nexus_gateway.describe.filter import Filter, Param, Path
+from nexus_gateway.describe.filters import (
     Claims,
     Trace,
     auth,
@@ -37,9 +37,9 @@ from nexus_gateway.filters import (
     trace,
     use,
 )
-from nexus_gateway.layers import compress, cors, limit, log, timeout
-from nexus_gateway.reject import Code, Detail, Kind, Reject
-from nexus_gateway.reply import (
+from nexus_gateway.describe.layers import compress, cors, limit, log, timeout
+from nexus_gateway.describe.reject import Code, Detail, Kind, Reject
+from nexus_gateway.describe.reply import (
     Chunks,
     Reply,
     Response,
@@ -49,7 +49,7 @@ from nexus_gateway.reply import (
     no_content,
     see_other,
 )
-from nexus_gateway.route import Layer, Route, Routes, blocking, route
+from nexus_gateway.describe.route import Layer, Route, Routes, blocking, route
 
 __all__ = [
     "Chunks",

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
-from nexus_gateway.lint import DescriptionError
-from nexus_gateway.settings import Loaded, Settings, SettingsError, load_with_origins
-from nexus_gateway.user_errors import (
+from nexus_gateway.compile.lint import DescriptionError
+from nexus_gateway.server.settings import Loaded, Settings, SettingsError, load_with_origins
+from nexus_gateway.server.user_errors import (
     UserError,
     describe,
     flush_output,
@@ -27,9 +27,9 @@ from nexus_gateway.user_errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nexus_gateway.compile import Compiled
-    from nexus_gateway.precedence import Effective
+    from nexus_gateway.compile.compiler import Compiled
     from nexus_gateway.server import Application
+    from nexus_gateway.server.precedence import Effective
     from nexus_gateway.studio.knowledge_graph.maintenance import Verified
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ def serve(
     application = _application(target, loaded).application
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
-        from nexus_gateway.start_check import tls_problems, tls_warnings
+        from nexus_gateway.server.start_check import tls_problems, tls_warnings
 
         wrong = "\n".join(tls_problems(settings))
         if wrong:
@@ -164,9 +164,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Verify settings, handlers, routes and plan without serving."""
-    from nexus_gateway.lint import check as check_routes
+    from nexus_gateway.compile.lint import check as check_routes
     from nexus_gateway.server import Server
-    from nexus_gateway.start_check import problems, rows, warnings, without_new_secrets
+    from nexus_gateway.server.start_check import problems, rows, warnings, without_new_secrets
 
     loaded = _loaded(config)
     at_start = list(warnings(loaded.settings))
@@ -215,7 +215,7 @@ def _checked(verify: Callable[[], object]) -> str | None:
 @app.command()
 def routes(target: Target = None, *, config: Config = None, as_json: Json = False) -> None:
     """Print the table of routes with their filters."""
-    from nexus_gateway.describe import describe
+    from nexus_gateway.compile.format_plan import describe
 
     compiled = _compiled(_application(target, _loaded(config)).application)
     rows = [
@@ -250,7 +250,7 @@ def token(
     config: Config = None,
 ) -> None:
     """Print a token signed with the gateway's secret."""
-    from nexus_gateway.tokens import mint
+    from nexus_gateway.server.tokens import mint
 
     for name, text in (
         ("--sub", sub),
@@ -472,7 +472,7 @@ def _check_target(url: str, bearer: str | None) -> None:
     """Refuse a URL or a token that no request can be made with."""
     from urllib.parse import urlsplit
 
-    from nexus_gateway.credentials import check_token, redacted
+    from nexus_gateway.values.credentials import check_token, redacted
 
     _check_text("--url", url)
     try:
@@ -504,7 +504,7 @@ def _loaded(config: Path | None) -> Loaded:
 
 
 def _application(target: str | None, loaded: Loaded) -> Effective:
-    from nexus_gateway.precedence import Effective, with_settings
+    from nexus_gateway.server.precedence import Effective, with_settings
 
     try:
         if target is None:
@@ -517,7 +517,7 @@ def _application(target: str | None, loaded: Loaded) -> Effective:
 
 
 def _imported(target: str) -> Application:
-    from nexus_gateway.route import Route, Routes
+    from nexus_gateway.describe.route import Route, Routes
     from nexus_gateway.server import Application, as_application
 
     found = import_attribute(target)

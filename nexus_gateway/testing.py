@@ -16,9 +16,19 @@ from typing import TYPE_CHECKING, Self, TypeVar, TypeVarTuple
 import msgspec
 
 from nexus_gateway import plan
-from nexus_gateway.filter import Filter, literal
-from nexus_gateway.node import Awaited, Both, Either, Mapped, Maybe, Native, Node, Segment, Spread
-from nexus_gateway.route import Route, Routes
+from nexus_gateway.describe.filter import Filter, literal
+from nexus_gateway.describe.node import (
+    Awaited,
+    Both,
+    Either,
+    Mapped,
+    Maybe,
+    Native,
+    Node,
+    Segment,
+    Spread,
+)
+from nexus_gateway.describe.route import Route, Routes
 from nexus_gateway.server import Application, Servable, Server, as_application, complete
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, dict):
         entries = cast("dict[str, Any]", value)
         return {key: _escaped(inner) for key, inner in entries.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return [_escaped(inner) for inner in cast("list[Any]", value)]
+    if isinstance(value, tuple):  # where and why a test was skipped: pytest expects a tuple
+        return tuple(_escaped(inner) for inner in cast("tuple[Any, ...]", value))
     return value

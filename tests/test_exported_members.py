@@ -7,9 +7,11 @@ import inspect
 import pytest
 
 import nexus_gateway
-import nexus_gateway.filters
-import nexus_gateway.layers
-import nexus_gateway.terminals
+import nexus_gateway.describe.filters
+import nexus_gateway.describe.layers
+import nexus_gateway.describe.terminals
+import nexus_gateway.realtime.hub
+import nexus_gateway.server
 
 NAMES = [
     "Chunks",
@@ -64,19 +66,26 @@ NAMES = [
     "trace",
     "use",
 ]
-ROOMS = [nexus_gateway, nexus_gateway.filters, nexus_gateway.layers, nexus_gateway.terminals]
+PACKAGES = [
+    nexus_gateway,
+    nexus_gateway.describe.filters,
+    nexus_gateway.describe.layers,
+    nexus_gateway.describe.terminals,
+    nexus_gateway.realtime.hub,
+    nexus_gateway.server,
+]
 
 
 def test_the_public_names_are_these() -> None:
     assert nexus_gateway.__all__ == NAMES
 
 
-@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.__name__)
-def test_all_names_exist_and_are_sorted(room: object) -> None:
-    names: list[str] = getattr(room, "__all__")  # noqa: B009  # a module's, whichever it is
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_all_names_exist_and_are_sorted(package: object) -> None:
+    names: list[str] = getattr(package, "__all__")  # noqa: B009  # a module's, whichever it is
 
     assert names == sorted(names)
-    assert [name for name in names if not hasattr(room, name)] == []
+    assert [name for name in names if not hasattr(package, name)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -47,7 +47,7 @@ def test_importing_the_client_imports_nothing_of_a_server() -> None:
     assert modules.isdisjoint({"nexus_gateway._core", "nexus_gateway.server"})
 
 
-@pytest.mark.parametrize("module", ["server", "settings", "testing", "tokens"])
+@pytest.mark.parametrize("module", ["server", "server.settings", "testing", "server.tokens"])
 def test_serving_imports_neither_the_studio_nor_a_database(module: str) -> None:
     modules = modules_after(f"import nexus_gateway.{module}")
 

@@ -1,6 +1,6 @@
 //! Refusals: each has a kind with a stable code, a status and a sentence; `layers::errors` writes them.
 //!
-//! `nexus_gateway/reject.py` lists the same kinds with what to do about each; a test compares the two lists.
+//! `nexus_gateway/describe/reject.py` lists the same kinds with what to do about each; a test compares the two lists.
 
 use std::borrow::Cow;
 

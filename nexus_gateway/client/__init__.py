@@ -15,8 +15,8 @@ from nexus_gateway.client.errors import RealtimeError
 from nexus_gateway.client.options import Options, Status
 from nexus_gateway.client.realtime import Realtime
 from nexus_gateway.client.subscription import Event, Gap, Subscription
-from nexus_gateway.frames import Ack, History, Join, Kept, Leave, Member, Message, Position
-from nexus_gateway.segment import segment
+from nexus_gateway.realtime.frames import Ack, History, Join, Kept, Leave, Member, Message, Position
+from nexus_gateway.values.segment import segment
 
 __all__ = [
     "JSON",

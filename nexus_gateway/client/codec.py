@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexus_gateway.finite import check_finite
-from nexus_gateway.frames import ClientFrame, Dropped, Error, Id, Publish, SentByServer
+from nexus_gateway.realtime.frames import ClientFrame, Dropped, Error, Id, Publish, SentByServer
+from nexus_gateway.values.finite import check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,9 +16,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.typing import Subprotocol
 
-from nexus_gateway import frames
 from nexus_gateway.client import endings
-from nexus_gateway.credentials import check_token
+from nexus_gateway.realtime import frames
+from nexus_gateway.values.credentials import check_token
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nexus_gateway.client.endings import Ending
     from nexus_gateway.client.options import AuthMethod, Options, TokenSource
     from nexus_gateway.client.redaction import Redaction
-    from nexus_gateway.frames import SentByServer
+    from nexus_gateway.realtime.frames import SentByServer
 
 _RECONNECT_DELAY_MAX_S = 600.0
 """A longer delay that a server asks for is reduced to this."""

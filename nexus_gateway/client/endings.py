@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexus_gateway.frames import Verdict, verdict_of
+from nexus_gateway.realtime.frames import Verdict, verdict_of
 
 if TYPE_CHECKING:
     from websockets.exceptions import InvalidStatus

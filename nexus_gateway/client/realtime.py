@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 
 from websockets.exceptions import ConnectionClosed
 
-from nexus_gateway import frames
 from nexus_gateway.client.backoff import Backoff
 from nexus_gateway.client.codec import JSON, Codec
 from nexus_gateway.client.connection import Connection
@@ -24,14 +23,15 @@ from nexus_gateway.client.options import AuthMethod, Options, Status, TokenSourc
 from nexus_gateway.client.redaction import Redaction
 from nexus_gateway.client.requests import Requests
 from nexus_gateway.client.subscription import Subscription
-from nexus_gateway.credentials import check_token
+from nexus_gateway.realtime import frames
+from nexus_gateway.values.credentials import check_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from nexus_gateway.client.endings import Ending
-    from nexus_gateway.frames import Ack, History, Member, Message, Position, SentByServer
+    from nexus_gateway.realtime.frames import Ack, History, Member, Message, Position, SentByServer
 
 _REFUSED_TOKENS_MAX = 3
 """Tokens that the hub may refuse in a row before the client gives up."""

@@ -7,7 +7,7 @@ from collections import deque
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from nexus_gateway.client.errors import RealtimeError
-from nexus_gateway.credentials import redacted
+from nexus_gateway.values.credentials import redacted
 
 _TOKENS_MAX = 4
 """Only the newest tokens are searched for."""

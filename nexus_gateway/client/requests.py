@@ -11,7 +11,7 @@ from nexus_gateway.client.errors import RealtimeError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from nexus_gateway.frames import Id, ServerFrame
+    from nexus_gateway.realtime.frames import Id, ServerFrame
 
 
 class Requests:

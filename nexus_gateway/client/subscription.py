@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 import msgspec
 
-from nexus_gateway.frames import Ack, Dropped, Join, Leave, Message, Position, Subscribe
+from nexus_gateway.realtime.frames import Ack, Dropped, Join, Leave, Message, Position, Subscribe
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -24,9 +24,9 @@ from nexus_gateway import (
     public,
     rate_limit,
 )
-from nexus_gateway.contract import contract_routes
-from nexus_gateway.keys import key_ring
+from nexus_gateway.document.docs_routes import contract_routes
 from nexus_gateway.server import Application
+from nexus_gateway.server.keys import key_ring
 from nexus_gateway.studio import health
 from nexus_gateway.studio.admin import routes as admin
 from nexus_gateway.studio.admin.service import Revoking
@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from nexus_gateway import Filter
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.studio.intelligence.embedding.models import Embedder
     from nexus_gateway.studio.intelligence.store import EntityStore
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache as once
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from nexus_gateway.settings import Settings, SettingsError
+from nexus_gateway.server.settings import Settings, SettingsError
 from nexus_gateway.studio.intelligence.embedding.local import HashedWords
 from nexus_gateway.studio.intelligence.search.sqlite import SqliteSearch
 from nexus_gateway.studio.intelligence.sqlite.store import SqliteEntities
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nexus_gateway.hub import Hub
+    from nexus_gateway.realtime.hub import Hub
     from nexus_gateway.studio.intelligence.embedding.models import Embedder
     from nexus_gateway.studio.intelligence.search.store import SearchStore
     from nexus_gateway.studio.intelligence.store import EntityStore

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.field_error import FieldError
+from nexus_gateway.values.field_error import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

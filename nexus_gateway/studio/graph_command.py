@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterable
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.studio.knowledge_graph.maintenance import Line, Verified
     from nexus_gateway.studio.storage.engine import Engine
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from nexus_gateway.tokens import mint
+from nexus_gateway.server.tokens import mint
 from tests.harness.gateway_process import SECRET, Gateway
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")

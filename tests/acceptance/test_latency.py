@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from nexus_gateway.client import Message, Position, Realtime
-from nexus_gateway.settings import Settings
+from nexus_gateway.server.settings import Settings
 from tests.harness.studio_server import serving
 
 if TYPE_CHECKING:

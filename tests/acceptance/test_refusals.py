@@ -9,7 +9,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from nexus_gateway.reject import BY_CODE
+from nexus_gateway.describe.reject import BY_CODE
 from tests.acceptance.apps.sample import LEAK
 from tests.harness.gateway_process import (
     ORIGIN,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.client import Realtime, RealtimeError, Status
-from nexus_gateway.frames import Auth
+from nexus_gateway.realtime.frames import Auth
 from tests.harness.scripted_hub import PATIENCE, Hub
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from nexus_gateway.client import Gap, Message, Position, RealtimeError, Subscription
-from nexus_gateway.frames import Ack, Dropped
+from nexus_gateway.realtime.frames import Ack, Dropped
 
 
 async def _end(_: Subscription) -> None:

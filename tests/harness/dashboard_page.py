@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from playwright.sync_api import expect
 
-from nexus_gateway.tokens import mint
+from nexus_gateway.server.tokens import mint
 from tests.harness.gateway_process import SECRET, Gateway
 from tests.harness.tokens import TOKEN_LIFETIME_S
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.testing import Answer, Client, Request, request
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
 
 ROOM = "/api/intelligence"
 ENTITIES = f"{ROOM}/entities"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import httpx
 import msgspec
 
-from nexus_gateway.tokens import mint
+from nexus_gateway.server.tokens import mint
 from tests.harness.gateway_process import SECRET, Gateway
 from tests.harness.tokens import TOKEN_LIFETIME_S
 from tests.harness.waiting import wait_until

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import httpx
 import msgspec
 
-from nexus_gateway.tokens import mint
+from nexus_gateway.server.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:

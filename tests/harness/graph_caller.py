@@ -6,8 +6,8 @@ import time
 
 import msgspec
 
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.testing import Answer, Client, Request, request
-from nexus_gateway.tokens import mint
 from tests.harness.in_process import SECRET
 from tests.harness.tokens import TOKEN_LIFETIME_S
 

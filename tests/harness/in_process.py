@@ -9,7 +9,7 @@ import msgspec
 
 from nexus_gateway import Route, Routes, plan
 from nexus_gateway.server import Application
-from nexus_gateway.tokens import mint
+from nexus_gateway.server.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:

@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from nexus_gateway.server import Server
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.testing import request
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.testing import Answer
 
 

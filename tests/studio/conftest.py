@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nexus_gateway.settings import Settings
+from nexus_gateway.server.settings import Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.engines import entity_store, search_store
 from nexus_gateway.studio.intelligence.embedding.local import HashedWords

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nexus_gateway.lint import lint
-from nexus_gateway.settings import Secret, Settings, SettingsError
+from nexus_gateway.compile.lint import lint
+from nexus_gateway.server.settings import Secret, Settings, SettingsError
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.engines import graph_of, migrate_database
 from nexus_gateway.studio.storage.errors import SchemaMismatch
 from nexus_gateway.testing import Client, request
-from nexus_gateway.tokens import mint
 from tests.harness.servers import free_port
 from tests.harness.tokens import TOKEN_LIFETIME_S
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from nexus_gateway import Routes
 from nexus_gateway.cli import app
 from nexus_gateway.server import Application
-from nexus_gateway.settings import SettingsError, load
+from nexus_gateway.server.settings import SettingsError, load
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.demo.existing import ENTITIES, foreign_ids
 from nexus_gateway.studio.demo.loader import Sender

@@ -15,12 +15,12 @@ import msgspec
 from msgspec import Meta
 
 from nexus_gateway import Claims, Code, Reject, auth, body, get, path, post, require
-from nexus_gateway.frames import Revocation  # noqa: TC001 - the handler's answer
-from nexus_gateway.hub import HubError
-from nexus_gateway.schema import either, one_reach
+from nexus_gateway.realtime.frames import Revocation  # noqa: TC001 - the handler's answer
+from nexus_gateway.realtime.hub import HubError
 from nexus_gateway.studio.admin.store import TooManyRevocations
 from nexus_gateway.studio.fields import check_text
 from nexus_gateway.studio.refusals import refuse_storage
+from nexus_gateway.values.schema import either, one_reach
 
 if TYPE_CHECKING:
     from nexus_gateway import Filter, Routes

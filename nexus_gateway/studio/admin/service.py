@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from nexus_gateway.frames import Revocation
+    from nexus_gateway.realtime.frames import Revocation
     from nexus_gateway.studio.admin.store import RevocationStore
 
 _logger = logging.getLogger(__name__)

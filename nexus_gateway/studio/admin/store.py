@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, cast
 
-from nexus_gateway.frames import Revocation
+from nexus_gateway.realtime.frames import Revocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

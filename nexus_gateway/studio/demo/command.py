@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.demo.debian_graph import TYPES as GRAPH_TYPES
 from nexus_gateway.studio.demo.debian_graph import DebianGraph
 from nexus_gateway.studio.demo.errors import DemoError
@@ -15,12 +16,11 @@ from nexus_gateway.studio.demo.existing import ENTITIES, NODES, foreign_ids
 from nexus_gateway.studio.demo.graph_loader import load_graph
 from nexus_gateway.studio.demo.loader import load
 from nexus_gateway.studio.demo.sources import SOURCES
-from nexus_gateway.tokens import mint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.studio.intelligence.models import Draft
 
 TENANT = "demo"

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from nexus_gateway.credentials import redacted
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.demo.loader import TIMEOUT, bearer, connection_to
+from nexus_gateway.values.credentials import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from nexus_gateway.credentials import check_token, redacted
 from nexus_gateway.studio.demo.errors import DemoError
 from nexus_gateway.studio.intelligence.models import Draft, Imported
+from nexus_gateway.values.credentials import check_token, redacted
 
 Progress: TypeAlias = Callable[[int], None]
 """Is told how many entities are loaded so far."""

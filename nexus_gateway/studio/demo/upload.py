@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
 
 TARGET = "/api/intelligence/entities:import"
 PIECE = 4 << 20

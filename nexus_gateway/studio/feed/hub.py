@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from nexus_gateway.hub import HubError
-from nexus_gateway.segment import segment
+from nexus_gateway.realtime.hub import HubError
 from nexus_gateway.studio.intelligence.models import Entity
 from nexus_gateway.studio.intelligence.told import CHANGES_MAX, TOPIC, StateChange, Told, Verb
 from nexus_gateway.studio.storage.errors import StorageUnavailable
+from nexus_gateway.values.segment import segment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

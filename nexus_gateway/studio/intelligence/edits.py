@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import UNSET, structs
 
-from nexus_gateway.field_error import FieldError
 from nexus_gateway.studio.fields import encoded, merge_patch
 from nexus_gateway.studio.intelligence.errors import AttributesTooLarge, NotFound, RevisionMismatch
 from nexus_gateway.studio.intelligence.models import Entity, Outcome, Stamp
+from nexus_gateway.values.field_error import FieldError
 
 if TYPE_CHECKING:
     from nexus_gateway.studio.conditions import Condition

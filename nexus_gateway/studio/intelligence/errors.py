@@ -21,7 +21,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nexus_gateway.field_error import FieldError
+    from nexus_gateway.values.field_error import FieldError
 
 
 class Problem(msgspec.Struct, frozen=True):

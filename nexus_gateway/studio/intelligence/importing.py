@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
-from nexus_gateway import strict_json
-from nexus_gateway.reject import Detail
+from nexus_gateway.compile.validation import explain
+from nexus_gateway.describe.reject import Detail
 from nexus_gateway.studio.fields import BOM, LINE_BYTES_MAX
 from nexus_gateway.studio.intelligence.edits import made
 from nexus_gateway.studio.intelligence.errors import AttributesRefused, EntityError, NotStored
 from nexus_gateway.studio.intelligence.models import Draft, Entity, Outcome, Stamp
 from nexus_gateway.studio.intelligence.service import nobody
 from nexus_gateway.studio.storage.errors import BadRow
-from nexus_gateway.validation import explain
+from nexus_gateway.values import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus_gateway import Claims, Response
-from nexus_gateway.reply import Chunks
+from nexus_gateway.describe.reply import Chunks
 from nexus_gateway.studio.etags import cached_tags, etag, expected, is_cached
 from nexus_gateway.studio.knowledge_graph.callers import (
     NDJSON,

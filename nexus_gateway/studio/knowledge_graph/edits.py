@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, structs
 
-from nexus_gateway.field_error import FieldError
 from nexus_gateway.studio.fields import encoded, merge_patch
 from nexus_gateway.studio.knowledge_graph.errors import BadQuery, NotFound, RevisionMismatch
 from nexus_gateway.studio.knowledge_graph.models import (
@@ -24,6 +23,7 @@ from nexus_gateway.studio.knowledge_graph.models import (
     check_span,
     edge_id,
 )
+from nexus_gateway.values.field_error import FieldError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from nexus_gateway.segment import segment
 from nexus_gateway.studio.knowledge_graph.models import Edge, Node
+from nexus_gateway.values.segment import segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,7 +10,6 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from nexus_gateway.field_error import FieldError
 from nexus_gateway.studio.conditions import version_name
 from nexus_gateway.studio.fields import (
     WRITTEN_PLAIN,
@@ -26,6 +25,7 @@ from nexus_gateway.studio.fields import (
     check_plain,
     check_text,
 )
+from nexus_gateway.values.field_error import FieldError
 
 EdgeType: TypeAlias = Annotated[
     str,

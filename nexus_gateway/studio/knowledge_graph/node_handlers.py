@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus_gateway import Claims, Detail, Reject, Response
-from nexus_gateway.reply import Chunks
+from nexus_gateway.describe.reply import Chunks
 from nexus_gateway.studio.etags import cached_tags, etag, expected, is_cached
 from nexus_gateway.studio.knowledge_graph.callers import (
     NDJSON,

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias, cast
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.field_error import FieldError
-from nexus_gateway.schema import not_both
 from nexus_gateway.studio.fields import check_depth, check_moments, check_text
 from nexus_gateway.studio.knowledge_graph import rows
 from nexus_gateway.studio.knowledge_graph.cypher.cost import Estimate, estimate
@@ -29,6 +27,8 @@ from nexus_gateway.studio.knowledge_graph.past import past
 from nexus_gateway.studio.knowledge_graph.stats import Statistics
 from nexus_gateway.studio.storage.errors import BadStatement, GraphTimeout
 from nexus_gateway.studio.storage.graph import Statement
+from nexus_gateway.values.field_error import FieldError
+from nexus_gateway.values.schema import not_both
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

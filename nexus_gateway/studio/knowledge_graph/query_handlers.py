@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus_gateway import Claims, Response
-from nexus_gateway.reply import Chunks
+from nexus_gateway.describe.reply import Chunks
 from nexus_gateway.studio.knowledge_graph.callers import author
 from nexus_gateway.studio.knowledge_graph.query import Answered, Question
 from nexus_gateway.studio.ndjson import NDJSON, takes

@@ -17,12 +17,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nexus_gateway.hub import Hub, Limits
-from nexus_gateway.terminals import namespace, who
+from nexus_gateway.realtime.hub import Hub, Limits, allow, namespace
 
 if TYPE_CHECKING:
     from nexus_gateway import plan
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
 
 OPERATOR = "realtime:admin"
 _HOUR = 3600.0
@@ -35,7 +34,7 @@ def namespaces() -> tuple[plan.Namespace, ...]:
         # opened draws the last minute at once.
         namespace(
             "metrics",
-            subscribe=who("metrics:read"),
+            subscribe=allow("metrics:read"),
             history=120,
             history_seconds=60,
             overflow="conflate",
@@ -45,7 +44,7 @@ def namespaces() -> tuple[plan.Namespace, ...]:
         # A page that has just been opened shows what others were told before.
         namespace(
             "log",
-            subscribe=who("logs:read"),
+            subscribe=allow("logs:read"),
             history=40,
             history_seconds=600,
             max_bytes=256 << 10,
@@ -54,21 +53,21 @@ def namespaces() -> tuple[plan.Namespace, ...]:
         ),
         namespace(
             "graph:{tenant}:*",
-            subscribe=who("knowledge-graph:read"),
+            subscribe=allow("knowledge-graph:read"),
             history=1000,
             history_seconds=_HOUR,
         ),
         # A node's change is told to all its neighbours: little is kept of each.
         namespace(
             "graph:{tenant}:near:*",
-            subscribe=who("knowledge-graph:read"),
+            subscribe=allow("knowledge-graph:read"),
             history=50,
             history_seconds=60,
         ),
         # The newest answer is all that counts, also to who comes later.
         namespace(
             "graph:{tenant}:query:*",
-            subscribe=who("knowledge-graph:read"),
+            subscribe=allow("knowledge-graph:read"),
             history=1,
             history_seconds=24 * _HOUR,
             overflow="conflate",
@@ -77,31 +76,31 @@ def namespaces() -> tuple[plan.Namespace, ...]:
         ),
         namespace(
             "entities:{tenant}:*",
-            subscribe=who("intelligence:read"),
+            subscribe=allow("intelligence:read"),
             history=1000,
             history_seconds=_HOUR,
         ),
         # A client that has lost a step of a run is better told at once than left with a hole.
         namespace(
             "workflow:{tenant}:*",
-            subscribe=who("orchestration:read"),
+            subscribe=allow("orchestration:read"),
             history=1000,
             history_seconds=_HOUR,
             overflow="disconnect",
         ),
         namespace(
             "room:{tenant}:*",
-            subscribe=who("realtime:read"),
-            publish=who("realtime:write"),
+            subscribe=allow("realtime:read"),
+            publish=allow("realtime:write"),
             history=1000,
             history_seconds=_HOUR,
             presence=True,
         ),
-        namespace("user:{sub}", subscribe=who(), history=200, history_seconds=24 * _HOUR),
+        namespace("user:{sub}", subscribe=allow(), history=200, history_seconds=24 * _HOUR),
         namespace(
             "public:*",
-            subscribe=who(),
-            publish=who(),
+            subscribe=allow(),
+            publish=allow(),
             history=200,
             history_seconds=_HOUR,
             presence=True,

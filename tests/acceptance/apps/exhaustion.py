@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus_gateway import body_bytes, compress, get, log, param, path, plan, post, public
-from nexus_gateway.hub import Hub
+from nexus_gateway.realtime.hub import Hub, allow, namespace
 from nexus_gateway.server import Application
-from nexus_gateway.terminals import namespace, who
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from nexus_gateway.terminals.hub import Position
+    from nexus_gateway.realtime.terminal import Position
 
 LARGE_BYTES = 16 << 20
 """More than the system buffers of one connection."""
-ANYONE = who(anonymous=True)
+ANYONE = allow(anonymous=True)
 ended: list[str] = []
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nexus_gateway import body, get, log, param, path, plan, post, public, require
-from nexus_gateway.contract import contract_routes
-from nexus_gateway.hub import Hub, Limits
+from nexus_gateway.document.docs_routes import contract_routes
+from nexus_gateway.realtime.hub import Hub, Limits, allow, namespace
 from nexus_gateway.server import Application
-from nexus_gateway.terminals import namespace, who
 from tests.harness.gateway_process import SECRET
 
 if TYPE_CHECKING:
     from nexus_gateway import Routes
-    from nexus_gateway.terminals.hub import Position
+    from nexus_gateway.realtime.terminal import Position
 
-EVERYONE = who()
+EVERYONE = allow()
 NAMESPACES = (
     namespace("room:*", subscribe=EVERYONE, publish=EVERYONE, history=200, presence=True),
     namespace("short:*", subscribe=EVERYONE, publish=EVERYONE, history=5),
     namespace("brief:*", subscribe=EVERYONE, publish=EVERYONE, history=5, history_seconds=0.3),
-    namespace("scoped:*", subscribe=who("room:read"), publish=who("room:write")),
+    namespace("scoped:*", subscribe=allow("room:read"), publish=allow("room:write")),
     namespace("news", subscribe=EVERYONE, history=10),
     namespace("tenant:{tenant}:*", subscribe=EVERYONE, publish=EVERYONE),
     namespace("user:{sub}", subscribe=EVERYONE, publish=EVERYONE),
@@ -30,7 +29,7 @@ NAMESPACES = (
     namespace("closes:*", subscribe=EVERYONE, publish=EVERYONE, overflow="disconnect", queue=50),
     namespace("small:*", subscribe=EVERYONE, publish=EVERYONE, max_bytes=100, rate="5/min burst 5"),
     namespace("work:*", subscribe=EVERYONE, publish=EVERYONE, history=50, delivery="at_least_once"),
-    namespace("metrics", subscribe=who("metrics:read"), overflow="conflate", queue=4),
+    namespace("metrics", subscribe=allow("metrics:read"), overflow="conflate", queue=4),
 )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nexus_gateway.hub import Hub, Limits
-from nexus_gateway.terminals import namespace, who
+from nexus_gateway.realtime.hub import Hub, Limits, allow, namespace
 from tests.acceptance.apps.realtime import EVERYONE, application
 
 gateway = application(
@@ -22,7 +21,7 @@ gateway = application(
             "work:*", subscribe=EVERYONE, publish=EVERYONE, history=5000, delivery="at_least_once"
         ),
         # The faults are tried with as little per message as there can be.
-        namespace("feed", subscribe=who(), publish=who(), history=5000, history_seconds=300),
+        namespace("feed", subscribe=allow(), publish=allow(), history=5000, history_seconds=300),
         limits=Limits(sockets=5000),
         redis_url=os.environ["REDIS_URL"],
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nexus_gateway.terminals.hub import History
+from nexus_gateway.realtime.terminal import History
 from tests.acceptance.realtime.test_events import listening
 from tests.harness.hub_socket import opened, token_of
 from tests.harness.json_cases import PACKED, TEXTS

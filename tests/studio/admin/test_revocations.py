@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nexus_gateway.frames import Revocation
-from nexus_gateway.settings import Settings
+from nexus_gateway.realtime.frames import Revocation
+from nexus_gateway.server.settings import Settings
 from nexus_gateway.studio.admin import store as revocation_store
 from nexus_gateway.studio.admin.service import Revoking
 from nexus_gateway.studio.admin.store import RevocationStore, TooManyRevocations

@@ -14,18 +14,18 @@ import msgspec
 import pytest
 
 from nexus_gateway.server import Server
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.demo import debian_graph
 from nexus_gateway.studio.demo.debian_graph import DebianGraph
 from nexus_gateway.studio.demo.graph_loader import load_graph
 from nexus_gateway.testing import request
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
 
 ROOM = "/api/knowledge-graph"
 # How `apt-cache depends` names what the fields of a package say.

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from nexus_gateway.server import Server
-from nexus_gateway.settings import Secret, Settings
+from nexus_gateway.server.settings import Secret, Settings
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.demo import DemoError, command, load, load_source, python
 from nexus_gateway.studio.demo.loader import Sender, check_loaded
 from nexus_gateway.studio.demo.sources import Source
 from nexus_gateway.studio.intelligence.models import Draft, Imported
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from nexus_gateway.studio.demo.upload import Piece
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
 
 
 def lines(count: int) -> bytes:

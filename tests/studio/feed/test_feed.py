@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.conditions import Condition
 from nexus_gateway.studio.engines import entity_store
@@ -36,7 +37,6 @@ from nexus_gateway.studio.storage.graph_embedded import EmbeddedGraph
 from nexus_gateway.studio.storage.outbox import Outbox
 from nexus_gateway.studio.storage.relay import OutboxBehind, Relay
 from nexus_gateway.testing import Client, request
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 from tests.harness.waiting import Polling
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
     from pathlib import Path
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.studio.storage.postgres import Postgres
     from nexus_gateway.studio.storage.sqlite import Database
 

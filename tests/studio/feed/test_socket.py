@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from websockets.asyncio.client import connect
 
-from nexus_gateway.hub import HubError
+from nexus_gateway.realtime.hub import HubError
 from tests.harness.studio_server import serving
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from websockets.asyncio.client import ClientConnection
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from tests.harness.studio_server import Serving
 
 GRAPH = "/api/knowledge-graph"

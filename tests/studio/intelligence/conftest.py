@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nexus_gateway.settings import Settings
+from nexus_gateway.server.settings import Settings
 from tests.harness.entity_caller import Caller
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from tests.harness.entity_caller import (
 )
 
 if TYPE_CHECKING:
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.testing import Answer, Client
 
 

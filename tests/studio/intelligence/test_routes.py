@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nexus_gateway.settings import Settings
+from nexus_gateway.server.settings import Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.testing import Client, request
 from tests.harness.entity_caller import ENTITIES, ROOM, Caller, document, fields, ids, tool

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.studio.storage.postgres import Postgres
     from nexus_gateway.studio.storage.sqlite import Database
     from tests.harness.studio_server import Serving

@@ -8,11 +8,11 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from nexus_gateway.settings import Settings
+from nexus_gateway.server.settings import Settings
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.realtime.channels import hub_of, namespaces
 from nexus_gateway.testing import request
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 
 if TYPE_CHECKING:

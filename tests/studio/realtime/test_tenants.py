@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nexus_gateway.hub import segment
-from nexus_gateway.settings import Settings
+from nexus_gateway.realtime.hub import segment
+from nexus_gateway.server.settings import Settings
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.testing import Client, request
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 from tests.harness.waiting import Polling
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from nexus_gateway.credentials import check_key, redacted
 from nexus_gateway.studio.intelligence.embedding.models import EmbeddingUnavailable
+from nexus_gateway.values.credentials import check_key, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

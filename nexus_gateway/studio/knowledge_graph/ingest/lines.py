@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import msgspec
 
-from nexus_gateway import strict_json
+from nexus_gateway.compile.validation import explain
 from nexus_gateway.studio.fields import LINE_BYTES_MAX
 from nexus_gateway.studio.knowledge_graph.models import EdgeDraft, NodeDraft, edge_id
-from nexus_gateway.validation import explain
+from nexus_gateway.values import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from nexus_gateway.schema import not_empty
 from nexus_gateway.studio.knowledge_graph.models import Tally
+from nexus_gateway.values.schema import not_empty
 
 State: TypeAlias = Literal["queued", "running", "done", "failed", "dead", "cancelled"]
 JobId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[0-9a-f]+$")]

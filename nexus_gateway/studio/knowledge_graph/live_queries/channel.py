@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from nexus_gateway.hub import HubError
+from nexus_gateway.realtime.hub import HubError
 from nexus_gateway.studio.knowledge_graph.live_queries.models import Place
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from nexus_gateway.hub import Hub
+    from nexus_gateway.realtime.hub import Hub
 
 _encode = msgspec.json.Encoder().encode
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
-from nexus_gateway.segment import segment
 from nexus_gateway.studio.knowledge_graph.errors import BadQuery, GraphError, NotFound
 from nexus_gateway.studio.knowledge_graph.live_queries.channel import TooLarge
 from nexus_gateway.studio.knowledge_graph.live_queries.models import (
@@ -38,6 +37,7 @@ from nexus_gateway.studio.knowledge_graph.query import Caps, Question
 from nexus_gateway.studio.knowledge_graph.rows import EPOCH, micros
 from nexus_gateway.studio.storage import tasks
 from nexus_gateway.studio.storage.errors import GraphTimeout, StorageUnavailable
+from nexus_gateway.values.segment import segment
 
 if TYPE_CHECKING:
     from types import TracebackType

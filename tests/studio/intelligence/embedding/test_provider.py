@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from nexus_gateway.settings import Secret, Settings
+from nexus_gateway.server.settings import Secret, Settings
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.intelligence.embedding import provider as providing
 from nexus_gateway.studio.intelligence.embedding.hashing import vectors

@@ -10,6 +10,7 @@ import pytest
 
 from nexus_gateway import path
 from nexus_gateway.server import Application, Server
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.intelligence.models import Window
 from nexus_gateway.studio.intelligence.report import routes as report_routes
@@ -22,13 +23,12 @@ from nexus_gateway.studio.storage.cache_redis import RedisCache
 from nexus_gateway.studio.storage.errors import StorageUnavailable
 from nexus_gateway.studio.storage.jobs import Jobs
 from nexus_gateway.testing import Answer, request
-from nexus_gateway.tokens import mint
 from tests.harness.entity_caller import ENTITIES, ROOM, Caller, document, fields, tool
 from tests.harness.tokens import TOKEN_LIFETIME_S
 from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.studio.storage.sqlite import Database
     from nexus_gateway.testing import Client
 

@@ -23,7 +23,7 @@ from tests.harness.entity_caller import (
 from tests.harness.waiting import Polling
 
 if TYPE_CHECKING:
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.testing import Client
 
 GRAPH = "/api/knowledge-graph"

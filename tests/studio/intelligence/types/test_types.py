@@ -17,7 +17,7 @@ from nexus_gateway.testing import request
 from tests.harness.entity_caller import ENTITIES, ROOM, Caller, document, fields, items, tool
 
 if TYPE_CHECKING:
-    from nexus_gateway.settings import Settings
+    from nexus_gateway.server.settings import Settings
     from nexus_gateway.testing import Answer, Client
 
 TYPES = f"{ROOM}/entity-types"

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from nexus_gateway.settings import Settings
+from nexus_gateway.server.settings import Settings
+from nexus_gateway.server.tokens import mint
 from nexus_gateway.studio.app import compose
 from nexus_gateway.studio.knowledge_graph.ingest import lines
 from nexus_gateway.studio.knowledge_graph.ingest.models import Ingest, IngestPage, Refusals
 from nexus_gateway.testing import Answer, Client, request
-from nexus_gateway.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 from tests.harness.waiting import Polling
 

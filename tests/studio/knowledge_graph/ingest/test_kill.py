@@ -14,8 +14,8 @@ import httpx
 import msgspec
 import pytest
 
-from nexus_gateway.settings import Settings
-from nexus_gateway.tokens import mint
+from nexus_gateway.server.settings import Settings
+from nexus_gateway.server.tokens import mint
 from tests.harness.tokens import TOKEN_LIFETIME_S
 from tests.harness.waiting import Polling
 

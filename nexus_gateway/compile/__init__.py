@@ -1,0 +1,1 @@
+"""From a description to the plan that the core executes, and the checks at start."""

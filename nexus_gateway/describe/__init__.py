@@ -1,0 +1,1 @@
+"""What an application is made of, as immutable values: filters, routes, layers, replies."""

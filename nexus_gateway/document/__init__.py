@@ -1,0 +1,1 @@
+"""What is written from the description: OpenAPI, AsyncAPI, the pages of the documentation."""

@@ -1,0 +1,1 @@
+"""Values and their rules: JSON, schemas, rates, names, credentials. Nothing of HTTP."""
