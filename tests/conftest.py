@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
 pytest_plugins = ["tests.harness.servers"]
 
@@ -24,8 +24,8 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, dict):
         entries = cast("dict[str, Any]", value)
         return {key: _escaped(inner) for key, inner in entries.items()}
-    if isinstance(value, list):
-        return [_escaped(inner) for inner in cast("list[Any]", value)]
-    if isinstance(value, tuple):  # where and why a test was skipped: pytest expects a tuple
-        return tuple(_escaped(inner) for inner in cast("tuple[Any, ...]", value))
+    if isinstance(value, list | tuple):
+        parts = [_escaped(inner) for inner in cast("Iterable[Any]", value)]
+        # Where and why a test was skipped: pytest expects a tuple.
+        return tuple(parts) if isinstance(value, tuple) else parts
     return value
