@@ -1,7 +1,7 @@
 """A chat with a ticker, server and client in one file: `python examples/websocket_demo.py`.
 
-The hub is part of the core, which delivers messages without Python. Python describes the channels,
-publishes the ticks, and is one of the clients. In other terminals, with any client:
+The hub is the core's: what is published reaches every socket without Python. Python describes the
+channels, publishes the ticks, and is one of the clients. In other terminals, with any client:
 
     websocat ws://localhost:8000/ws/realtime
     {"type": "subscribe", "channel": "chat:lobby", "id": 1}
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Line(msgspec.Struct):
-    """A line of the chat."""
+    """What somebody says."""
 
     text: str
     who: str = msgspec.field(default="somebody", name="from")
@@ -40,12 +40,12 @@ class Line(msgspec.Struct):
 EVERYBODY = allow(anonymous=True)
 hub = Hub(
     namespace("chat:*", subscribe=EVERYBODY, publish=EVERYBODY, history=100, presence=True),
-    # A slow subscriber gets the newest tick only.
+    # Who is late wants the newest tick, not all that came before it.
     namespace("ticks", subscribe=EVERYBODY, history=1, overflow="conflate", queue=1),
 )
 
 
-async def publish_line(room: str, line: Line) -> Line:
+async def say(room: str, line: Line) -> Line:
     await hub.publish(f"chat:{room}", line)
     return line
 
@@ -73,15 +73,13 @@ routes: Routes = (
     (path("ws/realtime") & get() & public()).hub("socket")
     | (path("events") / param("channel", str) & get() & public()).hub("events")
     | (path("history") / param("channel", str) & get() & public()).hub("history")
-    | (path("say") / param("room", str) & post() & public() & body(Line)).then(
-        publish_line, status=201
-    )
+    | (path("say") / param("room", str) & post() & public() & body(Line)).then(say, status=201)
 )
 application = Application(routes, hub=hub, lifespan=ticking)
 
 
 async def chat(url: str, name: str, lines: list[str]) -> None:
-    """Join the lobby, publish lines, and print what is received until the last one comes back."""
+    """Join the lobby, say some lines, and print what is heard until all of them came back."""
     async with Realtime(f"{url}/ws/realtime") as client, client.subscribe("chat:lobby") as lobby:
         await lobby.ready()
         for text in lines:

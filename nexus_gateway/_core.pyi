@@ -123,6 +123,17 @@ class Core:
             ValueError: the certificate or key cannot be read.
         """
 
+    def swap(
+        self, plan: bytes, secrets: Mapping[str, bytes], endpoints: Sequence[Endpoint]
+    ) -> asyncio.Future[None]:
+        """Replace the plan and its handlers as a whole; requests in progress keep theirs.
+
+        The future is done when the last call of the plan before has ended.
+
+        Raises:
+            ValueError: the plan cannot be executed, or changes what cannot change at run time. Nothing has changed.
+        """
+
     def request(
         self, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> asyncio.Future[tuple[int, list[tuple[str, str]], bytes]]:

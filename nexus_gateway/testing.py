@@ -93,6 +93,10 @@ class Client:
         """Send one request and wait for its answer."""
         return self._run(request.send(self._server))
 
+    def replace(self, served: Servable) -> None:
+        """Replace the application while it is open, as `Server.replace` does."""
+        self._run(self._server.replace(served))
+
     def _run(self, coroutine: Coroutine[object, object, T]) -> T:
         loop = self._runner.get_loop()
         return complete(loop, loop.create_task(coroutine, context=self._context))

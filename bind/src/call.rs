@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderValue};
 use nexus_core::answer::{Answer, Chunks, Content};
-use nexus_core::handler::{Call, CallId, Outcome};
+use nexus_core::handler::{Call, CallId, Outcome, TableId};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -93,29 +93,28 @@ impl Endpoint {
 /// Starts a call: what is to be run as a task, or the answer where it fails before.
 pub(crate) fn start(
     link: &Bound<'_, Link>,
-    endpoint: &Endpoint,
+    endpoint: Py<Endpoint>,
     bridge: &Bridge,
     call: Call,
 ) -> Result<Work, Outcome> {
     let py = link.py();
-    let (id, handler, request_id) = (call.id, call.handler, call.request_id);
-    let refused = |error: PyErr| {
-        bridge.replies.refusal(py, &error, &request_id, &endpoint.origin, Fault::Raised)
-    };
-    let made = endpoint.call(py, bridge, call.values).map_err(refused)?;
-    let Some(content_type) = &endpoint.stream else {
-        return Ok(Work { coroutine: made.unbind(), id, handler, request_id, stream: None });
-    };
-    let mut head = Answer::empty(StatusCode::OK);
-    head.content_type = Some(content_type.clone());
-    let call = Work {
-        coroutine: py.None(),
+    let (id, table, request_id) = (call.id, call.table, call.request_id);
+    let own = endpoint.get();
+    let refused =
+        |error: PyErr| bridge.replies.refusal(py, &error, &request_id, &own.origin, Fault::Raised);
+    let made = own.call(py, bridge, call.values).map_err(refused)?;
+    let work = |coroutine| Work {
+        coroutine,
         id,
-        handler,
+        table,
+        endpoint: endpoint.clone_ref(py),
         request_id: Arc::clone(&request_id),
         stream: None,
     };
-    pump(link, bridge, &made, head, &call).map_err(refused)
+    let Some(content_type) = &own.stream else { return Ok(work(made.unbind())) };
+    let mut head = Answer::empty(StatusCode::OK);
+    head.content_type = Some(content_type.clone());
+    pump(link, bridge, &made, head, &work(py.None())).map_err(refused)
 }
 
 /// The work that writes the chunks of an async iterator as an answer with this head.
@@ -128,8 +127,14 @@ fn pump(
 ) -> PyResult<Work> {
     let stream = open(link, call.id, head)?;
     let coroutine = bridge.pump.bind(link.py()).call1((chunks, &stream))?.unbind();
-    let request_id = Arc::clone(&call.request_id);
-    Ok(Work { coroutine, request_id, stream: Some(stream.unbind()), ..*call })
+    Ok(Work {
+        coroutine,
+        id: call.id,
+        table: call.table,
+        endpoint: call.endpoint.clone_ref(link.py()),
+        request_id: Arc::clone(&call.request_id),
+        stream: Some(stream.unbind()),
+    })
 }
 
 /// The stream of a call; its first chunk is what delivers the answer's head.
@@ -181,8 +186,9 @@ pub(crate) struct Running {
 pub(crate) struct Work {
     coroutine: Py<PyAny>,
     id: CallId,
-    /// The index of its endpoint.
-    handler: u32,
+    /// The handlers of its program.
+    table: TableId,
+    endpoint: Py<Endpoint>,
     request_id: Arc<str>,
     stream: Option<Py<Stream>>,
 }
@@ -245,9 +251,14 @@ impl Running {
         self.after(py, step)?.ok_or_else(ended)
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
         let Some(coroutine) = self.coroutine(py) else { return Ok(()) };
-        coroutine.call_method0(intern!(py, "close")).map(|_| ())
+        let closed = coroutine.call_method0(intern!(py, "close")).map(|_| ());
+        let work = self.work.lock().take();
+        if let Some(work) = work {
+            self.link.get().forget(py, work.id, work.table);
+        }
+        closed
     }
 }
 
@@ -293,7 +304,7 @@ impl Running {
             Ok(Next::Answer(value)) => Ok(value),
             Err(error) => Err(error),
         };
-        link.get().forget(work.id);
+        link.get().forget(py, work.id, work.table);
         match returned {
             Ok(value) => work.returned(link, &value),
             Err(error) => self.raised(&work, link, error)?,
@@ -333,7 +344,7 @@ impl Work {
     fn returned(&self, link: &Bound<'_, Link>, value: &Bound<'_, PyAny>) {
         match &self.stream {
             None => {
-                let origin = link.get().origin(self.handler);
+                let origin = &self.endpoint.get().origin;
                 let replies = &link.get().bridge().replies;
                 let outcome = replies.outcome(link.py(), value, &self.request_id, origin);
                 link.get().answer(link, self.id, outcome);
@@ -347,7 +358,7 @@ impl Work {
     }
 
     fn failed(&self, link: &Bound<'_, Link>, error: &PyErr) {
-        let origin = link.get().origin(self.handler);
+        let origin = &self.endpoint.get().origin;
         let replies = &link.get().bridge().replies;
         let outcome = replies.refusal(link.py(), error, &self.request_id, origin, Fault::Raised);
         match &self.stream {

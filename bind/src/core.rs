@@ -9,25 +9,25 @@ use std::time::Duration;
 use ahash::AHashMap;
 use bytes::Bytes;
 use nexus_core::gateway::Gateway;
-use nexus_core::handler::{self, CallId, Handler, Job, Outcome};
+use nexus_core::handler::{self, CallId, Handler, Job, Outcome, TableId};
 use nexus_core::hub::Hub;
 use nexus_core::hub::broker::Draft;
 use nexus_core::hub::control::Asker;
 use nexus_core::hub::policy::Refused;
-use nexus_core::plan::Secrets;
-use nexus_core::plan::{HubOperation, Level};
+use nexus_core::plan::{HubOperation, Level, Plan, Secrets};
 use nexus_core::reject::NOT_FOUND;
-use nexus_core::server::{self, LocalResponse, Resolved, Server};
+use nexus_core::server::{self, Completion, LocalResponse, Server};
 use parking_lot::Mutex;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyConnectionError, PyException, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyList};
 use pyo3::{PyTraverseError, PyVisit, intern};
 use rustix::event::{EventfdFlags, eventfd};
 use serde::Deserialize;
 
 use crate::call::{Bridge, Endpoint, Running, start};
+use crate::tables::Tables;
 use crate::task::Tasks;
 
 create_exception!(
@@ -37,7 +37,7 @@ create_exception!(
     "The hub refuses: a code and a sentence."
 );
 
-pub(crate) type Queue = handler::Queue<Resolved>;
+pub(crate) type Queue = handler::Queue<Completion>;
 
 /// Answers that wait at most before they are handed over while a long batch still runs.
 const EARLY: usize = 64;
@@ -80,7 +80,8 @@ struct Options {
 pub(crate) struct Core {
     gateway: Arc<Gateway>,
     doorbell: Arc<Doorbell>,
-    endpoints: Vec<Py<Endpoint>>,
+    /// The handlers of the first plan, until the start.
+    endpoints: Mutex<Vec<Py<Endpoint>>>,
     bridge: Py<Bridge>,
     link: OnceLock<Py<Link>>,
 }
@@ -101,6 +102,7 @@ impl Core {
         let gateway = Gateway::read(plan, &secrets, handler)
             .map_err(|error| PyValueError::new_err(error.to_string()))?;
         let gateway = Arc::new(gateway);
+        let endpoints = Mutex::new(endpoints);
         Ok(Self { gateway, doorbell, endpoints, bridge, link: OnceLock::new() })
     }
 
@@ -133,6 +135,31 @@ impl Core {
             .set(link.unbind())
             .map_err(|_| PyRuntimeError::new_err("the gateway has been started already"))?;
         Ok(addresses)
+    }
+
+    /// Replaces the plan and its handlers; a future that is done when the last call of the plan before has ended.
+    fn swap<'py>(
+        &self,
+        py: Python<'py>,
+        plan: &[u8],
+        secrets: Secrets,
+        endpoints: Vec<Py<Endpoint>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let link = self.linked()?.get();
+        let (token, future) = link.promise(py)?;
+        // Without the interpreter's lock: a swap waits for another one, which must not wait for this thread.
+        let swapped = py.detach(|| {
+            let plan = Plan::read(plan)?;
+            self.gateway.swap(&plan, &secrets, |before, new| {
+                link.tables.add(new, endpoints);
+                link.tables.wait_for(before, token);
+            })
+        });
+        if let Err(error) = swapped {
+            link.break_promise(token);
+            return Err(PyValueError::new_err(error.to_string()));
+        }
+        Ok(future)
     }
 
     /// Sends a request through the same connection code as a socket's, without a socket.
@@ -174,11 +201,11 @@ impl Core {
         let published = published.map_err(|why| hub_error(&why))?;
         let (token, future) = link.promise(py)?;
         match published {
-            Ok(position) => link.resolve(py, token, Resolved::Published(Ok(position)))?,
+            Ok(position) => link.resolve(py, token, Completion::Published(Ok(position)))?,
             Err(answer) => {
                 let queue = link.queue();
                 link.handle(0).spawn(async move {
-                    queue.resolve(token, Resolved::Published(answer.await));
+                    queue.resolve(token, Completion::Published(answer.await));
                 });
             }
         }
@@ -201,7 +228,7 @@ impl Core {
         let queue = link.queue();
         link.handle(0).spawn(async move {
             let told = hub.control(operation, &words, Asker::Program).await;
-            queue.resolve(token, Resolved::Told(told));
+            queue.resolve(token, Completion::Told(told));
         });
         Ok(future)
     }
@@ -239,8 +266,8 @@ impl Core {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        for endpoint in &self.endpoints {
-            visit.call(endpoint)?;
+        if let Some(endpoints) = self.endpoints.try_lock() {
+            endpoints.iter().try_for_each(|endpoint| visit.call(endpoint))?;
         }
         visit.call(&self.bridge)?;
         self.link.get().map_or(Ok(()), |link| visit.call(link))
@@ -250,7 +277,7 @@ impl Core {
 impl Core {
     fn hub(&self) -> PyResult<Arc<Hub>> {
         let none = || HubError::new_err((NOT_FOUND.code, "the application has no hub"));
-        self.gateway.program().hub.clone().ok_or_else(none)
+        self.gateway.runtime.hub().cloned().ok_or_else(none)
     }
 
     fn linked(&self) -> PyResult<&Py<Link>> {
@@ -273,14 +300,14 @@ pub(crate) struct Link {
     gateway: Arc<Gateway>,
     doorbell: Arc<Doorbell>,
     server: Server,
-    replies: Vec<Arc<handler::Replies>>,
-    endpoints: Vec<Py<Endpoint>>,
+    pending_calls: Vec<Arc<handler::PendingCalls>>,
+    tables: Tables,
     bridge: Py<Bridge>,
     event_loop: Py<PyAny>,
     tasks: Tasks,
     cancelled_error: Py<PyAny>,
     callbacks: Mutex<Option<Callbacks>>,
-    jobs: Mutex<Vec<Job<Resolved>>>,
+    jobs: Mutex<Vec<Job<Completion>>>,
     /// By thread.
     outbox: Mutex<Vec<Vec<(CallId, Outcome)>>>,
     flushing: AtomicBool,
@@ -316,9 +343,7 @@ impl Link {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
         visit.call(&self.bridge)?;
-        for endpoint in &self.endpoints {
-            visit.call(endpoint)?;
-        }
+        self.tables.traverse(&visit)?;
         if let Some(calls) = self.running.try_lock() {
             for (task, running) in calls.values() {
                 visit.call(task)?;
@@ -338,14 +363,16 @@ impl Link {
         eager: bool,
     ) -> PyResult<Self> {
         let asyncio = py.import("asyncio")?;
-        let replies = server.replies();
+        let pending_calls = server.pending_calls();
+        let tables = Tables::default();
+        tables.add(Gateway::FIRST_TABLE, std::mem::take(&mut *core.endpoints.lock()));
         Ok(Self {
             gateway: Arc::clone(&core.gateway),
             doorbell: Arc::clone(&core.doorbell),
             server,
-            outbox: Mutex::new(replies.iter().map(|_| Vec::new()).collect()),
-            replies,
-            endpoints: core.endpoints.iter().map(|endpoint| endpoint.clone_ref(py)).collect(),
+            outbox: Mutex::new(pending_calls.iter().map(|_| Vec::new()).collect()),
+            pending_calls,
+            tables,
             bridge: core.bridge.clone_ref(py),
             event_loop: event_loop.clone().unbind(),
             tasks: Tasks::new(event_loop, eager)?,
@@ -361,11 +388,6 @@ impl Link {
 
     pub(crate) fn bridge(&self) -> &Bridge {
         self.bridge.get()
-    }
-
-    /// Module, name and place of a handler.
-    pub(crate) fn origin(&self, handler: u32) -> &Py<PyString> {
-        &self.endpoints[handler as usize].get().origin
     }
 
     pub(crate) fn queue(&self) -> Arc<Queue> {
@@ -386,6 +408,12 @@ impl Link {
         let token = self.tokens.fetch_add(1, Ordering::Relaxed);
         self.promises.lock().insert(token, future.clone().unbind());
         Ok((token, future))
+    }
+
+    /// Forgets a promise that nothing will be done for.
+    fn break_promise(&self, token: u64) {
+        let promise = self.promises.lock().remove(&token);
+        drop(promise);
     }
 
     /// Starts the calls that wait, a batch at a time. The queue counts this side as awake until nothing waits, so that
@@ -426,6 +454,7 @@ impl Link {
                 Job::Call(call) => self.run(slf, call),
                 Job::Cancel(id) => self.cancel(slf.py(), id),
                 Job::Resolve(token, resolved) => self.resolve(slf.py(), token, resolved),
+                Job::Retire(table) => self.end_of(slf.py(), self.tables.retire(table)),
                 Job::Nothing => Ok(()),
             };
             done = done.and(own);
@@ -441,19 +470,26 @@ impl Link {
 
     /// Runs a call as a task of the loop.
     fn run(&self, slf: &Bound<'_, Self>, call: handler::Call) -> PyResult<()> {
-        let id = call.id;
-        let Some(endpoint) = self.endpoints.get(call.handler as usize) else {
-            return Err(PyRuntimeError::new_err("the plan names a handler that was not given"));
+        let (id, table) = (call.id, call.table);
+        let Some(endpoint) = self.tables.begin(slf.py(), table, call.handler) else {
+            return Err(PyRuntimeError::new_err("the plan names a handler that does not exist"));
         };
-        let work = match start(slf, endpoint.get(), self.bridge(), call) {
+        let work = match start(slf, endpoint, self.bridge(), call) {
             Ok(work) => work,
             Err(outcome) => {
                 self.answer(slf, id, outcome);
-                return Ok(());
+                return self.end_of(slf.py(), self.tables.end(table));
             }
         };
         let running = Bound::new(slf.py(), Running::new(slf.clone().unbind(), work))?;
-        let task = self.tasks.make(&running)?;
+        let made = self.tasks.make(&running);
+        let task = match made {
+            Ok(task) => task,
+            Err(error) => {
+                running.get().close(slf.py())?;
+                return Err(error);
+            }
+        };
         if !running.get().has_ended() {
             self.running.lock().insert(id, (task, running.unbind()));
         }
@@ -467,9 +503,17 @@ impl Link {
     }
 
     /// Forgets a call that has ended.
-    pub(crate) fn forget(&self, id: CallId) {
+    pub(crate) fn forget(&self, py: Python<'_>, id: CallId, table: TableId) {
         let ended = self.running.lock().remove(&id);
         drop(ended); // without the lock: it may run code of Python
+        if let Err(error) = self.end_of(py, self.tables.end(table)) {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    /// Resolves the future that waits for the end of a program's calls.
+    fn end_of(&self, py: Python<'_>, token: Option<u64>) -> PyResult<()> {
+        token.map_or(Ok(()), |token| self.resolve(py, token, Completion::Retired))
     }
 
     /// Puts an answer in the outbox and sees to it that it is flushed.
@@ -502,40 +546,44 @@ impl Link {
     }
 
     fn hand_over(&self) {
-        for (answers, replies) in self.outbox.lock().iter_mut().zip(&self.replies) {
+        for (answers, pending) in self.outbox.lock().iter_mut().zip(&self.pending_calls) {
             if !answers.is_empty() {
-                replies.deliver(answers);
+                pending.deliver(answers);
             }
         }
     }
 
     /// Gives a future what the core has done for it.
-    fn resolve(&self, py: Python<'_>, token: u64, resolved: Resolved) -> PyResult<()> {
+    fn resolve(&self, py: Python<'_>, token: u64, resolved: Completion) -> PyResult<()> {
         let Some(future) = self.promises.lock().remove(&token) else { return Ok(()) };
         let future = future.bind(py);
-        if let Resolved::Stopped(_) = resolved {
+        if let Completion::Stopped(_) = resolved {
             self.close(py)?;
         }
         if future.call_method0(intern!(py, "done"))?.is_truthy()? {
             return Ok(()); // it was cancelled
         }
         let (method, value) = match resolved {
-            Resolved::Sent(true) => ("set_result", py.None().into_bound(py)),
-            Resolved::Sent(false) => {
+            Completion::Sent(true) | Completion::Retired => {
+                ("set_result", py.None().into_bound(py))
+            }
+            Completion::Sent(false) => {
                 ("set_exception", crate::stream::gone().into_value(py).into_bound(py).into_any())
             }
-            Resolved::Stopped(done) => {
+            Completion::Stopped(done) => {
                 ("set_result", done.into_pyobject(py)?.to_owned().into_any())
             }
-            Resolved::Published(Ok(place)) => {
+            Completion::Published(Ok(place)) => {
                 ("set_result", (&*place.epoch, place.offset).into_pyobject(py)?.into_any())
             }
-            Resolved::Told(Ok(answer)) => ("set_result", PyBytes::new(py, &answer).into_any()),
-            Resolved::Published(Err(why)) | Resolved::Told(Err(why)) => {
+            Completion::Told(Ok(answer)) => ("set_result", PyBytes::new(py, &answer).into_any()),
+            Completion::Published(Err(why)) | Completion::Told(Err(why)) => {
                 ("set_exception", hub_error(&why).into_value(py).into_bound(py).into_any())
             }
-            Resolved::Response(Ok(response)) => ("set_result", response_to_python(py, &response)?),
-            Resolved::Response(Err(message)) => {
+            Completion::Response(Ok(response)) => {
+                ("set_result", response_to_python(py, &response)?)
+            }
+            Completion::Response(Err(message)) => {
                 let error = PyConnectionError::new_err(message);
                 ("set_exception", error.into_value(py).into_bound(py).into_any())
             }

@@ -1,6 +1,6 @@
 //! `nexus_gateway._core`: the native core as a Python module. The only room that touches the interpreter.
 //!
-//! `core` (the file) owns a gateway and its asyncio loop's side of the hand-off; `call` starts and steps handlers;
+//! `core` (the file) owns a gateway and its asyncio loop's side of the hand-off; `call` starts and steps handlers, which `tables` has by program;
 //! `task` makes asyncio's tasks of them; `values` turns what filters extract into Python's values; `reply` turns what handlers return into answers;
 //! `pattern` matches what clients wrote as regular expressions.
 #![deny(clippy::undocumented_unsafe_blocks)]
@@ -12,6 +12,7 @@ mod core;
 mod pattern;
 mod reply;
 mod stream;
+mod tables;
 mod task;
 mod values;
 

@@ -83,7 +83,7 @@ impl Stream {
                 let queue = link.queue();
                 link.handle(self.thread).spawn(async move {
                     let sent = sender.send(chunk).await.is_ok();
-                    queue.resolve(token, nexus_core::server::Resolved::Sent(sent));
+                    queue.resolve(token, nexus_core::server::Completion::Sent(sent));
                 });
                 Ok(Some(future))
             }

@@ -1,18 +1,21 @@
-//! The seam to business logic: calls go out in batches, answers come back in batches.
+//! The interface to business logic: a call is submitted to a [`CallExecutor`], and its answer completes a
+//! [`PendingCall`].
 //!
-//! The core queues calls and decides when to [`Handler::wake`] the other side: when its own thread is about to sleep,
-//! when [`BATCH`] calls wait, or after [`PATIENCE`] or [`FURTHER`] requests where the thread never sleeps. The other
-//! side takes the whole queue at once and hands answers back as a batch per thread. One wake-up then serves many
-//! requests, which is most of what tells a fast hand-off from a slow one.
+//! A [`Call`] is plain data with a serialised form, so that an executor may run it in another process. The executor of
+//! this process is [`Queue`], which passes calls on as they are. It decides when to [`Handler::wake`] the other side:
+//! when the core's thread is about to sleep, when [`CALLS_WAITING_MAX`] calls wait, or after [`WAKE_DELAY_MAX`] or
+//! [`REQUESTS_UNTIL_WAKE_MAX`] requests where the thread never sleeps. The other side takes the whole queue at once and
+//! delivers answers as a batch per thread, so that one wake-up serves many requests.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -21,11 +24,11 @@ use crate::reject::{DEADLINE_EXCEEDED, Rejection, SERVICE_UNAVAILABLE};
 use crate::value::Value;
 
 /// Calls that wait at most before the other side is woken.
-const BATCH: usize = 64;
+const CALLS_WAITING_MAX: usize = 64;
 /// How long a call waits at most before the other side is woken, while further requests keep the thread busy.
-const PATIENCE: Duration = Duration::from_micros(500);
+const WAKE_DELAY_MAX: Duration = Duration::from_micros(500);
 /// Further requests at most before the other side is woken.
-const FURTHER: u32 = 64;
+const REQUESTS_UNTIL_WAKE_MAX: u32 = 64;
 
 /// Business logic, wherever it runs.
 pub trait Handler: Send + Sync + 'static {
@@ -37,12 +40,58 @@ pub trait Handler: Send + Sync + 'static {
     fn trim(&self) {}
 }
 
-/// Names a call until it is answered: the thread that waits, a place in its table, and how often that was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Executes calls, in this process or in another.
+///
+/// An answer reaches the core by [`PendingCalls::deliver`] of the thread that the call names.
+pub trait CallExecutor: Send + Sync + 'static {
+    /// Submits the call of a request that came at `at`. `None` refuses it: too many calls wait.
+    fn submit(&self, call: Call, at: Instant) -> Option<Submitted>;
+
+    /// Says that nobody waits for the answer of a call any more.
+    fn cancel(&self, id: CallId, submitted: Submitted);
+
+    /// Says that no further call names this table of handlers. Calls that were submitted before may still run.
+    fn retire(&self, table: TableId);
+}
+
+/// What an executor returns for a call, to find it again when it is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    batch: u64,
+    index: usize,
+}
+
+/// Names a table of handlers; each program has its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TableId(pub u32);
+
+/// The table of handlers of one program. The executor keeps it until this is dropped with the program, so that the
+/// calls of an old program find their handlers while a new one runs.
+pub struct HandlerTable {
+    /// Its name in calls.
+    pub id: TableId,
+    executor: Arc<dyn CallExecutor>,
+}
+
+impl HandlerTable {
+    /// A table that the executor keeps from now on.
+    pub fn new(id: TableId, executor: Arc<dyn CallExecutor>) -> Self {
+        Self { id, executor }
+    }
+}
+
+impl Drop for HandlerTable {
+    fn drop(&mut self) {
+        self.executor.retire(self.id);
+    }
+}
+
+/// Names a call until it is answered: the thread that waits, a slot in its table, and how often that was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CallId {
     thread: u16,
     generation: u16,
-    place: u32,
+    slot: u32,
 }
 
 impl CallId {
@@ -53,11 +102,13 @@ impl CallId {
 }
 
 /// A call to a handler with checked values.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Call {
     /// Names it in the answer.
     pub id: CallId,
-    /// Index of the handler.
+    /// The handlers of its program.
+    pub table: TableId,
+    /// Index of the handler in the table.
     pub handler: u32,
     /// What the filters extracted.
     pub values: Vec<Value>,
@@ -74,13 +125,15 @@ pub enum Job<R> {
     Cancel(CallId),
     /// Something that the other side asked for is done.
     Resolve(u64, R),
+    /// No further call names this table of handlers.
+    Retire(TableId),
     /// A call that was cancelled before it was taken.
     Nothing,
 }
 
 struct Waiting<R> {
     jobs: Vec<Job<R>>,
-    /// Counts the times that the queue was taken: a place in `jobs` is good for one of them.
+    /// Counts the times that the queue was taken: an index in `jobs` is valid for one of them.
     batch: u64,
     /// Whether the other side was woken for what waits.
     woken: bool,
@@ -96,7 +149,7 @@ pub struct Queue<R> {
     /// Whether anything waits unannounced; read for every request without the lock.
     unannounced: AtomicBool,
     handler: Arc<dyn Handler>,
-    bound: usize,
+    bound: AtomicUsize,
     calls: AtomicU64,
 }
 
@@ -113,9 +166,14 @@ impl<R> Queue<R> {
             }),
             unannounced: AtomicBool::new(false),
             handler,
-            bound,
+            bound: AtomicUsize::new(bound),
             calls: AtomicU64::new(0),
         }
+    }
+
+    /// Changes the number of jobs beyond which calls are refused; those that wait are not.
+    pub fn set_bound(&self, bound: usize) {
+        self.bound.store(bound, Ordering::Relaxed);
     }
 
     /// Swaps what waits into `jobs`, which must be empty; whether there is anything. The other side asks again when it
@@ -164,7 +222,9 @@ impl<R> Queue<R> {
         if self.unannounced.load(Ordering::Relaxed) {
             let mut waiting = self.waiting.lock();
             waiting.further += 1;
-            if waiting.further >= FURTHER || waiting.first.elapsed() >= PATIENCE {
+            if waiting.further >= REQUESTS_UNTIL_WAKE_MAX
+                || waiting.first.elapsed() >= WAKE_DELAY_MAX
+            {
                 self.wake(&mut waiting);
             }
         }
@@ -190,34 +250,38 @@ impl<R> Queue<R> {
             self.handler.wake();
         }
     }
+}
 
-    /// Queues a call of a request that came at `at`, which spares looking at the clock; the batch and place it waits at,
-    /// or `None` when too many wait.
-    fn push(&self, call: Call, at: Instant) -> Option<(u64, usize)> {
+impl<R: Send + 'static> CallExecutor for Queue<R> {
+    fn submit(&self, call: Call, at: Instant) -> Option<Submitted> {
         let mut waiting = self.waiting.lock();
-        let place = waiting.jobs.len();
-        if place >= self.bound {
+        let index = waiting.jobs.len();
+        if index >= self.bound.load(Ordering::Relaxed) {
             return None;
         }
-        if place == 0 {
+        if index == 0 {
             waiting.first = at;
             waiting.further = 0;
         }
         waiting.jobs.push(Job::Call(call));
         self.calls.fetch_add(1, Ordering::Relaxed);
-        if place + 1 >= BATCH || at.saturating_duration_since(waiting.first) >= PATIENCE {
+        // The time of the request, so that the clock is not read again.
+        if index + 1 >= CALLS_WAITING_MAX
+            || at.saturating_duration_since(waiting.first) >= WAKE_DELAY_MAX
+        {
             self.wake(&mut waiting);
         } else if !waiting.woken {
             self.unannounced.store(true, Ordering::Relaxed);
         }
-        Some((waiting.batch, place))
+        Some(Submitted { batch: waiting.batch, index })
     }
 
-    /// Takes a call back where it still waits, so that nobody works for a client that has gone; else says to stop it.
-    fn cancel(&self, id: CallId, (batch, place): (u64, usize)) {
+    /// Takes a call back where it still waits, so that no work is done for a client that has gone; otherwise has it
+    /// stopped.
+    fn cancel(&self, id: CallId, submitted: Submitted) {
         let mut waiting = self.waiting.lock();
-        if waiting.batch == batch {
-            if let Some(job) = waiting.jobs.get_mut(place) {
+        if waiting.batch == submitted.batch {
+            if let Some(job) = waiting.jobs.get_mut(submitted.index) {
                 *job = Job::Nothing;
             }
         } else {
@@ -225,12 +289,18 @@ impl<R> Queue<R> {
             self.unannounced.store(true, Ordering::Relaxed);
         }
     }
+
+    /// Behind every call that names the table: these were queued before their exchanges released the program.
+    fn retire(&self, table: TableId) {
+        self.waiting.lock().jobs.push(Job::Retire(table));
+        self.announce();
+    }
 }
 
 /// What a call is answered with.
 pub type Outcome = Result<Answer, Box<Rejection>>;
 
-struct Place {
+struct Slot {
     generation: u16,
     deadline: Instant,
     overdue: bool,
@@ -239,20 +309,20 @@ struct Place {
 }
 
 /// The calls of one thread that are not answered yet.
-pub struct Replies {
+pub struct PendingCalls {
     thread: u16,
-    places: Mutex<Slab<Place>>,
+    slots: Mutex<Slab<Slot>>,
     generation: Mutex<u16>,
     arrived: Mutex<Vec<(CallId, Outcome)>>,
     notify: Notify,
 }
 
-impl Replies {
+impl PendingCalls {
     /// The table of the thread with this index.
     pub fn new(thread: u16) -> Self {
         Self {
             thread,
-            places: Mutex::new(Slab::new()),
+            slots: Mutex::new(Slab::new()),
             generation: Mutex::new(0),
             arrived: Mutex::new(Vec::new()),
             notify: Notify::new(),
@@ -280,10 +350,10 @@ impl Replies {
     /// Ends the calls whose deadline has passed. The worker asks for it every few milliseconds, which costs less than a
     /// timer for each call: about 2 µs a request with 512 calls waiting.
     pub fn expire(&self, now: Instant) {
-        for (_, place) in &mut *self.places.lock() {
-            if place.deadline <= now && !place.overdue {
-                place.overdue = true;
-                if let Some(waker) = place.waker.take() {
+        for (_, slot) in &mut *self.slots.lock() {
+            if slot.deadline <= now && !slot.overdue {
+                slot.overdue = true;
+                if let Some(waker) = slot.waker.take() {
                     waker.wake();
                 }
             }
@@ -291,19 +361,19 @@ impl Replies {
     }
 
     /// Whether any call waits.
-    pub fn is_waited_for(&self) -> bool {
-        !self.places.lock().is_empty()
+    pub fn has_pending(&self) -> bool {
+        !self.slots.lock().is_empty()
     }
 
     fn settle(&self, id: CallId, outcome: Outcome) {
-        let mut places = self.places.lock();
-        // A place that was given up, perhaps used again since, drops the late answer.
-        if let Some(place) = places.get_mut(id.place as usize)
-            && place.generation == id.generation
+        let mut slots = self.slots.lock();
+        // A slot that was released, and perhaps used again since, drops the late answer.
+        if let Some(slot) = slots.get_mut(id.slot as usize)
+            && slot.generation == id.generation
         {
-            place.outcome = Some(outcome);
-            if let Some(waker) = place.waker.take() {
-                drop(places);
+            slot.outcome = Some(outcome);
+            if let Some(waker) = slot.waker.take() {
+                drop(slots);
                 waker.wake();
             }
         }
@@ -315,68 +385,77 @@ impl Replies {
             *generation = generation.wrapping_add(1);
             *generation
         };
-        let place = Place { generation, deadline, overdue: false, outcome: None, waker: None };
-        let place = self.places.lock().insert(place);
-        CallId { thread: self.thread, generation, place: place as u32 }
+        let slot = Slot { generation, deadline, overdue: false, outcome: None, waker: None };
+        let slot = self.slots.lock().insert(slot);
+        CallId { thread: self.thread, generation, slot: slot as u32 }
     }
 }
 
-/// Calls a handler and waits for its answer. Dropped before, it cancels the call.
-pub struct Calling<R: 'static> {
-    queue: Arc<Queue<R>>,
-    replies: Arc<Replies>,
+/// A call that waits for its answer. Dropped before, it cancels the call.
+pub struct PendingCall {
+    executor: Arc<dyn CallExecutor>,
+    calls: Arc<PendingCalls>,
     id: CallId,
-    queued: (u64, usize),
+    submitted: Submitted,
     answered: bool,
 }
 
-impl<R> Calling<R> {
-    /// Queues the call of a request that came at `at`; past its deadline it ends with `deadline_exceeded`, and is
-    /// cancelled.
+/// What a call is made of, besides where it goes.
+pub struct CallParts {
+    /// The handlers of the program.
+    pub table: TableId,
+    /// Index of the handler in the table.
+    pub handler: u32,
+    /// What the filters extracted.
+    pub values: Vec<Value>,
+    /// Of the request.
+    pub request_id: Arc<str>,
+    /// When the request came.
+    pub at: Instant,
+    /// When the call ends with `deadline_exceeded`, and is cancelled.
+    pub deadline: Instant,
+}
+
+impl PendingCall {
+    /// Submits a call.
     ///
     /// # Errors
     /// `service_unavailable` when too many calls wait.
-    pub fn start(
-        queue: &Arc<Queue<R>>,
-        replies: &Arc<Replies>,
-        handler: u32,
-        values: Vec<Value>,
-        request_id: Arc<str>,
-        (at, deadline): (Instant, Instant),
+    pub fn submit(
+        executor: &Arc<dyn CallExecutor>,
+        calls: &Arc<PendingCalls>,
+        parts: CallParts,
     ) -> Result<Self, Box<Rejection>> {
-        let id = replies.reserve(deadline);
-        let Some(queued) = queue.push(Call { id, handler, values, request_id }, at) else {
-            replies.places.lock().try_remove(id.place as usize);
+        let CallParts { table, handler, values, request_id, at, deadline } = parts;
+        let id = calls.reserve(deadline);
+        let call = Call { id, table, handler, values, request_id };
+        let Some(submitted) = executor.submit(call, at) else {
+            calls.slots.lock().try_remove(id.slot as usize);
             return Err(Rejection::because(
                 &SERVICE_UNAVAILABLE,
                 "too many requests wait for a handler",
             )
             .with(http::header::RETRY_AFTER, http::HeaderValue::from_static("1")));
         };
-        Ok(Self {
-            queue: Arc::clone(queue),
-            replies: Arc::clone(replies),
-            id,
-            queued,
-            answered: false,
-        })
+        let (executor, calls) = (Arc::clone(executor), Arc::clone(calls));
+        Ok(Self { executor, calls, id, submitted, answered: false })
     }
 }
 
-impl<R> Future for Calling<R> {
+impl Future for PendingCall {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
         let outcome = {
-            let mut places = self.replies.places.lock();
-            let Some(place) = places.get_mut(self.id.place as usize) else {
+            let mut slots = self.calls.slots.lock();
+            let Some(slot) = slots.get_mut(self.id.slot as usize) else {
                 return Poll::Ready(Err(Rejection::new(&SERVICE_UNAVAILABLE)));
             };
-            let Some(outcome) = place.outcome.take() else {
-                if place.overdue {
+            let Some(outcome) = slot.outcome.take() else {
+                if slot.overdue {
                     return Poll::Ready(Err(Rejection::new(&DEADLINE_EXCEEDED)));
                 }
-                place.waker = Some(context.waker().clone());
+                slot.waker = Some(context.waker().clone());
                 return Poll::Pending;
             };
             outcome
@@ -386,11 +465,11 @@ impl<R> Future for Calling<R> {
     }
 }
 
-impl<R> Drop for Calling<R> {
+impl Drop for PendingCall {
     fn drop(&mut self) {
-        self.replies.places.lock().try_remove(self.id.place as usize);
+        self.calls.slots.lock().try_remove(self.id.slot as usize);
         if !self.answered {
-            self.queue.cancel(self.id, self.queued);
+            self.executor.cancel(self.id, self.submitted);
         }
     }
 }

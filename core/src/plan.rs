@@ -150,7 +150,7 @@ pub enum Step {
 }
 
 /// Whose requests a limit counts together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LimitBy {
     /// The token's `sub` (within its tenant, where it has one).

@@ -7,10 +7,11 @@ use http::Method;
 
 use crate::exchange::around::Around;
 use crate::filters::auth::Verifier;
-use crate::filters::limit::{AddressLimiter, Shared};
+use crate::filters::limit::{AddressLimiter, Limit, PlanLimits};
 use crate::filters::wait::Waiting;
 use crate::filters::{BuildContext, Filter};
-use crate::hub::Hub;
+use crate::handler::HandlerTable;
+use crate::hub::{Hub, MESSAGES_OWNER};
 use crate::layers::compress::Compress;
 use crate::layers::cors::Cors;
 use crate::plan::{self, Bounds, HubOperation, PLAN_VERSION, Plan, PlanError, Secrets};
@@ -59,32 +60,38 @@ pub struct Program {
     pub hub: Option<Arc<Hub>>,
     /// What a request may be at most.
     pub bounds: Bounds,
+    /// The handlers that its calls are for.
+    pub handlers: HandlerTable,
     series: Vec<EndpointSeries>,
     unmatched: Arc<Series>,
 }
 
 impl Program {
-    /// Compiles a plan for a runtime, which is not changed where the plan is refused.
-    pub fn build(plan: &Plan, secrets: &Secrets, runtime: &Runtime) -> Result<Self, PlanError> {
+    /// Compiles a plan for a runtime, which is not changed where the plan is refused. What is the
+    /// same as in the program `before` is taken from it.
+    pub fn build(
+        plan: &Plan,
+        secrets: &Secrets,
+        (runtime, before): (&Runtime, Option<&Self>),
+        limits: &PlanLimits,
+        handlers: HandlerTable,
+    ) -> Result<Self, PlanError> {
         if plan.version != PLAN_VERSION {
             return Err(PlanError::new(format!(
                 "the plan has version {}, this core reads {PLAN_VERSION}",
                 plan.version
             )));
         }
-        let verifier = match &plan.tokens {
-            Some(tokens) => Some(Arc::new(Verifier::build(tokens, secrets)?)),
-            None => None,
-        };
-        let limits = Shared::default();
-        let hub = match &plan.hub {
-            Some(hub) => Some(Hub::build(hub, verifier.as_ref(), &limits, secrets)?),
-            None => None,
+        let verifier = verifier(plan, secrets, (runtime, before))?;
+        let hub = match before {
+            None => build_hub(plan, secrets, (runtime, verifier.as_ref()), limits)?,
+            Some(_) => continue_hub(plan, secrets, runtime, limits)?,
         };
         let build = BuildContext {
             verifier: verifier.as_ref(),
             bounds: &plan.bounds,
-            limits: &limits,
+            limits,
+            route: "",
             socket: false,
         };
         let routes = plan
@@ -95,15 +102,10 @@ impl Program {
         let router = Router::build(&plan.routes)?;
         let layers = &plan.layers;
         let address_limit =
-            layers.limit.as_ref().map(|limit| AddressLimiter::build(limit, &limits)).transpose()?;
+            layers.limit.as_ref().map(|limit| AddressLimiter::build(limit, limits)).transpose()?;
         let cors = layers.cors.as_ref().map(Cors::build).transpose()?;
         let compress = layers.compress.as_ref().map(Compress::build).transpose()?;
-        // Nothing fails from here on, so that a plan that is refused leaves no counters.
         let metrics = &runtime.metrics;
-        metrics.set_limits(limits.tallies());
-        if let Some(hub) = &hub {
-            let _ = metrics.realtime.set(Arc::clone(&hub.figures));
-        }
         Ok(Self {
             series: router.endpoints().iter().map(|one| register(metrics, one)).collect(),
             unmatched: metrics.series("unmatched", "other"),
@@ -115,6 +117,7 @@ impl Program {
             verifier,
             hub,
             bounds: plan.bounds.clone(),
+            handlers,
         })
     }
 
@@ -144,7 +147,8 @@ impl Route {
     ) -> Result<Self, PlanError> {
         let socket =
             matches!(route.terminal, plan::Terminal::Hub { operation: HubOperation::Socket });
-        let build = &BuildContext { socket, ..*build };
+        let owner = format!("{} {}", route.methods.join(","), route.path);
+        let build = &BuildContext { socket, route: &owner, ..*build };
         let named = |error: PlanError| PlanError::new(format!("{}: {error}", route.name));
         Ok(Self {
             name: route.name.as_str().into(),
@@ -155,6 +159,48 @@ impl Route {
             timeout: Duration::from_millis(route.timeout_ms.unwrap_or(build.bounds.timeout_ms)),
         })
     }
+}
+
+/// What verifies the tokens of a plan: that of the program before, with the tokens that it
+/// remembers, where the keys and rules are the same.
+fn verifier(
+    plan: &Plan,
+    secrets: &Secrets,
+    (runtime, before): (&Runtime, Option<&Program>),
+) -> Result<Option<Arc<Verifier>>, PlanError> {
+    let Some(tokens) = &plan.tokens else { return Ok(None) };
+    let fingerprint = runtime.tokens_fingerprint(tokens, secrets);
+    let known = before.and_then(|program| program.verifier.as_ref());
+    if let Some(known) = known.filter(|known| known.fingerprint == fingerprint) {
+        return Ok(Some(Arc::clone(known)));
+    }
+    let mut verifier = Verifier::build(tokens, secrets, &runtime.revocations)?;
+    verifier.fingerprint = fingerprint;
+    Ok(Some(Arc::new(verifier)))
+}
+
+fn build_hub(
+    plan: &Plan,
+    secrets: &Secrets,
+    (runtime, verifier): (&Runtime, Option<&Arc<Verifier>>),
+    limits: &PlanLimits,
+) -> Result<Option<Arc<Hub>>, PlanError> {
+    let Some(hub) = &plan.hub else { return Ok(None) };
+    Hub::build(hub, verifier, &runtime.revocations, limits, secrets).map(Some)
+}
+
+fn continue_hub(
+    plan: &Plan,
+    secrets: &Secrets,
+    runtime: &Runtime,
+    limits: &PlanLimits,
+) -> Result<Option<Arc<Hub>>, PlanError> {
+    let hub = runtime.continue_hub(plan.hub.as_ref(), secrets)?;
+    if let Some(messages) = plan.hub.as_ref().and_then(|hub| hub.messages.as_ref()) {
+        // The hub has it already; without this the limit would count as removed.
+        Limit::build(messages, MESSAGES_OWNER, limits)?;
+    }
+    Ok(hub)
 }
 
 /// Registers the series of an endpoint.

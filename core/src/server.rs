@@ -28,7 +28,7 @@ use crate::clock::Date;
 use crate::connection::{Overdue, Protocol, State, serve};
 use crate::exchange::resources::WorkerResources;
 use crate::gateway::Gateway;
-use crate::handler::Replies;
+use crate::handler::PendingCalls;
 use crate::hub::broker::Position;
 use crate::hub::policy::Refused;
 use crate::plan::Level;
@@ -59,7 +59,7 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the side of the handlers asked for, done.
 #[derive(Debug)]
-pub enum Resolved {
+pub enum Completion {
     /// A chunk was taken: whether the client is still there.
     Sent(bool),
     /// The answer to a request without a socket.
@@ -68,6 +68,8 @@ pub enum Resolved {
     Published(Result<Position, Refused>),
     /// What the hub was asked for, as JSON.
     Told(Result<Vec<u8>, Refused>),
+    /// The last call of a replaced program has ended.
+    Retired,
     /// The server has stopped: whether every request was finished.
     Stopped(bool),
 }
@@ -111,7 +113,7 @@ pub struct Worker {
     /// What all threads share.
     pub gateway: Arc<Gateway>,
     /// Calls that wait for an answer.
-    pub replies: Arc<Replies>,
+    pub pending_calls: Arc<PendingCalls>,
     connections: Mutex<Slab<Arc<State>>>,
     started: Instant,
     clock: AtomicU64,
@@ -129,7 +131,7 @@ impl Worker {
     fn new(gateway: Arc<Gateway>, index: u16) -> Self {
         Self {
             gateway,
-            replies: Arc::new(Replies::new(index)),
+            pending_calls: Arc::new(PendingCalls::new(index)),
             connections: Mutex::new(Slab::new()),
             started: Instant::now(),
             clock: AtomicU64::new(1),
@@ -169,11 +171,11 @@ impl Worker {
                 }
             }
             let now = Instant::now();
-            self.replies.expire(now);
+            self.pending_calls.expire(now);
             self.resources.deadlines.expire(now);
-            let waited_for =
-                self.replies.is_waited_for() || self.resources.deadlines.is_waited_for();
-            tokio::time::sleep(if waited_for { DEADLINES } else { SWEEP }).await;
+            let pending =
+                self.pending_calls.has_pending() || self.resources.deadlines.is_waited_for();
+            tokio::time::sleep(if pending { DEADLINES } else { SWEEP }).await;
         }
     }
 
@@ -282,7 +284,7 @@ impl Worker {
     async fn drain(&self, grace: Duration) -> bool {
         self.draining.store(true, Ordering::Relaxed);
         self.stop_accepting.notify_waiters();
-        if let Some(hub) = &self.gateway.program().hub {
+        if let Some(hub) = self.gateway.runtime.hub() {
             hub.drain();
         }
         for (_, state) in &*self.connections.lock() {
@@ -384,7 +386,7 @@ impl Server {
         for (index, own) in listeners.into_iter().enumerate() {
             server.spawn(gateway, index as u16, own, tls.clone())?;
         }
-        if let (Some(hub), Some((_, runtime))) = (&gateway.program().hub, server.workers.first()) {
+        if let (Some(hub), Some((_, runtime))) = (gateway.runtime.hub(), server.workers.first()) {
             hub.start(gateway, runtime);
         }
         Ok(server)
@@ -415,8 +417,8 @@ impl Server {
     }
 
     /// The tables that answers are delivered to, by thread.
-    pub fn replies(&self) -> Vec<Arc<Replies>> {
-        self.workers.iter().map(|(worker, _)| Arc::clone(&worker.replies)).collect()
+    pub fn pending_calls(&self) -> Vec<Arc<PendingCalls>> {
+        self.workers.iter().map(|(worker, _)| Arc::clone(&worker.pending_calls)).collect()
     }
 
     /// A handle to run things on the runtime of a thread.
@@ -431,7 +433,7 @@ impl Server {
         handle.spawn(async move {
             let gateway = Arc::clone(&worker.gateway);
             let response = worker.local(request).await;
-            gateway.queue.resolve(token, Resolved::Response(response));
+            gateway.queue.resolve(token, Completion::Response(response));
         });
     }
 
@@ -455,7 +457,7 @@ impl Server {
                 done &= other.await.unwrap_or(false);
             }
             first.finished.notify_one();
-            first.gateway.queue.resolve(token, Resolved::Stopped(done));
+            first.gateway.queue.resolve(token, Completion::Stopped(done));
         });
     }
 
@@ -472,8 +474,8 @@ impl Server {
 
 /// The life of a thread.
 async fn run(worker: Arc<Worker>, listeners: Vec<std::net::TcpListener>, tls: Option<TlsAcceptor>) {
-    let replies = Arc::clone(&worker.replies);
-    tokio::spawn(async move { replies.distribute().await });
+    let pending_calls = Arc::clone(&worker.pending_calls);
+    tokio::spawn(async move { pending_calls.distribute().await });
     let sweeper = Arc::clone(&worker);
     tokio::spawn(async move { sweeper.sweep().await });
     for listener in listeners {

@@ -8,6 +8,9 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+
+use crate::value::as_bytes;
 
 /// The flag of a trace that is recorded.
 const SAMPLED: u8 = 0b01;
@@ -35,11 +38,13 @@ static B3: HeaderName = HeaderName::from_static("b3");
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The ids of one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
     /// 32 lower-case hex digits, from the caller's `traceparent` or new.
+    #[serde(with = "as_bytes")]
     pub trace_id: [u8; 32],
     /// 16 lower-case hex digits, new: the gateway's own span.
+    #[serde(with = "as_bytes")]
     pub span_id: [u8; 16],
     /// The caller's span, where the request names one.
     pub parent_id: Option<[u8; 16]>,

@@ -3,12 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
+use nexus_core::gateway::Gateway;
+use nexus_core::handler::Handler;
 use nexus_core::plan::Plan;
 use nexus_core::plan::Secrets;
-use nexus_core::program::Program;
-use nexus_core::runtime::Runtime;
 use serde_json::Value;
+
+struct Unused;
+
+impl Handler for Unused {
+    fn wake(&self) {}
+}
 
 fn files() -> BTreeMap<String, Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plans");
@@ -46,7 +53,7 @@ fn every_file_is_read_and_compiled() {
     for (name, bytes) in files() {
         let plan: Plan =
             serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
-        Program::build(&plan, &secrets(&plan), &Runtime::new(&plan))
+        Gateway::build(&plan, &secrets(&plan), Arc::new(Unused))
             .map_err(|error| panic!("{name}: {error}"))
             .ok();
     }

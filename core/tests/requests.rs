@@ -4,11 +4,13 @@
 mod support;
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nexus_core::gateway::Gateway;
 use nexus_core::value::Value;
 use serde_json::json;
-use support::{Taken, body, constant, plan, python, start, start_broken};
+use support::{Taken, Unused, body, constant, plan, python, start, start_broken};
 
 #[test]
 fn a_constant_answer_carries_ids_and_enters_no_handler() {
@@ -125,7 +127,7 @@ fn a_client_that_goes_away_cancels_its_call() {
 
     match running.jobs.recv_timeout(Duration::from_secs(5)).unwrap() {
         Taken::Cancel(id) => assert_eq!(id, call.id),
-        other @ Taken::Call(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -162,7 +164,7 @@ fn a_client_of_http2_that_goes_away_cancels_its_call() {
 
     match running.jobs.recv_timeout(Duration::from_secs(5)).unwrap() {
         Taken::Cancel(id) => assert_eq!(id, call.id),
-        other @ Taken::Call(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -204,7 +206,7 @@ fn a_client_that_resets_the_connection_cancels_its_call() {
 
     match running.jobs.recv_timeout(Duration::from_secs(5)).unwrap() {
         Taken::Cancel(id) => assert_eq!(id, call.id),
-        other @ Taken::Call(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -221,7 +223,7 @@ fn a_handler_that_hangs_is_answered_with_504_and_cancelled() {
     let call = running.call();
     match running.jobs.recv_timeout(Duration::from_secs(1)).unwrap() {
         Taken::Cancel(id) => assert_eq!(id, call.id),
-        other @ Taken::Call(_) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
     running.answer(call.id, "too late");
     assert!(running.get("/health").starts_with("HTTP/1.1 200"), "a late answer harms nobody");
@@ -385,9 +387,8 @@ fn two_different_limits_of_one_name_are_refused() {
     let plan = plan(json!([route("/a", 1), route("/b", 2)]), json!({}));
 
     let plan = nexus_core::plan::Plan::read(plan.to_string().as_bytes()).unwrap();
-    let runtime = nexus_core::runtime::Runtime::new(&plan);
     let secrets = nexus_core::plan::Secrets::new();
-    let error = nexus_core::program::Program::build(&plan, &secrets, &runtime);
+    let error = Gateway::build(&plan, &secrets, Arc::new(Unused));
 
     assert!(error.is_err_and(|error| error.to_string().contains("two different limits \"all\"")));
 }

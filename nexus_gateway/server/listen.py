@@ -136,20 +136,17 @@ class Server:
             asyncio, Python 3.12 and newer); False leaves the first step to the loop.
         """
         self._application = as_application(served)
-        compiled = self._application.compile()
-        endpoints = [
-            _core.Endpoint(endpoint.call, endpoint.slots, endpoint.stream, endpoint.origin)
-            for endpoint in compiled.endpoints
-        ]
-        encoded = msgspec.json.encode(compiled.plan)
         self._hub = self._application.hub or Hub()
-        secrets = {**self._application.secrets, **self._hub.secrets}
-        self._core = _core.Core(encoded, secrets, endpoints, _bridge())
+        self._core = _core.Core(*_compiled(self._application), _bridge())
         options = {"listen": listen, "threads": threads, "tls": tls, "eager": eager}
         self._options = msgspec.json.encode(options, enc_hook=str)  # the paths of `tls`
         self._listen = tuple(listen)
         self._grace = grace
         self._opened = AsyncExitStack()
+        # Of an application that replaced another one; that of the first is in `_opened`.
+        self._lifespan: _LifespanTask | None = None
+        self._replacing = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
         self.addresses: list[tuple[str, int]] = []
 
     async def __aenter__(self) -> Self:
@@ -182,7 +179,62 @@ class Server:
             if not stopped:
                 _logger.warning("requests were cut after %s s of grace", self._grace)
         finally:
+            for task in self._retiring:
+                task.cancel()
+            await asyncio.gather(*self._retiring, return_exceptions=True)
+            if self._lifespan is not None:
+                await self._lifespan.close()
             await self._opened.aclose()
+
+    async def replace(self, served: Servable) -> None:
+        """Replace the application as a whole while the server runs.
+
+        Requests in progress, also streams, finish with the application before; connections stay
+        open. Counters, limits of the same name and rule, verified tokens (while the keys are the
+        same), revocations and the hub continue. A new lifespan is opened first; that of the
+        application before is closed when its last call has ended, that of the first one at the end
+        of the server.
+
+        Raises:
+            TypeError: a handler does not fit its chain.
+            ValueError: the plan cannot be executed, or changes the hub. Nothing has changed then.
+            RuntimeError: the server is not open.
+        """
+        async with self._replacing:
+            before, new = self._application, as_application(served)
+            compiled = _compiled(new)
+            lifespan = self._lifespan
+            if new.lifespan is not before.lifespan:
+                lifespan = await _LifespanTask.open(new.lifespan)
+            try:
+                ended = self._core.swap(*compiled)
+            except BaseException:
+                if lifespan is not None and lifespan is not self._lifespan:
+                    await lifespan.close()
+                raise
+            hub, self._hub = self._hub, new.hub or Hub()
+            self._hub.prime(self._core)
+            self._hub.attach(self._core)
+            task = asyncio.create_task(self._retire(ended, hub, self._lifespan))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+            self._application, self._lifespan = new, lifespan
+            if lifespan is not None:
+                lifespan.users += 1
+
+    async def _retire(
+        self, ended: asyncio.Future[None], hub: Hub, lifespan: _LifespanTask | None
+    ) -> None:
+        """Close what the handlers of a replaced application used, after their last call."""
+        try:
+            await ended
+        finally:
+            if hub is not self._hub:
+                hub.attach(None)
+            if lifespan is not None:
+                lifespan.users -= 1
+                if lifespan.users == 0:
+                    await lifespan.close()
 
     async def publish(self, channel: str, value: object, *, key: str | None = None) -> Position:
         """Publish a value to whoever is subscribed to a channel of the application's hub.
@@ -207,6 +259,60 @@ class Server:
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """Send a request through the same connection code as a socket's; status, headers, body."""
         return await self._core.request(method, target, headers, body)
+
+
+class _LifespanTask:
+    """A lifespan in a task of its own: the task that opens a context must close it."""
+
+    def __init__(self, lifespan: Lifespan) -> None:
+        # Applications with it that are in use or have calls.
+        self.users = 0
+        self._opened = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._task = asyncio.create_task(self._run(lifespan))
+
+    @classmethod
+    async def open(cls, lifespan: Lifespan | None) -> _LifespanTask | None:
+        """Open a lifespan, if there is one."""
+        if lifespan is None:
+            return None
+        check_lifespan(lifespan)
+        own = cls(lifespan)
+        opened = asyncio.create_task(own._opened.wait())
+        try:
+            await asyncio.wait((opened, own._task), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            opened.cancel()
+            if not own._opened.is_set():
+                own._task.cancel()
+        if not own._opened.is_set():
+            await own._task  # raises what the lifespan has raised
+        return own
+
+    async def close(self) -> None:
+        """Close it, and wait until it is closed."""
+        self._ending.set()
+        await asyncio.shield(self._task)
+
+    async def _run(self, lifespan: Lifespan) -> None:
+        async with lifespan():
+            self._opened.set()
+            await self._ending.wait()
+
+
+def _compiled(
+    application: Application,
+) -> tuple[bytes, dict[str, bytes], list[_core.Endpoint]]:
+    """What the core executes: the plan, its secrets, its handlers."""
+    compiled = application.compile()
+    endpoints = [
+        _core.Endpoint(endpoint.call, endpoint.slots, endpoint.stream, endpoint.origin)
+        for endpoint in compiled.endpoints
+    ]
+    secrets = dict(application.secrets)
+    if application.hub is not None:
+        secrets.update(application.hub.secrets)
+    return msgspec.json.encode(compiled.plan), secrets, endpoints
 
 
 def serve(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness import http2_frames as h2
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, Gateway, read_answer
+from tests.harness.gateway_process import PATIENCE, Gateway, read_answer
 
 if TYPE_CHECKING:
     import socket
@@ -69,7 +69,7 @@ def wait_until_alone(gateway: Gateway) -> float:
     """Wait until the gateway has no connection but the one that asks it; the seconds it took."""
     started = time.monotonic()
     while gateway.metric("nexus_connections_open") > 1:
-        assert time.monotonic() - started < ANSWER_TIMEOUT_S, "a connection is still open"
+        assert time.monotonic() - started < PATIENCE, "a connection is still open"
     return time.monotonic() - started
 
 
@@ -136,7 +136,7 @@ def test_the_generator_of_a_stream_that_nobody_reads_is_closed(gateway: Gateway)
         two.sendall(h2.window(0) + h2.request(1, "/endless/two"))
         started = time.monotonic()
         while not {"one", "two"} <= set(client.get("/ended").json()):
-            assert time.monotonic() - started < ANSWER_TIMEOUT_S
+            assert time.monotonic() - started < PATIENCE
 
 
 def test_a_client_that_reads_slowly_is_served_to_the_end(gateway: Gateway) -> None:
@@ -396,7 +396,7 @@ def sent_until_cut(connection: socket.socket, again: bytes, read: bytearray | No
     """Send over and over until the connection ends, reading what comes; the bytes sent."""
     sent, started = 0, time.monotonic()
     connection.settimeout(0)
-    while sent < FLOOD_BYTES_MAX and time.monotonic() - started < ANSWER_TIMEOUT_S:
+    while sent < FLOOD_BYTES_MAX and time.monotonic() - started < PATIENCE:
         readable, writable, _ = select.select([connection], [connection], [], 1)
         try:
             if readable:
@@ -421,7 +421,7 @@ def settled(gateway: Gateway, before: int) -> int:
     """Wait until a gateway has given its memory back; the bytes that it has more than before."""
     started = time.monotonic()
     while memory(gateway) - before > MEMORY_BYTES_LEFT_MAX:
-        if time.monotonic() - started > ANSWER_TIMEOUT_S:
+        if time.monotonic() - started > PATIENCE:
             break
         select.select([], [], [], 0.1)
     return memory(gateway) - before

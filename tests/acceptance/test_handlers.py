@@ -13,7 +13,7 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, Gateway, bearer, code_of
+from tests.harness.gateway_process import PATIENCE, Gateway, bearer, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -43,7 +43,7 @@ def asked(gateway: Gateway, path: str) -> Generator[None]:
 
 def wait_for(gateway: Gateway, said: str) -> None:
     """Ask until a handler said something."""
-    until = time.monotonic() + ANSWER_TIMEOUT_S
+    until = time.monotonic() + PATIENCE
     with gateway.client() as client:
         while said not in client.get("/seen").json():
             assert time.monotonic() < until, f"nobody said {said!r}"
@@ -52,7 +52,7 @@ def wait_for(gateway: Gateway, said: str) -> None:
 def test_a_blocked_loop_leaves_the_core_s_answers_as_fast_as_before(handlers: Gateway) -> None:
     with ThreadPoolExecutor(1) as other, handlers.client() as client:
         started = time.monotonic()
-        blocked = other.submit(httpx.get, f"{handlers.url}/block/1.2", timeout=ANSWER_TIMEOUT_S)
+        blocked = other.submit(httpx.get, f"{handlers.url}/block/1.2", timeout=PATIENCE)
         took: list[float] = []
         while not blocked.done():
             for path, status in [
@@ -79,7 +79,7 @@ def test_a_blocked_loop_leaves_the_core_s_answers_as_fast_as_before(handlers: Ga
 def test_blocking_does_not_delay_others(handlers: Gateway) -> None:
     with ThreadPoolExecutor(4) as others, handlers.client() as client:
         sleeping = [
-            others.submit(httpx.get, f"{handlers.url}/sleep/0.3", timeout=ANSWER_TIMEOUT_S)
+            others.submit(httpx.get, f"{handlers.url}/sleep/0.3", timeout=PATIENCE)
             for _ in range(4)
         ]
         slowest, asked = 0.0, 0
@@ -284,13 +284,11 @@ def settled(gateway: Gateway) -> int:
 def test_more_calls_than_may_wait_are_refused_at_once(tmp_path: Path) -> None:
     target = "tests.acceptance.apps.handlers:crowded"
     with Gateway(tmp_path, target) as gateway, ThreadPoolExecutor(24) as others:
-        blocked = others.submit(httpx.get, f"{gateway.url}/block/1", timeout=ANSWER_TIMEOUT_S)
+        blocked = others.submit(httpx.get, f"{gateway.url}/block/1", timeout=PATIENCE)
         with gateway.client() as client:
             while gateway.metric("nexus_python_calls_total") < 1:
                 pass
-            waiting = [
-                others.submit(client.get, "/limited", timeout=ANSWER_TIMEOUT_S) for _ in range(20)
-            ]
+            waiting = [others.submit(client.get, "/limited", timeout=PATIENCE) for _ in range(20)]
             answers = [one.result() for one in waiting]
             assert client.get("/limited").status_code == 200
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, SECRET, Gateway, bearer, code_of
+from tests.harness.gateway_process import PATIENCE, SECRET, Gateway, bearer, code_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -88,7 +88,7 @@ def test_a_database_that_was_destroyed_is_named_and_the_gateway_lives(
             with file.open("r+b") as opened:
                 opened.write(b"destroyed" * (file.stat().st_size // 9))
         # Whoever was within a transaction may still end it.
-        until = time.monotonic() + ANSWER_TIMEOUT_S
+        until = time.monotonic() + PATIENCE
         while (asked := ready(client))[0] == 200:
             assert time.monotonic() < until
         status, found = asked
@@ -110,7 +110,7 @@ def test_it_is_ready_again_once_the_database_is(gateway: Gateway, tmp_path: Path
         other.execute("BEGIN EXCLUSIVE")
         refused, _ = ready(client)
         other.execute("ROLLBACK")
-        until = time.monotonic() + ANSWER_TIMEOUT_S
+        until = time.monotonic() + PATIENCE
         while ready(client)[0] != 200:
             assert time.monotonic() < until
 

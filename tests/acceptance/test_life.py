@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.harness.gateway_process import (
-    ANSWER_TIMEOUT_S,
+    PATIENCE,
     ROOT,
     SECRET,
     Gateway,
@@ -113,13 +113,13 @@ def test_a_busy_port_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 def test_sigterm_lets_a_request_finish_and_takes_no_other(tmp_path: Path) -> None:
     with Gateway(tmp_path, HANDLERS) as gateway, ThreadPoolExecutor(1) as other:
-        running = other.submit(httpx.get, f"{gateway.url}/sleep/0.5", timeout=ANSWER_TIMEOUT_S)
+        running = other.submit(httpx.get, f"{gateway.url}/sleep/0.5", timeout=PATIENCE)
         while gateway.metric("nexus_python_calls_total") < 1:
             pass
         gateway.process.send_signal(signal.SIGTERM)
         refused_after = wait_until_refused(gateway)
         answer = running.result()
-        code = gateway.process.wait(ANSWER_TIMEOUT_S)
+        code = gateway.process.wait(PATIENCE)
 
     assert (answer.status_code, answer.text) == (200, "slept")
     assert refused_after < 0.3
@@ -129,7 +129,7 @@ def test_sigterm_lets_a_request_finish_and_takes_no_other(tmp_path: Path) -> Non
 def wait_until_refused(gateway: Gateway) -> float:
     """Connect until nobody listens; the seconds it took."""
     started = time.monotonic()
-    while time.monotonic() < started + ANSWER_TIMEOUT_S:
+    while time.monotonic() < started + PATIENCE:
         try:
             gateway.connect().close()
         except OSError:
@@ -152,7 +152,7 @@ def test_sigint_ends_it_too(tmp_path: Path) -> None:
     with Gateway(tmp_path) as gateway:
         gateway.process.send_signal(signal.SIGINT)
 
-        assert gateway.process.wait(ANSWER_TIMEOUT_S) == 0
+        assert gateway.process.wait(PATIENCE) == 0
 
 
 def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_second_sigterm_ends_it_at_once(tmp_path: Path) -> None:
         wait_until_refused(gateway)
         started = time.monotonic()
         gateway.process.send_signal(signal.SIGTERM)
-        code = gateway.process.wait(ANSWER_TIMEOUT_S)
+        code = gateway.process.wait(PATIENCE)
 
     assert code == -signal.SIGTERM
     assert time.monotonic() - started < 3

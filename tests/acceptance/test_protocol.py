@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, Gateway, closed, read_answer, run
+from tests.harness.gateway_process import PATIENCE, Gateway, closed, read_answer, run
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -224,7 +224,7 @@ def test_clear_text_on_the_tls_port_disturbs_nobody(
     secured: Gateway, certificate: Certificate
 ) -> None:
     with secured.connect() as connection:
-        connection.settimeout(ANSWER_TIMEOUT_S)
+        connection.settimeout(PATIENCE)
         connection.sendall(GET % b"/health")
         assert b"HTTP/1.1 200" not in connection.recv(1000)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, Gateway, read_answer
+from tests.harness.gateway_process import PATIENCE, Gateway, read_answer
 
 if TYPE_CHECKING:
     import socket
@@ -57,6 +57,6 @@ def test_the_log_names_the_handler_of_an_answer_that_cannot_be_sent(framed: Gate
 def test_head_ends_the_generator_of_a_stream(framed: Gateway) -> None:
     with framed.connect() as connection, framed.client() as client:
         connection.sendall(GET % (b"HEAD", b"/endless"))
-        connection.settimeout(ANSWER_TIMEOUT_S)
+        connection.settimeout(PATIENCE)
         assert connection.recv(12) == b"HTTP/1.1 200"
-        assert client.get("/ended", timeout=ANSWER_TIMEOUT_S).text == "ended"
+        assert client.get("/ended", timeout=PATIENCE).text == "ended"

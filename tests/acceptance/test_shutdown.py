@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.test_protocol import Certificate
 from tests.harness import http2_frames as h2
 from tests.harness.gateway_process import (
-    ANSWER_TIMEOUT_S,
+    PATIENCE,
     Gateway,
     closed,
     command_line,
@@ -142,7 +142,7 @@ def test_a_log_that_nobody_reads_does_not_keep_it(tmp_path: Path) -> None:
                     assert read_answer(connection).status == 200
         process.send_signal(signal.SIGTERM)
 
-        assert process.wait(ANSWER_TIMEOUT_S) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.communicate()

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, ROOT, Gateway, bearer, code_of
+from tests.harness.gateway_process import PATIENCE, ROOT, Gateway, bearer, code_of
 from tests.harness.servers import lacking
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ async def opened(
         f"ws://127.0.0.1:{gateway.port}{path}",
         compression="deflate" if deflate else None,
         max_size=None,
-        open_timeout=ANSWER_TIMEOUT_S,
+        open_timeout=PATIENCE,
         ping_interval=None,
     ) as client:
         yield client
@@ -188,7 +188,7 @@ async def test_a_gateway_that_ends_says_so(tmp_path: Path) -> None:
             with pytest.raises(ConnectionClosed) as ended:
                 await client.recv()
 
-        assert gateway.process.wait(ANSWER_TIMEOUT_S) == 0
+        assert gateway.process.wait(PATIENCE) == 0
     assert ended.value.rcvd is not None
     assert ended.value.rcvd.code == 1001
 

@@ -12,7 +12,7 @@ import pytest
 
 from nexus_gateway.client import Realtime, RealtimeError, Status
 from nexus_gateway.realtime.frames import Auth
-from tests.harness.scripted_hub import FRAME_TIMEOUT_S, Hub
+from tests.harness.scripted_hub import PATIENCE, Hub
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -58,7 +58,7 @@ def _later(token: str) -> Callable[[], Awaitable[str]]:
 
 
 async def _closed(client: Realtime) -> Status:
-    async with asyncio.timeout(FRAME_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE):
         return await client.wait_closed()
 
 

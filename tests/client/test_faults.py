@@ -18,7 +18,7 @@ from nexus_gateway.client import (
     Status,
     segment,
 )
-from tests.harness.scripted_hub import FRAME_TIMEOUT_S, Hub, message
+from tests.harness.scripted_hub import PATIENCE, Hub, message
 
 if TYPE_CHECKING:
     from nexus_gateway.client import Event, Subscription
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 async def events(subscription: Subscription, number: int) -> list[Event]:
     """Take so many events."""
-    async with asyncio.timeout(FRAME_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE):
         return [await anext(subscription) for _ in range(number)]
 
 
@@ -96,7 +96,7 @@ async def test_closing_within_the_function_that_gives_the_token_ends_the_client(
 
     client = hub.client(token=fresh)
     made.append(client)
-    async with asyncio.timeout(FRAME_TIMEOUT_S), client:
+    async with asyncio.timeout(PATIENCE), client:
         closed = await client.wait_closed()
 
     assert closed.state == "closed"
@@ -115,7 +115,7 @@ async def test_a_callback_that_raises_keeps_nothing_from_working(
         await peer.send(message(1))
         await events(subscription, 1)
         await peer.socket.close(4002, "revoked")
-        async with asyncio.timeout(FRAME_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(RealtimeError, match="4002 revoked"):
                 await anext(subscription)
 

@@ -22,7 +22,7 @@ from nexus_gateway.client import (
     RealtimeError,
     Status,
 )
-from tests.harness.scripted_hub import FRAME_TIMEOUT_S, Hub, message
+from tests.harness.scripted_hub import PATIENCE, Hub, message
 from tests.harness.waiting import never
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 async def events(subscription: Subscription, number: int) -> list[Event]:
     """Take so many events."""
-    async with asyncio.timeout(FRAME_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE):
         return [await anext(subscription) for _ in range(number)]
 
 
 async def until_closed(client: Realtime) -> Status:
-    async with asyncio.timeout(FRAME_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE):
         return await client.wait_closed()
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page, WebSocket
 
-PAGE_TIMEOUT_MS = 15_000
+PATIENCE = 15_000
 """Milliseconds that a page may take on a busy machine."""
 SETTINGS = {"NEXUS_JWT_SECRET": SECRET, "NEXUS_RATE_LIMIT": "5/s burst 5"}
 SCOPES = ("metrics:read", "logs:read")
@@ -52,7 +52,7 @@ class Board:
             viewport={"width": width, "height": 900}, color_scheme=colours
         )
         self.page: Page = self._context.new_page()
-        self.page.set_default_timeout(PAGE_TIMEOUT_MS)
+        self.page.set_default_timeout(PATIENCE)
         self.asked: list[str] = []
         self.complaints: list[str] = []
         self.frames: list[Frame] = []
@@ -96,12 +96,12 @@ class Board:
 
     def says(self, selector: str, words: str) -> None:
         """Wait until a part of the page says something."""
-        expect(self[selector]).to_contain_text(words, timeout=PAGE_TIMEOUT_MS)
+        expect(self[selector]).to_contain_text(words, timeout=PATIENCE)
 
     def live(self) -> Self:
         """Wait for the first figures."""
         self.says("#status", "live")
-        expect(self["#tile-rate"]).to_be_visible(timeout=PAGE_TIMEOUT_MS)
+        expect(self["#tile-rate"]).to_be_visible(timeout=PATIENCE)
         return self
 
     def figure(self, selector: str) -> float:

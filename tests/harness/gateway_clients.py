@@ -32,7 +32,7 @@ QUIET = {
     "NEXUS_DATABASE_WAIT": "0.5",
     "NEXUS_DATABASE_TIMEOUT": "1",
 }
-CLIENT_TIMEOUT_S = 30.0
+PATIENCE = 30.0
 
 
 class Check(msgspec.Struct):
@@ -60,9 +60,7 @@ def serve(folder: Path, **environment: str) -> Gateway:
     return Gateway(folder, environment={**QUIET, **environment})
 
 
-def client_of(
-    gateway: Gateway, tenant: str = "acme", timeout: float = CLIENT_TIMEOUT_S
-) -> httpx.Client:
+def client_of(gateway: Gateway, tenant: str = "acme", timeout: float = PATIENCE) -> httpx.Client:
     """Make a client with a token for everything of a tenant; the caller closes it."""
     token = mint(SECRET.encode(), "alice", ["*"], TOKEN_LIFETIME_S, tenant=tenant)
     headers = {"authorization": f"Bearer {token}"}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of the acceptance tests, long enough for every HMAC, also the 64 bytes of HS512"
 ORIGIN = "https://app.example.com"
-ANSWER_TIMEOUT_S = 10.0
+PATIENCE = 10.0
 """Seconds that a test waits for what should come at once."""
 
 
@@ -84,16 +84,16 @@ class Gateway:
 
     def client(self, **options: object) -> httpx.Client:
         """Make a client; the caller closes it."""
-        return httpx.Client(base_url=self.url, timeout=ANSWER_TIMEOUT_S, **options)  # type: ignore[arg-type]
+        return httpx.Client(base_url=self.url, timeout=PATIENCE, **options)  # type: ignore[arg-type]
 
     def connect(self) -> socket.socket:
         """Open a connection; the caller closes it."""
-        return socket.create_connection(("127.0.0.1", self.port), ANSWER_TIMEOUT_S)
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
     def stop(self) -> int:
         """Tell the gateway to end, and wait until it did; its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(ANSWER_TIMEOUT_S)
+        return self.process.wait(PATIENCE)
 
     def lines(self) -> list[dict[str, object]]:
         """Stop the gateway and read its log; each line must be JSON."""

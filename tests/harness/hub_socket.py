@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, SECRET
+from tests.harness.gateway_process import PATIENCE, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -59,7 +59,7 @@ class Socket:
         else:
             await self.connection.send(msgspec.json.encode(value).decode())
 
-    async def next(self, kind: str | None = None, *, patience: float = ANSWER_TIMEOUT_S) -> Frame:
+    async def next(self, kind: str | None = None, *, patience: float = PATIENCE) -> Frame:
         """Wait for the next frame, which must be of this kind."""
         while not self.unread:
             async with asyncio.timeout(patience):
@@ -72,7 +72,7 @@ class Socket:
         assert kind is None or frame["type"] == kind, frame
         return frame
 
-    async def until(self, kind: str, *, patience: float = ANSWER_TIMEOUT_S) -> Frame:
+    async def until(self, kind: str, *, patience: float = PATIENCE) -> Frame:
         """Wait for the next frame of this kind, whatever comes before."""
         while (frame := await self.next(patience=patience))["type"] != kind:
             pass
@@ -101,7 +101,7 @@ class Socket:
     async def closed(self) -> tuple[int, str]:
         """Wait for the close, whatever comes before; its code and reason."""
         with contextlib.suppress(ConnectionClosed):
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(PATIENCE):
                 while True:
                     await self.connection.recv(decode=False)
         return self.connection.close_code or 0, self.connection.close_reason or ""
@@ -123,7 +123,7 @@ async def opened(
         f"ws://127.0.0.1:{gateway.port}{path}",
         additional_headers=headers,
         subprotocols=[Subprotocol(name) for name in protocols] or None,
-        open_timeout=ANSWER_TIMEOUT_S,
+        open_timeout=PATIENCE,
         close_timeout=0.5,
         ping_interval=None,
         **options,  # type: ignore[arg-type]

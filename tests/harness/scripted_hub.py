@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nexus_gateway.client import Codec
     from nexus_gateway.client.options import AuthMethod, TokenSource
 
-FRAME_TIMEOUT_S = 5.0
+PATIENCE = 5.0
 Frame = dict[str, object]
 
 
@@ -61,7 +61,7 @@ class Peer:
 
     async def next(self, kind: str) -> Frame:
         """Wait for the next frame, which must be of this kind."""
-        async with asyncio.timeout(FRAME_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE):
             frame = await self._frames.get()
         assert frame["type"] == kind, frame
         return frame
@@ -85,7 +85,7 @@ class Hub:
 
     async def peer(self, *, welcome: bool = True) -> Peer:
         """Wait for the next socket."""
-        async with asyncio.timeout(FRAME_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE):
             peer = await self._peers.get()
         if welcome:
             await peer.welcome()

@@ -12,7 +12,7 @@ import {
 } from "../src/index.js";
 import { type Codec, type Frame, framesOf } from "../src/protocol.js";
 
-const DEADLINE_MS = 4000;
+const PATIENCE = 4000;
 
 /** One socket, seen from the server. */
 export class Peer {
@@ -106,7 +106,7 @@ export class Hub {
 
 /** Looks again and again until there is something, or too late. */
 export async function until<T>(look: () => T | undefined | false): Promise<T> {
-  const deadline = Date.now() + DEADLINE_MS;
+  const deadline = Date.now() + PATIENCE;
   for (;;) {
     const found = look();
     if (found !== undefined && found !== false) {

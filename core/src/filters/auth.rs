@@ -125,7 +125,7 @@ fn is_scope(scope: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::filters::limit::Shared;
+    use crate::filters::limit::PlanLimits;
     use crate::reject::TOKEN_INVALID;
     use serde_json::json;
 
@@ -139,7 +139,7 @@ mod tests {
         let key = Key { secret: "jwt".into(), algorithms: vec!["HS256".into()], kid: None };
         let tokens = Tokens { keys: vec![key], issuer: None, audience: None, leeway: 0, cache: 8 };
         let secrets = Secrets::from([("jwt".to_owned(), HS.to_vec())]);
-        Arc::new(Verifier::build(&tokens, &secrets).expect("a verifier"))
+        Arc::new(Verifier::build(&tokens, &secrets, &Arc::default()).expect("a verifier"))
     }
 
     fn auth(scopes: &[&str], extract: bool) -> Result<Auth, PlanError> {
@@ -151,7 +151,8 @@ mod tests {
             &BuildContext {
                 verifier: Some(&verifier),
                 bounds: &bounds,
-                limits: &Shared::default(),
+                limits: &PlanLimits::default(),
+                route: "GET /",
                 socket: false,
             },
         )
@@ -267,7 +268,8 @@ mod tests {
         let build = BuildContext {
             verifier: None,
             bounds: &Bounds::default(),
-            limits: &Shared::default(),
+            limits: &PlanLimits::default(),
+            route: "GET /",
             socket: false,
         };
         assert!(Auth::build(&[], false, &build).is_err());

@@ -115,7 +115,7 @@ fn wrong_type(content: Content, listed: &[String], given: &str) -> Box<Rejection
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::filters::limit::Shared;
+    use crate::filters::limit::PlanLimits;
     use crate::filters::support::Request;
     use crate::plan::Bounds;
 
@@ -128,7 +128,8 @@ mod tests {
             &BuildContext {
                 verifier: None,
                 bounds: &bounds,
-                limits: &Shared::default(),
+                limits: &PlanLimits::default(),
+                route: "GET /",
                 socket: false,
             },
         );

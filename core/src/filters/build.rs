@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::auth::Verifier;
-use super::limit::Shared;
+use super::limit::PlanLimits;
 use crate::plan::Bounds;
 
 /// What the filters of a route are built with.
@@ -12,8 +12,10 @@ pub struct BuildContext<'p> {
     pub verifier: Option<&'p Arc<Verifier>>,
     /// What a request may be at most.
     pub bounds: &'p Bounds,
-    /// The limits that routes share.
-    pub limits: &'p Shared,
+    /// The limits of the plan.
+    pub limits: &'p PlanLimits,
+    /// The methods and path of the route.
+    pub route: &'p str,
     /// Whether the route is a socket of the hub.
     pub socket: bool,
 }

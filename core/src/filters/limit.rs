@@ -6,11 +6,10 @@
 //! burst is full again (`q=20;w=12`). A client that obeys it, or `RateLimit`, or `Retry-After`, is
 //! not refused again.
 
+pub mod metrics;
+pub mod registry;
 mod states;
-pub mod tally;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -28,35 +27,27 @@ use crate::identity::Claims;
 use crate::plan::PlanError;
 use crate::plan::{self, LimitBy};
 use crate::reject::{RATE_LIMIT_EXCEEDED, Rejection};
+use metrics::LimitMetrics;
+use registry::{Key, Owner};
+pub use registry::{LimitRegistry, PlanLimits};
 use states::{CAPACITY, Probe, States};
-use tally::Tally;
 
 const SECOND: u64 = 1_000_000_000;
 /// Bursts up to this size have their `RateLimit` headers made at start.
 const READY: u32 = 1024;
 
 static POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-static STANDING: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static LEGACY_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 static LEGACY_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 static LEGACY_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 type Headers = Vec<(HeaderName, HeaderValue)>;
 
-/// What the limits of a plan have in common: those that several routes share, by name, and the counters of all.
-#[derive(Default)]
-pub struct Shared {
-    limits: RefCell<HashMap<String, (plan::Step, Arc<Limit>)>>,
-    tallies: RefCell<Vec<Arc<Tally>>>,
-}
-
 /// A rate limit of a route, compiled.
 pub struct Limit<C: Clock = DefaultClock> {
     limiter: Limiter<C>,
     by: LimitBy,
-    /// Two, for 128 bits of a subject: callers share an allowance only if both collide, and none
-    /// can aim at that without knowing the keys, which are new at every start.
-    hashers: [RandomState; 2],
 }
 
 /// The limit on each client address, checked before anything else of a request is looked at.
@@ -64,9 +55,20 @@ pub struct AddressLimiter<C: Clock = DefaultClock> {
     limiter: Limiter<C>,
 }
 
-/// A limiter, and what it says of itself.
-struct Limiter<C: Clock> {
+/// What the callers of a limit have used. It outlives the program, so that a plan with the same
+/// limit continues it.
+pub struct LimitState<C: Clock = DefaultClock> {
     rate: RateLimiter<Probe, States, C, NoOpMiddleware<C::Instant>>,
+    states: States,
+    /// Two, for 128 bits of a subject: callers share an allowance only if both collide, and none
+    /// can aim at that without knowing the keys, which are new at every start.
+    hashers: [RandomState; 2],
+    metrics: Arc<LimitMetrics>,
+}
+
+/// A limiter with the headers that describe it.
+struct Limiter<C: Clock> {
+    state: Arc<LimitState<C>>,
     /// Nanoseconds in which one request is allowed again.
     interval: u64,
     /// Nanoseconds in which a spent burst is.
@@ -74,7 +76,6 @@ struct Limiter<C: Clock> {
     name: Box<str>,
     /// For the sentence of a refusal: `100 per 60 s, 20 at once`.
     rule: Box<str>,
-    tally: Arc<Tally>,
     policy: HeaderValue,
     /// `RateLimit` by what remains, where `t` is always one second.
     ready: Box<[HeaderValue]>,
@@ -83,7 +84,7 @@ struct Limiter<C: Clock> {
 }
 
 /// How a caller stands after a request. Times are nanoseconds from now.
-struct Standing {
+struct QuotaState {
     passes: bool,
     remaining: u64,
     /// Until one more request is allowed.
@@ -101,70 +102,32 @@ struct Rate<'p> {
     legacy: bool,
 }
 
-// === impl Shared ===
-
-impl Shared {
-    /// Gives a limiter the counters of those with its name and rule, which are told together.
-    fn count<C: Clock>(&self, limiter: &mut Limiter<C>) {
-        let mut tallies = self.tallies.borrow_mut();
-        let same = |known: &&Arc<Tally>| known.name == limiter.name && known.rule == limiter.rule;
-        if let Some(known) = tallies.iter().find(same) {
-            limiter.tally = Arc::clone(known);
-        } else {
-            tallies.push(Arc::clone(&limiter.tally));
-        }
-    }
-
-    /// The counters of every limit that was built.
-    pub fn tallies(&self) -> Vec<Arc<Tally>> {
-        self.tallies.borrow().clone()
-    }
-}
-
 // === impl Limit ===
 
 impl Limit {
-    /// Compiles a `limit` step; one that is shared counts with the others of its name.
-    pub fn build(step: &plan::Step, shared: &Shared) -> Result<Arc<Self>, PlanError> {
-        let plan::Step::Limit { name, shared: true, .. } = step else {
-            return Self::counted(step, shared).map(Arc::new);
+    /// Compiles a `limit` step; one that is shared counts with the others of its name. `owner` is
+    /// the route of one that is not.
+    pub fn build(
+        step: &plan::Step,
+        owner: &str,
+        limits: &PlanLimits,
+    ) -> Result<Arc<Self>, PlanError> {
+        let rate = Rate::of(step)?;
+        let plan::Step::Limit { name, by, shared, .. } = step else { return Err(not_a_limit()) };
+        let (by, owner) = (*by, if *shared { Owner::Shared } else { Owner::Route(owner.into()) });
+        let build = || {
+            let state = limits.state(rate.key(owner, Some(by)), || rate.state(limits))?;
+            Ok(Arc::new(Self { limiter: Limiter::build(&rate, state)?, by }))
         };
-        let mut known = shared.limits.borrow_mut();
-        if let Some((first, limit)) = known.get(name) {
-            if first != step {
-                return Err(PlanError::new(format!("there are two different limits {name:?}")));
-            }
-            return Ok(Arc::clone(limit));
-        }
-        let limit = Arc::new(Self::counted(step, shared)?);
-        known.insert(name.clone(), (step.clone(), Arc::clone(&limit)));
-        Ok(limit)
-    }
-
-    fn counted(step: &plan::Step, shared: &Shared) -> Result<Self, PlanError> {
-        let mut limit = Self::with_clock(step, DefaultClock::default())?;
-        shared.count(&mut limit.limiter);
-        Ok(limit)
+        if *shared { limits.shared(name, step, build) } else { build() }
     }
 }
 
-impl<C: Clock> Limit<C> {
-    fn with_clock(step: &plan::Step, clock: C) -> Result<Self, PlanError> {
-        let plan::Step::Limit { name, requests, period_ms, burst, by, legacy_headers, .. } = step
-        else {
-            return Err(PlanError::new("expected a step `limit`"));
-        };
-        let rate = Rate {
-            name,
-            requests: *requests,
-            period_ms: *period_ms,
-            burst: *burst,
-            legacy: *legacy_headers,
-        };
-        let hashers = [RandomState::new(), RandomState::new()];
-        Ok(Self { limiter: Limiter::build(&rate, clock)?, by: *by, hashers })
-    }
+fn not_a_limit() -> PlanError {
+    PlanError::new("expected a step `limit`")
+}
 
+impl<C: Clock> Limit<C> {
     /// Counts the request, and leaves the headers that tell how the caller stands.
     pub fn apply(&self, context: &mut Context<'_>) -> Result<(), Box<Rejection>> {
         let key = match (self.by, &context.claims) {
@@ -172,13 +135,13 @@ impl<C: Clock> Limit<C> {
             (LimitBy::Subject | LimitBy::Address, _) => address_key(context.peer),
             (LimitBy::Api, _) => 0,
         };
-        let standing = self.limiter.check(key);
-        self.limiter.announce(&standing, &mut context.headers);
-        if standing.passes {
-            self.limiter.tally.pass();
+        let quota = self.limiter.check(key);
+        self.limiter.announce(&quota, &mut context.headers);
+        if quota.passes {
+            self.limiter.state.metrics.pass();
             return Ok(());
         }
-        Err(self.limiter.refuse(&standing, context.claims.as_deref(), context.peer))
+        Err(self.limiter.refuse(&quota, context.claims.as_deref(), context.peer))
     }
 
     /// Counts something that is no request, such as a frame of a socket; the error is how many seconds to wait.
@@ -188,21 +151,24 @@ impl<C: Clock> Limit<C> {
             (LimitBy::Subject | LimitBy::Address, _) => address_key(peer),
             (LimitBy::Api, _) => 0,
         };
-        let standing = self.limiter.check(key);
-        if standing.passes {
-            self.limiter.tally.pass();
+        let quota = self.limiter.check(key);
+        if quota.passes {
+            self.limiter.state.metrics.pass();
             return Ok(());
         }
         match claims {
-            Some(claims) => self.limiter.tally.refuse(claims.tenant.as_deref(), &claims.subject),
-            None => self.limiter.tally.refuse(None, &peer.to_canonical().to_string()),
+            Some(claims) => {
+                self.limiter.state.metrics.refuse(claims.tenant.as_deref(), &claims.subject);
+            }
+            None => self.limiter.state.metrics.refuse(None, &peer.to_canonical().to_string()),
         }
-        Err(seconds(standing.next))
+        Err(seconds(quota.next))
     }
 
     fn subject_key(&self, claims: &Claims) -> u128 {
         let caller = (claims.tenant.as_deref(), &*claims.subject);
-        let [high, low] = self.hashers.each_ref().map(|hasher| hasher.hash_one(caller));
+        let [high, low] =
+            self.limiter.state.hashers.each_ref().map(|hasher| hasher.hash_one(caller));
         u128::from(high) << 64 | u128::from(low)
     }
 }
@@ -211,34 +177,23 @@ impl<C: Clock> Limit<C> {
 
 impl AddressLimiter {
     /// Compiles the limit.
-    pub fn build(limit: &plan::AddressLimit, shared: &Shared) -> Result<Self, PlanError> {
-        let mut built = Self::with_clock(limit, DefaultClock::default())?;
-        shared.count(&mut built.limiter);
-        Ok(built)
+    pub fn build(limit: &plan::AddressLimit, limits: &PlanLimits) -> Result<Self, PlanError> {
+        let rate = Rate::of_addresses(limit);
+        let state = limits.state(rate.key(Owner::Address, None), || rate.state(limits))?;
+        Ok(Self { limiter: Limiter::build(&rate, state)? })
     }
 }
 
 impl<C: Clock> AddressLimiter<C> {
-    fn with_clock(limit: &plan::AddressLimit, clock: C) -> Result<Self, PlanError> {
-        let rate = Rate {
-            name: "address",
-            requests: limit.requests,
-            period_ms: limit.period_ms,
-            burst: limit.burst,
-            legacy: false,
-        };
-        Ok(Self { limiter: Limiter::build(&rate, clock)? })
-    }
-
     /// Counts a request of an address.
     pub fn check(&self, peer: IpAddr) -> Result<(), Box<Rejection>> {
-        let standing = self.limiter.check(address_key(peer));
-        if standing.passes {
-            self.limiter.tally.pass();
+        let quota = self.limiter.check(address_key(peer));
+        if quota.passes {
+            self.limiter.state.metrics.pass();
             return Ok(());
         }
-        let mut rejection = self.limiter.refuse(&standing, None, peer);
-        self.limiter.announce(&standing, &mut rejection.headers);
+        let mut rejection = self.limiter.refuse(&quota, None, peer);
+        self.limiter.announce(&quota, &mut rejection.headers);
         Err(rejection)
     }
 }
@@ -256,56 +211,54 @@ const NETWORK: Ipv6Addr = Ipv6Addr::new(0xffff, 0xffff, 0xffff, 0xffff, 0, 0, 0,
 // === impl Limiter ===
 
 impl<C: Clock> Limiter<C> {
-    fn build(rate: &Rate<'_>, clock: C) -> Result<Self, PlanError> {
-        let (interval, refill, quota) = rate.times()?;
+    fn build(rate: &Rate<'_>, state: Arc<LimitState<C>>) -> Result<Self, PlanError> {
+        let (interval, refill, _) = rate.times()?;
         let announced = Announced::of(rate, interval, refill);
         let name = rate.name;
         let policy = format!(r#""{name}";q={};w={}"#, announced.quota, announced.window);
         let ready = if interval <= SECOND && rate.burst <= READY { 0..rate.burst } else { 0..0 };
         Ok(Self {
-            rate: RateLimiter::new(quota, States::new(interval, refill, CAPACITY), clock),
+            state,
             interval,
             refill,
             name: name.into(),
             rule: rate.rule().into(),
-            tally: Arc::new(Tally::new(name, &rate.rule())),
             policy: HeaderValue::from_str(&policy).map_err(|_| rate.misnamed())?,
-            ready: ready.map(|left| standing_header(name, u64::from(left), 1)).collect(),
+            ready: ready.map(|left| quota_header(name, u64::from(left), 1)).collect(),
             legacy: rate.legacy.then(|| HeaderValue::from(announced.quota)),
         })
     }
 
-    fn check(&self, key: u128) -> Standing {
+    fn check(&self, key: u128) -> QuotaState {
         let probe = Probe::new(key);
-        let passes = self.rate.check_key(&probe).is_ok();
+        let passes = self.state.rate.check_key(&probe).is_ok();
         let (now, full) = probe.times();
         let allowance = now.saturating_add(self.refill).saturating_sub(full).min(self.refill);
         let remaining = allowance / self.interval;
         let next = (remaining + 1) * self.interval - allowance;
-        Standing { passes, remaining, next, full: full.saturating_sub(now) }
+        QuotaState { passes, remaining, next, full: full.saturating_sub(now) }
     }
 
-    fn announce(&self, standing: &Standing, headers: &mut Headers) {
-        let seconds = seconds(standing.next);
-        let ready = self.ready.get(standing.remaining as usize).filter(|_| seconds == 1).cloned();
-        let value =
-            ready.unwrap_or_else(|| standing_header(&self.name, standing.remaining, seconds));
+    fn announce(&self, quota: &QuotaState, headers: &mut Headers) {
+        let seconds = seconds(quota.next);
+        let ready = self.ready.get(quota.remaining as usize).filter(|_| seconds == 1).cloned();
+        let value = ready.unwrap_or_else(|| quota_header(&self.name, quota.remaining, seconds));
         headers.push((POLICY.clone(), self.policy.clone()));
-        headers.push((STANDING.clone(), value));
+        headers.push((RATE_LIMIT.clone(), value));
         if let Some(limit) = &self.legacy {
             headers.push((LEGACY_LIMIT.clone(), limit.clone()));
-            headers.push((LEGACY_REMAINING.clone(), HeaderValue::from(standing.remaining)));
-            headers.push((LEGACY_RESET.clone(), HeaderValue::from(self::seconds(standing.full))));
+            headers.push((LEGACY_REMAINING.clone(), HeaderValue::from(quota.remaining)));
+            headers.push((LEGACY_RESET.clone(), HeaderValue::from(self::seconds(quota.full))));
         }
     }
 
     #[cold]
-    fn refuse(&self, standing: &Standing, claims: Option<&Claims>, peer: IpAddr) -> Box<Rejection> {
+    fn refuse(&self, quota: &QuotaState, claims: Option<&Claims>, peer: IpAddr) -> Box<Rejection> {
         match claims {
-            Some(claims) => self.tally.refuse(claims.tenant.as_deref(), &claims.subject),
-            None => self.tally.refuse(None, &peer.to_canonical().to_string()),
+            Some(claims) => self.state.metrics.refuse(claims.tenant.as_deref(), &claims.subject),
+            None => self.state.metrics.refuse(None, &peer.to_canonical().to_string()),
         }
-        let (name, rule, wait) = (&self.name, &self.rule, seconds(standing.next));
+        let (name, rule, wait) = (&self.name, &self.rule, seconds(quota.next));
         let sentence =
             format!("too many requests: the limit `{name}` is {rule}; try again in {wait} s");
         Rejection::because(&RATE_LIMIT_EXCEEDED, sentence)
@@ -313,9 +266,61 @@ impl<C: Clock> Limiter<C> {
     }
 }
 
+// === impl LimitState ===
+
+impl<C: Clock> LimitState<C> {
+    fn new(rate: &Rate<'_>, metrics: Arc<LimitMetrics>, clock: C) -> Result<Self, PlanError> {
+        let (interval, refill, quota) = rate.times()?;
+        let states = States::new(interval, refill, CAPACITY);
+        let hashers = [RandomState::new(), RandomState::new()];
+        Ok(Self { rate: RateLimiter::new(quota, states.clone(), clock), states, hashers, metrics })
+    }
+}
+
+impl LimitState {
+    /// Forgets every caller and frees what they took, also where an exchange of an old program
+    /// still refers to it.
+    fn clear(&self) {
+        self.states.clear();
+    }
+}
+
 // === impl Rate ===
 
-impl Rate<'_> {
+impl<'p> Rate<'p> {
+    fn of(step: &'p plan::Step) -> Result<Self, PlanError> {
+        let plan::Step::Limit { name, requests, period_ms, burst, legacy_headers, .. } = step
+        else {
+            return Err(not_a_limit());
+        };
+        Ok(Self {
+            name,
+            requests: *requests,
+            period_ms: *period_ms,
+            burst: *burst,
+            legacy: *legacy_headers,
+        })
+    }
+
+    fn of_addresses(limit: &plan::AddressLimit) -> Self {
+        Self {
+            name: "address",
+            requests: limit.requests,
+            period_ms: limit.period_ms,
+            burst: limit.burst,
+            legacy: false,
+        }
+    }
+
+    fn key(&self, owner: Owner, by: Option<LimitBy>) -> Key {
+        let (name, rule) = (self.name.into(), (self.requests, self.period_ms, self.burst));
+        Key { owner, name, rule, by, repetition: 0 }
+    }
+
+    fn state(&self, limits: &PlanLimits) -> Result<LimitState, PlanError> {
+        LimitState::new(self, limits.metrics(self.name, &self.rule()), DefaultClock::default())
+    }
+
     /// The interval of one request and the refill of a burst, in nanoseconds, and the same for
     /// `governor`.
     fn times(&self) -> Result<(u64, u64, Quota), PlanError> {
@@ -379,7 +384,7 @@ impl Announced {
     }
 }
 
-fn standing_header(name: &str, remaining: u64, seconds: u64) -> HeaderValue {
+fn quota_header(name: &str, remaining: u64, seconds: u64) -> HeaderValue {
     let mut text = String::with_capacity(name.len() + 28);
     // Writing to a string does not fail.
     let _ = write!(text, r#""{name}";r={remaining};t={seconds}"#);
@@ -414,6 +419,12 @@ mod tests {
         }
     }
 
+    fn limiter(rate: &Rate<'_>, clock: &FakeRelativeClock) -> Limiter<FakeRelativeClock> {
+        let metrics = Arc::new(LimitMetrics::new(rate.name, &rate.rule()));
+        let state = LimitState::new(rate, metrics, clock.clone()).expect("a state");
+        Limiter::build(rate, Arc::new(state)).expect("a limiter")
+    }
+
     struct Fixture {
         clock: FakeRelativeClock,
         limit: Limit<FakeRelativeClock>,
@@ -422,8 +433,12 @@ mod tests {
     impl Fixture {
         fn new(step: &plan::Step) -> Self {
             let clock = FakeRelativeClock::default();
-            let limit = Limit::with_clock(step, clock.clone()).expect("a limit");
-            Self { clock, limit }
+            let limiter = limiter(&Rate::of(step).expect("a step"), &clock);
+            let by = match step {
+                plan::Step::Limit { by, .. } => *by,
+                _ => LimitBy::Api,
+            };
+            Self { clock, limit: Limit { limiter, by } }
         }
 
         fn wait(&self, milliseconds: u64) {
@@ -509,9 +524,9 @@ mod tests {
         for _ in 0..200 {
             let (headers, outcome) = fixture.send(Request::get("/"));
             assert!(outcome.is_ok());
-            let standing = header(&headers, "ratelimit").unwrap();
-            let (_, seconds) = standing.rsplit_once("t=").unwrap();
-            if standing.contains("r=0") {
+            let quota = header(&headers, "ratelimit").unwrap();
+            let (_, seconds) = quota.rsplit_once("t=").unwrap();
+            if quota.contains("r=0") {
                 fixture.wait(seconds.parse::<u64>().unwrap() * 1000);
             }
         }
@@ -595,7 +610,7 @@ mod tests {
     fn the_address_limiter_refuses_with_all_headers_and_passes_with_none() {
         let clock = FakeRelativeClock::default();
         let limit = plan::AddressLimit { requests: 10, period_ms: 1_000, burst: 1 };
-        let limiter = AddressLimiter::with_clock(&limit, clock.clone()).unwrap();
+        let limiter = AddressLimiter { limiter: limiter(&Rate::of_addresses(&limit), &clock) };
         let peer = IpAddr::from([192, 0, 2, 1]);
 
         assert!(limiter.check(peer).is_ok());
@@ -620,7 +635,7 @@ mod tests {
         ] {
             let step = step(requests, period, burst, LimitBy::Api);
             assert!(
-                Limit::build(&step, &Shared::default()).is_err(),
+                Limit::build(&step, "", &PlanLimits::default()).is_err(),
                 "{requests} per {period} ms burst {burst}"
             );
         }
@@ -629,13 +644,14 @@ mod tests {
             if let plan::Step::Limit { name, .. } = &mut step {
                 wrong.clone_into(name);
             }
-            assert!(Limit::build(&step, &Shared::default()).is_err(), "{wrong:?}");
+            assert!(Limit::build(&step, "", &PlanLimits::default()).is_err(), "{wrong:?}");
         }
     }
 
     #[test]
     fn the_real_clock_limits_too() {
-        let limit = Limit::build(&step(1, 60_000, 2, LimitBy::Api), &Shared::default()).unwrap();
+        let limit =
+            Limit::build(&step(1, 60_000, 2, LimitBy::Api), "", &PlanLimits::default()).unwrap();
         let send = || Request::get("/").run(|context| limit.apply(context)).is_ok();
 
         assert_eq!([send(), send(), send()], [true, true, false]);

@@ -140,7 +140,7 @@ impl Filter {
             plan::Step::Auth { scopes, extract } => {
                 Self::Auth(Auth::build(scopes, *extract, build)?)
             }
-            plan::Step::Limit { .. } => Self::Limit(Limit::build(step, build.limits)?),
+            plan::Step::Limit { .. } => Self::Limit(Limit::build(step, build.route, build.limits)?),
             plan::Step::Body { content, max_bytes, content_types } => {
                 Self::Body(Body::build(*content, *max_bytes, content_types, build))
             }

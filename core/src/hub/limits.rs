@@ -4,32 +4,35 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::policy::Refused;
-use super::rates::Ledger;
-use crate::filters::limit::{Limit, Shared};
+use super::rates::RateLimiter;
+use crate::filters::limit::{Limit, PlanLimits};
 use crate::identity::Claims;
 use crate::plan::{self, PlanError};
 use crate::reject::RATE_LIMIT_EXCEEDED;
 
+/// What the limit of frames belongs to, where it is not one that routes share.
+pub(crate) const MESSAGES_OWNER: &str = "hub";
+
 /// The limits of a hub, compiled.
 pub(crate) struct Limits {
     messages: Option<Arc<Limit>>,
-    tenant_messages: Option<Ledger>,
-    bytes: Option<Ledger>,
-    tenant_bytes: Option<Ledger>,
+    tenant_messages: Option<RateLimiter>,
+    bytes: Option<RateLimiter>,
+    tenant_bytes: Option<RateLimiter>,
 }
 
 impl Limits {
-    pub(crate) fn build(hub: &plan::Hub, shared: &Shared) -> Result<Self, PlanError> {
-        let ledger = |name: &str, rate: Option<plan::Rate>| {
+    pub(crate) fn build(hub: &plan::Hub, limits: &PlanLimits) -> Result<Self, PlanError> {
+        let limiter = |name: &str, rate: Option<plan::Rate>| {
             let wrong = |why| PlanError::new(format!("hub: {name} {why}"));
-            rate.map(Ledger::build).transpose().map_err(wrong)
+            rate.map(RateLimiter::build).transpose().map_err(wrong)
         };
-        let messages = hub.messages.as_ref().map(|step| Limit::build(step, shared));
+        let messages = hub.messages.as_ref().map(|step| Limit::build(step, MESSAGES_OWNER, limits));
         Ok(Self {
             messages: messages.transpose()?,
-            tenant_messages: ledger("tenant_messages", hub.tenant_messages)?,
-            bytes: ledger("bytes", hub.bytes)?,
-            tenant_bytes: ledger("tenant_bytes", hub.tenant_bytes)?,
+            tenant_messages: limiter("tenant_messages", hub.tenant_messages)?,
+            bytes: limiter("bytes", hub.bytes)?,
+            tenant_bytes: limiter("tenant_bytes", hub.tenant_bytes)?,
         })
     }
 
@@ -63,13 +66,13 @@ impl Limits {
 }
 
 fn take(
-    ledger: Option<&Ledger>,
+    limiter: Option<&RateLimiter>,
     caller: &impl std::hash::Hash,
     cost: u64,
     what: &'static str,
 ) -> Result<(), Refused> {
-    let Some(ledger) = ledger else { return Ok(()) };
-    ledger.take(caller, cost).map_err(|wait| over(what, wait))
+    let Some(limiter) = limiter else { return Ok(()) };
+    limiter.take(caller, cost).map_err(|wait| over(what, wait))
 }
 
 /// A refusal by a rate.

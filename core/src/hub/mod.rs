@@ -36,12 +36,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::clock;
 use crate::filters::auth::Verifier;
-use crate::filters::limit::Shared as SharedLimits;
+use crate::filters::limit::PlanLimits;
 use crate::gateway::Gateway;
 use crate::identity::{Claims, Revocation, Revocations};
 use crate::plan;
@@ -50,6 +51,7 @@ use broker::{Broker, Consumed, Disconnect, Draft, Member, Position};
 use channel::{Channel, Entered, Kept, Key, Subscribing};
 use figures::Figures;
 use limits::Limits;
+pub(crate) use limits::MESSAGES_OWNER;
 use policy::{Namespace, Policy, Refused};
 pub(crate) use publish::{Publishing, Touched, refused};
 use registry::{Channels, Seats};
@@ -69,7 +71,7 @@ pub struct Hub {
     pub(crate) seats: Arc<Seats>,
     pub(crate) kept: Kept,
     pub(crate) limits: Limits,
-    pub(crate) verifier: Option<Arc<Verifier>>,
+    verifier: ArcSwapOption<Verifier>,
     /// Tokens that are worth nothing.
     pub revocations: Arc<Revocations>,
     /// What replicas share, where there are several.
@@ -91,7 +93,8 @@ impl Hub {
     pub fn build(
         hub: &plan::Hub,
         verifier: Option<&Arc<Verifier>>,
-        limits: &SharedLimits,
+        revocations: &Arc<Revocations>,
+        limits: &PlanLimits,
         secrets: &Secrets,
     ) -> Result<Arc<Self>, PlanError> {
         let policy = Policy::build(hub)?;
@@ -105,8 +108,8 @@ impl Hub {
             seats: Seats::new(hub.sockets),
             kept: Kept::new(hub.history_bytes),
             limits: Limits::build(hub, limits)?,
-            verifier: verifier.map(Arc::clone),
-            revocations: verifier.map_or_else(Arc::default, |one| Arc::clone(&one.revocations)),
+            verifier: ArcSwapOption::new(verifier.map(Arc::clone)),
+            revocations: Arc::clone(revocations),
             broker: OnceLock::new(),
             redis: hub.redis.as_ref().map(|redis| options(redis, secrets)).transpose()?,
             away: AtomicBool::new(false),
@@ -117,6 +120,16 @@ impl Hub {
             subscriptions: hub.subscriptions as usize,
             max_bytes: usize::try_from(hub.max_bytes).unwrap_or(usize::MAX),
         }))
+    }
+
+    /// Verifies the tokens of sockets.
+    pub(crate) fn verifier(&self) -> Option<Arc<Verifier>> {
+        self.verifier.load_full()
+    }
+
+    /// Changes what verifies the tokens of sockets from now on.
+    pub(crate) fn set_verifier(&self, verifier: Option<&Arc<Verifier>>) {
+        self.verifier.store(verifier.map(Arc::clone));
     }
 
     /// Starts what goes on by itself, on a runtime that lives as long as the gateway.
@@ -138,7 +151,7 @@ impl Hub {
 
     /// When a token ends, milliseconds since 1970.
     pub(crate) fn end_of(&self, claims: &Claims) -> u64 {
-        let seconds = self.verifier.as_ref().map_or(claims.expires, |one| one.end_of(claims));
+        let seconds = self.verifier().map_or(claims.expires, |one| one.end_of(claims));
         seconds.saturating_mul(1000)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::broker::Keep;
 use super::figures::Counters;
-use super::rates::Ledger;
+use super::rates::RateLimiter;
 use super::wire::{LOG, METRICS};
 use crate::identity::{Claims, Realm};
 use crate::plan::PlanError;
@@ -45,7 +45,7 @@ pub struct Namespace {
     pub(super) keep: Keep,
     pub(super) presence: bool,
     pub(super) max_bytes: usize,
-    pub(super) rate: Option<Ledger>,
+    pub(super) rate: Option<RateLimiter>,
     pub(super) overflow: Overflow,
     pub(super) queue: usize,
     pub(super) queue_bytes: usize,
@@ -240,7 +240,7 @@ impl Namespace {
             keep: Keep { messages: namespace.history, age_ms: namespace.history_ms },
             presence: namespace.presence,
             max_bytes: usize::try_from(namespace.max_bytes).unwrap_or(usize::MAX),
-            rate: namespace.rate.map(Ledger::build).transpose().map_err(|why| wrong(&why))?,
+            rate: namespace.rate.map(RateLimiter::build).transpose().map_err(|why| wrong(&why))?,
             overflow: namespace.overflow,
             queue: namespace.queue as usize,
             queue_bytes: usize::try_from(namespace.queue_bytes).unwrap_or(usize::MAX),

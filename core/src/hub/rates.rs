@@ -12,7 +12,7 @@ const CAPACITY: usize = 100_000;
 const SHARDS: usize = 8;
 
 /// How much callers have taken.
-pub(crate) struct Ledger {
+pub(crate) struct RateLimiter {
     /// Nanoseconds in which `amount` is allowed again.
     period: u128,
     amount: u128,
@@ -24,8 +24,8 @@ pub(crate) struct Ledger {
     shards: Box<[Mutex<AHashMap<u64, u64>>]>,
 }
 
-impl Ledger {
-    /// A ledger of a rate; the error says what is wrong with it.
+impl RateLimiter {
+    /// A limiter of a rate; the error says what is wrong with it.
     pub(crate) fn build(rate: Rate) -> Result<Self, String> {
         if rate.amount == 0 || rate.period_ms == 0 || rate.burst == 0 {
             return Err("has a rate without an amount, a period or a burst".into());
@@ -76,29 +76,29 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn ledger(amount: u64, burst: u64) -> Ledger {
-        Ledger::build(Rate { amount, period_ms: 1000, burst }).unwrap()
+    fn limiter(amount: u64, burst: u64) -> RateLimiter {
+        RateLimiter::build(Rate { amount, period_ms: 1000, burst }).unwrap()
     }
 
     #[test]
     fn a_burst_passes_and_then_the_rate() {
-        let ledger = ledger(10, 5);
+        let limiter = limiter(10, 5);
 
-        let passed = (0..20).filter(|_| ledger.take_at(&"a", 1, 0).is_ok()).count();
+        let passed = (0..20).filter(|_| limiter.take_at(&"a", 1, 0).is_ok()).count();
 
         assert_eq!(passed, 5);
-        assert_eq!(ledger.take_at(&"b", 1, 0), Ok(()));
-        assert_eq!(ledger.take_at(&"a", 1, SECOND / 10), Ok(()));
-        assert_eq!(ledger.take_at(&"a", 1, SECOND / 10), Err(1));
+        assert_eq!(limiter.take_at(&"b", 1, 0), Ok(()));
+        assert_eq!(limiter.take_at(&"a", 1, SECOND / 10), Ok(()));
+        assert_eq!(limiter.take_at(&"a", 1, SECOND / 10), Err(1));
     }
 
     #[test]
     fn more_than_the_burst_passes_once_and_is_paid_for() {
-        let ledger = ledger(1000, 1000);
+        let limiter = limiter(1000, 1000);
 
-        assert_eq!(ledger.take_at(&"a", 5000, 0), Ok(()));
+        assert_eq!(limiter.take_at(&"a", 5000, 0), Ok(()));
 
-        assert_eq!(ledger.take_at(&"a", 1, 0), Err(5));
-        assert_eq!(ledger.take_at(&"a", 1, 4 * SECOND + SECOND / 2), Ok(()));
+        assert_eq!(limiter.take_at(&"a", 1, 0), Err(5));
+        assert_eq!(limiter.take_at(&"a", 1, 4 * SECOND + SECOND / 2), Ok(()));
     }
 }

@@ -66,8 +66,8 @@ pub fn open(asking: Asking<'_>) -> Result<Answer, Box<Rejection>> {
     let Asking { hub, gateway, parts, peer, trace, .. } = asking;
     let offer = Offer::read(&parts.headers);
     let handshake = Handshake::read(parts, |_| Ok(offer.answer()))?;
-    let claims = match (asking.claims, &hub.verifier) {
-        (None, Some(verifier)) => auth::offered(verifier, &parts.headers, &offer)?,
+    let claims = match (asking.claims, hub.verifier()) {
+        (None, Some(verifier)) => auth::offered(&verifier, &parts.headers, &offer)?,
         (claims, _) => claims,
     };
     let later = claims.is_none() && offer.later;

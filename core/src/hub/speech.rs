@@ -290,7 +290,7 @@ impl Sitting {
         scopes: &[Box<str>],
     ) -> Option<Order> {
         let order = |reason: &str| Some(Order { code: 4003, reason: reason.into() });
-        let Some(verifier) = self.hub.verifier.clone() else {
+        let Some(verifier) = self.hub.verifier() else {
             return order("this gateway takes no tokens");
         };
         let claims = match verifier.verify(frame.token.as_deref().unwrap_or(""), clock::now()) {
@@ -314,7 +314,7 @@ impl Sitting {
     /// A fresh token for the same subject.
     fn renew(&mut self, socket: &mut Socket, frame: &ClientFrame<'_>) -> Result<(), Refused> {
         let token = frame.token.as_deref().ok_or_else(|| missing("token"))?;
-        let verifier = self.hub.verifier.clone();
+        let verifier = self.hub.verifier();
         let verifier = verifier
             .ok_or_else(|| Refused::new(&AUTHENTICATION_FAILED, "this gateway takes no tokens"))?;
         let claims = verifier

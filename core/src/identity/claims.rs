@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::refuse;
 use crate::reject::{
     Rejection, TOKEN_AUDIENCE_MISMATCH, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_ISSUER_MISMATCH,
     TOKEN_NOT_YET_VALID,
 };
+use crate::value::as_bytes;
 
 /// Bytes of a `tenant`: it becomes part of names and keys everywhere.
 const TENANT_BYTES_MAX: usize = 255;
@@ -20,7 +21,7 @@ const TENANT_BYTES_MAX: usize = 255;
 const NAME_BYTES_MAX: usize = 1024;
 
 /// Who calls, and what they may do. Times are seconds since 1970.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// `sub`.
     pub subject: Arc<str>,
@@ -37,6 +38,7 @@ pub struct Claims {
     /// `iat`.
     pub issued: Option<u64>,
     /// The claims as they were signed, in JSON.
+    #[serde(with = "as_bytes")]
     pub payload: Bytes,
 }
 

@@ -2,7 +2,7 @@
 //! it costs one load. Each belongs to the tenant whose operator made it, or to all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ahash::AHashMap;
 use parking_lot::RwLock;
@@ -83,7 +83,7 @@ pub enum Revoked {
 pub struct Revocations {
     any: AtomicBool,
     /// Seconds that clocks may differ: a token may say that it was issued so much later than it was.
-    leeway: u64,
+    leeway: AtomicU64,
     lists: RwLock<Realms>,
 }
 
@@ -110,7 +110,12 @@ struct Lists {
 impl Revocations {
     /// Of a gateway that forgives so many seconds of clock difference.
     pub fn new(leeway: u64) -> Self {
-        Self { leeway, ..Self::default() }
+        Self { leeway: leeway.into(), ..Self::default() }
+    }
+
+    /// Changes how many seconds of clock difference are forgiven.
+    pub fn set_leeway(&self, leeway: u64) {
+        self.leeway.store(leeway, Ordering::Relaxed);
     }
 
     /// Adds one, or extends the one of the same; whether there was room.
@@ -141,8 +146,9 @@ impl Revocations {
             Some(tenant) => realms.tenants.get(tenant),
             None => Some(&realms.no_tenant),
         };
-        realms.everyone.concerns(claims, self.leeway)
-            || own.is_some_and(|lists| lists.concerns(claims, self.leeway))
+        let leeway = self.leeway.load(Ordering::Relaxed);
+        realms.everyone.concerns(claims, leeway)
+            || own.is_some_and(|lists| lists.concerns(claims, leeway))
     }
 
     /// Whether one revocation concerns a token.
@@ -151,7 +157,8 @@ impl Revocations {
             && match &revocation.of {
                 Revoked::Token(id) => claims.token_id.as_deref() == Some(id),
                 Revoked::Subject { subject, before } => {
-                    claims.subject == *subject && is_old(claims, *before, self.leeway)
+                    claims.subject == *subject
+                        && is_old(claims, *before, self.leeway.load(Ordering::Relaxed))
                 }
             }
     }

@@ -8,7 +8,7 @@ pub mod tail;
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -25,7 +25,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where lines go.
 pub struct Log {
-    level: Level,
+    level: AtomicU8,
     /// The newest lines.
     pub tail: Arc<Tail>,
     shared: Arc<Shared>,
@@ -119,12 +119,17 @@ impl Log {
                 lines.ended.notify_all();
             })
             .ok();
-        Self { level, tail, shared, writer: Mutex::new(writer) }
+        Self { level: AtomicU8::new(level as u8), tail, shared, writer: Mutex::new(writer) }
+    }
+
+    /// Changes from which level on lines are written.
+    pub fn set_level(&self, level: Level) {
+        self.level.store(level as u8, Ordering::Relaxed);
     }
 
     /// Whether lines of this level are written.
     pub fn takes(&self, level: Level) -> bool {
-        level >= self.level
+        level as u8 >= self.level.load(Ordering::Relaxed)
     }
 
     /// Writes one line; never blocks.

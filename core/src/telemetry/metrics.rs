@@ -4,9 +4,9 @@
 //! The series are registered when a plan is compiled: a request adds to one and never creates one.
 
 pub mod samples;
+mod series_set;
 pub mod top;
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::filters::limit::tally::{Tallied, Tally};
+use crate::filters::limit::LimitRegistry;
+use crate::filters::limit::metrics::LimitSnapshot;
 use crate::hub::figures::{self as hub, Figures as HubFigures, Told};
 use crate::reject::KINDS;
 use samples::{Gauges, Samples, Totals};
+use series_set::SeriesSet;
 use top::{Caller, Top};
 
 /// Upper bounds of the latency histogram, seconds; a last bucket holds what is above.
@@ -160,6 +162,19 @@ impl Series {
         })
     }
 
+    /// Adds what another has counted.
+    fn absorb(&self, other: &Self) {
+        let add = |sum: &AtomicU64, count: &AtomicU64| {
+            sum.fetch_add(count.load(Ordering::Relaxed), Ordering::Relaxed);
+        };
+        self.statuses.iter().zip(&other.statuses).for_each(|(sum, count)| add(sum, count));
+        for (sum, times) in self.times.iter().zip(&other.times) {
+            sum.buckets.iter().zip(&times.buckets).for_each(|(sum, count)| add(sum, count));
+            add(&sum.nanos, &times.nanos);
+        }
+        add(&self.bytes, &other.bytes);
+    }
+
     /// Whether any answer was counted.
     fn is_used(&self) -> bool {
         self.times.iter().any(Times::is_used)
@@ -172,10 +187,9 @@ impl Series {
 
 /// Every counter of a gateway.
 pub struct Metrics {
-    /// In the order in which plans named them.
-    series: Mutex<Vec<Arc<Series>>>,
+    series: Mutex<SeriesSet>,
     refusals: Vec<AtomicU64>,
-    limits: Mutex<Vec<Arc<Tally>>>,
+    limits: Arc<LimitRegistry>,
     callers: Mutex<Top>,
     samples: Mutex<Samples>,
     /// Milliseconds after the start at which the last sample was taken.
@@ -197,17 +211,17 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self::new()
+        Self::new(Arc::default())
     }
 }
 
 impl Metrics {
-    /// Counters at zero, without any series.
-    pub fn new() -> Self {
+    /// Counters at zero, without any series, beside those that the limits count themselves.
+    pub fn new(limits: Arc<LimitRegistry>) -> Self {
         Self {
             series: Mutex::default(),
             refusals: KINDS.iter().map(|_| AtomicU64::new(0)).collect(),
-            limits: Mutex::default(),
+            limits,
             callers: Mutex::new(Top::new(CALLERS)),
             samples: Mutex::new(Samples::default()),
             sampled: AtomicU64::new(0),
@@ -223,19 +237,12 @@ impl Metrics {
 
     /// The series of a route and method, created at zero unless it exists.
     pub fn series(&self, route: &str, method: &str) -> Arc<Series> {
-        let mut all = self.series.lock();
-        let same = |known: &&Arc<Series>| *known.route == *route && *known.method == *method;
-        if let Some(known) = all.iter().find(same) {
-            return Arc::clone(known);
-        }
-        let created = Arc::new(Series::new(route, method));
-        all.push(Arc::clone(&created));
-        created
+        self.series.lock().obtain(route, method)
     }
 
-    /// Replaces the counters of the limits that are written.
-    pub fn set_limits(&self, limits: Vec<Arc<Tally>>) {
-        *self.limits.lock() = limits;
+    /// Frees the series that no program has, as far as they need not be written any more.
+    pub fn prune_series(&self) {
+        self.series.lock().prune();
     }
 
     /// Counts a refusal by its code.
@@ -349,15 +356,9 @@ impl Metrics {
         out.family("nexus_limit_requests", "counter", "Requests by limit and what it decided.");
         // One sample for each name: limits may share a name and have other rules, and a set of labels
         // must not occur twice.
-        let mut sums = BTreeMap::<Box<str>, (u64, u64)>::new();
-        for tally in &self.limits() {
-            let Tallied { name, passed, refused, .. } = tally.read();
-            let sum = sums.entry(name.into()).or_default();
-            *sum = (sum.0 + passed, sum.1 + refused);
-        }
-        for (name, (passed, refused)) in &sums {
+        for (name, (passed, refused)) in self.limits.totals() {
             for (outcome, count) in [("passed", passed), ("refused", refused)] {
-                let labels = format!("{{limit=\"{}\",outcome=\"{outcome}\"}}", escape(name));
+                let labels = format!("{{limit=\"{}\",outcome=\"{outcome}\"}}", escape(&name));
                 out.sample("nexus_limit_requests_total", &labels, count);
             }
         }
@@ -385,16 +386,12 @@ impl Metrics {
         self.series.lock().iter().filter(|series| series.is_used()).cloned().collect()
     }
 
-    fn limits(&self) -> Vec<Arc<Tally>> {
-        self.limits.lock().clone()
-    }
-
     /// The figures of the whole gateway, as JSON.
     pub fn summary(&self) -> Vec<u8> {
         let mut by_status = std::collections::BTreeMap::new();
         let mut figures = Figures::default();
         let used = self.used();
-        let limits = self.limits();
+        let limits = self.limits.metrics();
         figures.read(used.iter().map(|series| &**series));
         for series in &used {
             for (status, count) in series.counts() {
@@ -411,7 +408,7 @@ impl Metrics {
             refusals: self.refusals().collect(),
             bounds_seconds: BUCKETS,
             routes: busiest(&used),
-            limits: limits.iter().map(|tally| tally.read()).collect(),
+            limits: limits.iter().map(|limit| limit.read()).collect(),
             subjects: self.callers.lock().list(LISTED),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             connections_open: self.connections.load(Ordering::Relaxed),
@@ -509,7 +506,7 @@ struct Summary<'a> {
     refusals: std::collections::BTreeMap<&'static str, u64>,
     bounds_seconds: [f64; BUCKETS.len()],
     routes: Vec<RouteLine<'a>>,
-    limits: Vec<Tallied<'a>>,
+    limits: Vec<LimitSnapshot<'a>>,
     subjects: Vec<Caller>,
     #[serde(skip_serializing_if = "Option::is_none")]
     realtime: Option<Told<'a>>,
@@ -750,10 +747,9 @@ mod tests {
     const OK: (u16, Outcome) = (200, Outcome::Answered);
 
     fn observed() -> Metrics {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let series = metrics.series("/a/{id}", "GET");
         metrics.series("/b", "POST");
-        metrics.set_limits(vec![Arc::new(Tally::new("subject", "1 per 1 s, 1 at once"))]);
         for millis in [1, 2, 3, 40] {
             series.observe(OK, Duration::from_millis(millis), 10, &[b'a'; 32]);
         }
@@ -763,33 +759,8 @@ mod tests {
     }
 
     #[test]
-    fn limits_with_one_name_and_several_rules_are_one_sample() {
-        let metrics = Metrics::new();
-        let limits: Vec<_> = ["1 per 1 s", "5 per 1 s"]
-            .map(|rule| Arc::new(Tally::new("address", rule)))
-            .into_iter()
-            .collect();
-        limits[0].pass();
-        limits[1].pass();
-        limits[1].refuse(None, "alice");
-        metrics.set_limits(limits);
-
-        let text = metrics.text(false);
-
-        let samples: Vec<_> =
-            text.lines().filter(|line| line.starts_with("nexus_limit_requests_total{")).collect();
-        assert_eq!(
-            samples,
-            [
-                "nexus_limit_requests_total{limit=\"address\",outcome=\"passed\"} 2",
-                "nexus_limit_requests_total{limit=\"address\",outcome=\"refused\"} 1",
-            ]
-        );
-    }
-
-    #[test]
     fn what_the_gateway_refuses_is_timed_apart() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::default();
         let series = metrics.series("/slow", "GET");
         let refused = (429, Outcome::Refused);
         for _ in 0..75 {

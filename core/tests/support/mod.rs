@@ -7,6 +7,7 @@ pub mod client;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use nexus_core::answer::Answer;
 use nexus_core::gateway::Gateway;
-use nexus_core::handler::{Call, CallId, Handler, Job, Replies};
+use nexus_core::handler::{Call, CallId, Handler, Job, PendingCalls, TableId};
 use nexus_core::plan::Secrets;
 use nexus_core::server::{Options, Server};
 use serde_json::{Value, json};
@@ -28,12 +29,20 @@ impl Handler for Bell {
     }
 }
 
-/// Panics whenever a call is handed over.
-pub struct Broken;
+/// For gateways without handlers.
+pub struct Unused;
+
+impl Handler for Unused {
+    fn wake(&self) {}
+}
+
+/// Panics when the first call is submitted.
+#[derive(Default)]
+pub struct Broken(AtomicBool);
 
 impl Handler for Broken {
     fn wake(&self) {
-        panic!("the handler is broken");
+        assert!(self.0.swap(true, Ordering::Relaxed), "the handler is broken");
     }
 }
 
@@ -49,6 +58,7 @@ pub struct Running {
 pub enum Taken {
     Call(Call),
     Cancel(CallId),
+    Retire(TableId),
 }
 
 /// A plan with the given routes and bounds.
@@ -74,7 +84,7 @@ pub fn start_with_secrets(plan: &Value, secrets: &Secrets) -> Running {
 }
 
 pub fn start_broken(plan: &Value) -> Running {
-    start_with(plan, &Secrets::new(), Arc::new(Broken), channel().1)
+    start_with(plan, &Secrets::new(), Arc::new(Broken::default()), channel().1)
 }
 
 fn start_with(
@@ -98,6 +108,7 @@ fn start_with(
                     let job = match job {
                         Job::Call(call) => Taken::Call(call),
                         Job::Cancel(id) => Taken::Cancel(id),
+                        Job::Retire(table) => Taken::Retire(table),
                         Job::Resolve(..) | Job::Nothing => continue,
                     };
                     if taken.send(job).is_err() {
@@ -111,22 +122,22 @@ fn start_with(
 }
 
 impl Running {
-    pub fn replies(&self) -> Arc<Replies> {
-        Arc::clone(&self.server.replies()[0])
+    pub fn pending_calls(&self) -> Arc<PendingCalls> {
+        Arc::clone(&self.server.pending_calls()[0])
     }
 
     /// The next call, within a second.
     pub fn call(&self) -> Call {
         match self.jobs.recv_timeout(Duration::from_secs(1)).unwrap() {
             Taken::Call(call) => call,
-            Taken::Cancel(id) => panic!("a cancel of {id:?} instead of a call"),
+            other => panic!("{other:?} instead of a call"),
         }
     }
 
     pub fn answer(&self, id: CallId, text: &str) {
         let body = Bytes::copy_from_slice(text.as_bytes());
         let answer = Answer::full(StatusCode::OK, HeaderValue::from_static("text/plain"), body);
-        self.replies().deliver(&mut vec![(id, Ok(answer))]);
+        self.pending_calls().deliver(&mut vec![(id, Ok(answer))]);
     }
 
     pub fn connect(&self) -> TcpStream {

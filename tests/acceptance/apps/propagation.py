@@ -10,7 +10,7 @@ import msgspec
 
 from nexus_gateway import Routes, Trace, body, path, post, public, trace
 from nexus_gateway.server import Application
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S
+from tests.harness.gateway_process import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -31,7 +31,7 @@ class Caller:
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[None]:
         """Hold connections to those that are called."""
-        async with httpx.AsyncClient(timeout=ANSWER_TIMEOUT_S) as self.client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as self.client:
             yield
 
     async def call(self, ids: Trace, calls: list[Call]) -> list[int]:

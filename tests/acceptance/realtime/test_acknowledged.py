@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from nexus_gateway.client import Message, Realtime, RealtimeError
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S
+from tests.harness.gateway_process import PATIENCE
 from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ async def test_the_client_acknowledges_and_a_new_one_goes_on_after_it(hub: Gatew
         await subscription.ready()
         await fill(hub, channel, 1, 2, 3)
         for number in (1, 2, 3):
-            message = await asyncio.wait_for(anext(subscription), ANSWER_TIMEOUT_S)
+            message = await asyncio.wait_for(anext(subscription), PATIENCE)
             assert isinstance(message, Message)
             assert (message.data, message.redelivered) == (number, False)
             if number == 1:
@@ -176,7 +176,7 @@ async def test_the_client_acknowledges_and_a_new_one_goes_on_after_it(hub: Gatew
     async with Realtime(url, token=token_of()) as client:
         subscription = client.subscribe(channel, consumer="c")
         for number in (2, 3):
-            message = await asyncio.wait_for(anext(subscription), ANSWER_TIMEOUT_S)
+            message = await asyncio.wait_for(anext(subscription), PATIENCE)
             assert isinstance(message, Message)
             assert (message.data, message.redelivered) == (number, True)
             beyond = msgspec.structs.replace(message, offset=99)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S
+from tests.harness.gateway_process import PATIENCE
 from tests.harness.hub_socket import Frame, Socket, opened
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Seed(msgspec.Struct, rename="pascal"):
 async def said(socket: Socket, text: str, *, frames: int = 1) -> list[Seed | str]:
     """Send text as it is, and read what comes in the seed's spelling."""
     await socket.connection.send(text)
-    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE):
         found = [await socket.connection.recv(decode=False) for _ in range(frames)]
     return [msgspec.json.decode(one, type=Seed | str) for one in found]
 

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, Gateway, code_of
+from tests.harness.gateway_process import PATIENCE, Gateway, code_of
 from tests.harness.hub_socket import Frame, token_of
 
 if TYPE_CHECKING:
@@ -142,6 +142,6 @@ def test_what_may_not_be_heard_is_refused(
 
 
 def test_without_a_token_it_is_refused(hub: Gateway) -> None:
-    answer = httpx.get(f"{hub.url}/api/realtime/channels/room:x/events", timeout=ANSWER_TIMEOUT_S)
+    answer = httpx.get(f"{hub.url}/api/realtime/channels/room:x/events", timeout=PATIENCE)
 
     assert answer.status_code == 401

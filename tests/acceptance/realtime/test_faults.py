@@ -16,7 +16,7 @@ import pytest
 
 from nexus_gateway.client import Backoff, Gap, Message, Options, Realtime, RealtimeError
 from tests.acceptance.realtime.crowd import build, gathered
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, Gateway
+from tests.harness.gateway_process import PATIENCE, Gateway
 from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ async def test_the_python_client_goes_to_the_other_replica_and_misses_nothing(
                     # As where a balancer stands before both, and has seen that one is dead.
                     client.url = f"ws://127.0.0.1:{survivor.port}/ws/realtime"
                 await publisher.publish("room:moving", number)
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE):
             while len(heard) < 300:
                 event = await anext(subscription)
                 assert not isinstance(event, Gap)

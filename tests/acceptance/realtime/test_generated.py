@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.acceptance.realtime.generated import Json, connected
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S
+from tests.harness.gateway_process import PATIENCE
 from tests.harness.hub_socket import token_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ async def test_a_generated_client_talks_to_the_server(hub: Gateway) -> None:
         document = msgspec.json.decode(client.get("/asyncapi.json").content, type=Json)
     host = hub.url.removeprefix("http://")
     async with (
-        asyncio.timeout(ANSWER_TIMEOUT_S),
+        asyncio.timeout(PATIENCE),
         connected(document, "ws_realtime", host, token_of()) as spoken,
     ):
         welcome = await spoken.receive()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, ROOT, Gateway
+from tests.harness.gateway_process import PATIENCE, ROOT, Gateway
 from tests.harness.hub_socket import token_of
 from tests.harness.servers import lacking
 
@@ -34,7 +34,7 @@ async def node(gateway: Gateway, **said: object) -> Sequence[Line]:
         "node", str(PROGRAM), msgspec.json.encode(told | said).decode(),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE):
         written, _ = await process.communicate()
     return [msgspec.json.decode(line, type=Line) for line in written.splitlines()]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nexus_gateway.client import Join, Leave, Member, Realtime
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S
+from tests.harness.gateway_process import PATIENCE
 from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ async def test_the_python_client_hears_who_comes_and_leaves(hub: Gateway) -> Non
 async def until_left(subscription: Subscription) -> list[type]:
     """Take events until somebody leaves; of what kind they were."""
     kinds: list[type] = []
-    async with asyncio.timeout(ANSWER_TIMEOUT_S):
+    async with asyncio.timeout(PATIENCE):
         while Leave not in kinds:
             kinds.append(type(await anext(subscription)))
     return kinds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nexus_gateway.client import Backoff, Gap, Message, Position, Realtime
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S
+from tests.harness.gateway_process import PATIENCE
 from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ async def test_the_python_client_recovers_over_a_cut(hub: Gateway) -> None:
             )
         for number in range(1, 101):
             await operator.publish(channel, number)
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE):
             events = [await anext(subscription) for _ in range(100)]
 
     assert gone.json()["sockets"] == 1
@@ -131,7 +131,7 @@ async def test_the_python_client_tells_what_it_lost(hub: Gateway) -> None:
         subscription = client.subscribe(
             channel, position=Position(str(first["epoch"]), int(str(first["offset"])))
         )
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE):
             gap = await anext(subscription)
 
     assert isinstance(gap, Gap)

@@ -10,7 +10,7 @@ import pytest
 
 from nexus_gateway.client import Message, Realtime
 from tests.acceptance.realtime.conftest import APPS
-from tests.harness.gateway_process import ANSWER_TIMEOUT_S, Gateway, code_of
+from tests.harness.gateway_process import PATIENCE, Gateway, code_of
 from tests.harness.hub_socket import opened, token_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def test_the_python_client_renews_its_token_by_itself(hub: Gateway) -> Non
         first = client.status.connection
         await asyncio.sleep(3)
         await client.publish("room:renewed", "still here")
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        async with asyncio.timeout(PATIENCE):
             event = await anext(subscription)
 
     assert isinstance(event, Message)
@@ -158,7 +158,7 @@ async def test_a_draining_server_sends_its_clients_away_and_they_come_back(
             gateway.process.terminate()
             advice = await socket.next("reconnect")
             code, _ = await socket.closed()
-        ended = await asyncio.to_thread(gateway.process.wait, ANSWER_TIMEOUT_S)
+        ended = await asyncio.to_thread(gateway.process.wait, PATIENCE)
 
     assert float(str(advice["delay_ms"])) > 0
     assert (code, ended) == (4012, 0)

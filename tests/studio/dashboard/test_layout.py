@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from playwright.sync_api import expect
 
-from tests.harness.dashboard_page import PAGE_TIMEOUT_MS, SCOPES, Board, token
+from tests.harness.dashboard_page import PATIENCE, SCOPES, Board, token
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, WebSocketRoute
@@ -126,7 +126,7 @@ def test_nothing_on_the_other_pages_is_cut_off(
         board.page.goto(f"{gateway.url}{path}")
         if path == "/docs":
             operations = board["details.operation"]
-            expect(operations.first).to_be_visible(timeout=PAGE_TIMEOUT_MS)
+            expect(operations.first).to_be_visible(timeout=PATIENCE)
             board.page.evaluate(
                 "for (const one of document.querySelectorAll('details')) one.open = true"
             )

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness.dashboard_page import PAGE_TIMEOUT_MS, SCOPES, SETTINGS, Board, token
+from tests.harness.dashboard_page import PATIENCE, SCOPES, SETTINGS, Board, token
 from tests.harness.gateway_process import Gateway, bearer
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_the_numbers_on_the_page_are_those_of_metrics(browser: Browser, gateway:
             total = truth["nexus_http_requests_total", method, route]
             assert total > 0
             row = board[f'tr[data-route="{method} {route}"] data']
-            expect(row).to_have_attribute("value", f"{total:.0f}", timeout=PAGE_TIMEOUT_MS)
+            expect(row).to_have_attribute("value", f"{total:.0f}", timeout=PATIENCE)
         for code in ("not_found", "rate_limit_exceeded", "authentication_failed"):
             total = truth["nexus_refusals_total", code]
             assert total > 0
@@ -94,7 +94,7 @@ def test_figures_come_every_500_milliseconds(browser: Browser, gateway: Gateway)
             return [datetime.fromisoformat(frame.timestamp) for frame in updates]
 
         while len(told()) < wanted:
-            board.sockets[-1].wait_for_event("framereceived", timeout=PAGE_TIMEOUT_MS)
+            board.sockets[-1].wait_for_event("framereceived", timeout=PATIENCE)
         times = told()
 
     gaps = [(b - a).total_seconds() for a, b in pairwise(times)]
@@ -112,7 +112,7 @@ def test_what_happened_before_the_page_was_opened_is_shown(
     with Board(browser, gateway, token(*SCOPES)).live() as board:
         board.says("#heat-says", "answers")
         expect(board["#chart-rate"]).to_have_attribute(
-            "aria-label", re.compile("answered .*refused 4xx .*failed 5xx"), timeout=PAGE_TIMEOUT_MS
+            "aria-label", re.compile("answered .*refused 4xx .*failed 5xx"), timeout=PATIENCE
         )
 
 
@@ -224,7 +224,7 @@ def test_the_page_comes_back_by_itself_and_says_so(browser: Browser, tmp_path: P
         press_load(after)
         total = counted(after)["nexus_http_requests_total", "GET", "/health"]
         expect(board['tr[data-route="GET /health"] data']).to_have_attribute(
-            "value", f"{total:.0f}", timeout=PAGE_TIMEOUT_MS
+            "value", f"{total:.0f}", timeout=PATIENCE
         )
     # The browser itself says that it could not connect; nothing else may be wrong.
     assert all("ERR_CONNECTION" in said for said in board.complaints), board.complaints

@@ -18,6 +18,7 @@ use crate::reject::{
     Rejection, TOKEN_ALGORITHM_REFUSED, TOKEN_INVALID, TOKEN_REVOKED, TOKEN_SIGNATURE_INVALID,
     TOKEN_UNSIGNED,
 };
+use crate::runtime::Fingerprint;
 
 /// Bytes of a token; a longer one is not looked at.
 const TOKEN_BYTES: usize = 8 << 10;
@@ -30,6 +31,8 @@ pub struct Verifier {
     leeway: u64,
     /// `None` verifies every time.
     cache: Option<Cache>,
+    /// Identifies the keys and rules that it was built from.
+    pub(crate) fingerprint: Fingerprint,
     /// Tokens that are worth nothing, whatever their signature.
     pub revocations: Arc<Revocations>,
 }
@@ -50,7 +53,11 @@ struct Head<'a> {
 impl Verifier {
     /// Reads the keys. A missing secret, an unreadable key or one that does not fit its algorithms
     /// is an error.
-    pub fn build(tokens: &Tokens, secrets: &Secrets) -> Result<Self, PlanError> {
+    pub fn build(
+        tokens: &Tokens,
+        secrets: &Secrets,
+        revocations: &Arc<Revocations>,
+    ) -> Result<Self, PlanError> {
         if tokens.keys.is_empty() {
             return Err(PlanError::new("tokens: there is no key, so no token could be verified"));
         }
@@ -63,7 +70,8 @@ impl Verifier {
             audience: tokens.audience.as_deref().map(Into::into),
             leeway: tokens.leeway,
             cache: (tokens.cache > 0).then(|| Cache::new(tokens.cache)),
-            revocations: Arc::new(Revocations::new(tokens.leeway)),
+            fingerprint: Fingerprint::default(),
+            revocations: Arc::clone(revocations),
         })
     }
 
@@ -283,7 +291,7 @@ pub(super) mod tests {
             ("ed", key!("ed25519.pub.pem")),
         ];
         let secrets = secrets.map(|(name, secret)| (name.to_owned(), secret.to_vec()));
-        Verifier::build(tokens, &Secrets::from(secrets)).expect("a verifier")
+        Verifier::build(tokens, &Secrets::from(secrets), &Arc::default()).expect("a verifier")
     }
 
     fn every_key() -> Tokens {
@@ -409,7 +417,7 @@ pub(super) mod tests {
         let secrets = Secrets::from([("hs".to_owned(), LONG_HS.to_vec())]);
         let twice = tokens(&[("hs", &["HS256"], Some("a")), ("hs", &["HS512"], Some("a"))]);
 
-        assert!(Verifier::build(&twice, &secrets).is_err());
+        assert!(Verifier::build(&twice, &secrets, &Arc::default()).is_err());
     }
 
     #[test]
@@ -598,7 +606,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_plan_without_a_key_is_an_error() {
-        assert!(Verifier::build(&tokens(&[]), &Secrets::new()).is_err());
+        assert!(Verifier::build(&tokens(&[]), &Secrets::new(), &Arc::default()).is_err());
     }
 
     proptest::proptest! {

@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use ahash::RandomState;
 use governor::nanos::Nanos;
@@ -29,11 +30,12 @@ pub(super) struct Probe {
     full: Cell<u64>,
 }
 
-/// The states of one limit.
+/// The states of one limit; clones share them.
+#[derive(Clone)]
 pub(super) struct States {
     interval: u64,
     hasher: RandomState,
-    shards: Box<[Mutex<Shard>]>,
+    shards: Arc<[Mutex<Shard>]>,
 }
 
 struct Shard {
@@ -79,6 +81,14 @@ impl States {
         let capacity = (capacity / SHARDS).max(1);
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(capacity, lifetime))).collect();
         Self { interval, hasher: RandomState::new(), shards }
+    }
+
+    /// Drops every state.
+    pub(super) fn clear(&self) {
+        for shard in &*self.shards {
+            let mut shard = shard.lock();
+            *shard = Shard::new(shard.capacity, shard.lifetime);
+        }
     }
 
     #[cfg(test)]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[4]
 INGEST = "/api/knowledge-graph/ingest"
-INGEST_TIMEOUT_S = 60.0
+PATIENCE = 60.0
 NODES = 4000
 
 
@@ -54,7 +54,7 @@ def gateway(folder: Path) -> Generator[tuple[httpx.Client, subprocess.Popen[str]
 
 
 def done(client: httpx.Client, place: str) -> dict[str, object]:
-    polling = Polling("the ingest is done", deadline_s=INGEST_TIMEOUT_S)
+    polling = Polling("the ingest is done", deadline_s=PATIENCE)
     while True:
         told = msgspec.json.decode(client.get(place).content, type=dict[str, object])
         if told["state"] == "done":
@@ -75,7 +75,7 @@ def test_what_was_accepted_is_in_the_graph_after_a_kill_and_once(tmp_path: Path)
         headers = {"content-type": "application/x-ndjson"}
         accepted = client.post(INGEST, content=lines, headers=headers)
         place = accepted.headers["location"]
-        polling = Polling("a part is done", deadline_s=INGEST_TIMEOUT_S)
+        polling = Polling("a part is done", deadline_s=PATIENCE)
         while not msgspec.json.decode(client.get(place).content)["progress"].get("done"):
             polling.pause()
         process.kill()

@@ -8,11 +8,11 @@ use serde::Serialize;
 use crate::telemetry::metrics::top::{Caller, Top};
 
 /// Callers remembered of each limit, and listed of them.
-const REMEMBERED: usize = 64;
-const LISTED: usize = 10;
+const CALLERS_MAX: usize = 64;
+const CALLERS_LISTED_MAX: usize = 10;
 
 /// The counters of a limit; limits with the same name and rule count together.
-pub struct Tally {
+pub struct LimitMetrics {
     /// The policy's name.
     pub name: Box<str>,
     /// The policy in words.
@@ -24,11 +24,11 @@ pub struct Tally {
 
 /// The counters as they are written.
 #[derive(Serialize)]
-pub struct Tallied<'t> {
+pub struct LimitSnapshot<'m> {
     /// The policy's name.
-    pub name: &'t str,
+    pub name: &'m str,
     /// The policy in words.
-    pub rule: &'t str,
+    pub rule: &'m str,
     /// Requests that passed.
     pub passed: u64,
     /// Requests that were refused.
@@ -37,7 +37,7 @@ pub struct Tallied<'t> {
     pub top: Vec<Caller>,
 }
 
-impl Tally {
+impl LimitMetrics {
     /// Counters at zero.
     pub fn new(name: &str, rule: &str) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl Tally {
             rule: rule.into(),
             passed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            callers: Mutex::new(Top::new(REMEMBERED)),
+            callers: Mutex::new(Top::new(CALLERS_MAX)),
         }
     }
 
@@ -61,14 +61,19 @@ impl Tally {
         self.callers.lock().count(tenant, subject);
     }
 
+    /// How many passed, and how many were refused.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.passed.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+
     /// The counters as they stand.
-    pub fn read(&self) -> Tallied<'_> {
-        Tallied {
+    pub fn read(&self) -> LimitSnapshot<'_> {
+        LimitSnapshot {
             name: &self.name,
             rule: &self.rule,
             passed: self.passed.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
-            top: self.callers.lock().list(LISTED),
+            top: self.callers.lock().list(CALLERS_LISTED_MAX),
         }
     }
 }
