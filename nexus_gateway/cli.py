@@ -128,8 +128,9 @@ def serve(
             typer.echo(f"warning: {warning}", err=True)
         tls = Tls(settings.tls_cert, settings.tls_key)
     scope = "'*'" if target is None else "..."
-    # With a public key alone, tokens are signed elsewhere.
-    can_sign = settings.jwt_secret is not None or settings.jwt_public_key_file is None
+    hint = f"a token: nexus-gateway token --sub alice --scope {scope}"
+    if settings.jwt_secret is None and settings.jwt_public_key_file is not None:
+        hint = f"tokens are verified with the keys in {settings.jwt_public_key_file}"
     try:
         run(
             application,
@@ -139,7 +140,7 @@ def serve(
             tls=tls,
             grace=settings.shutdown_grace,
             eager=settings.eager,
-            hint=f"a token: nexus-gateway token --sub alice --scope {scope}" if can_sign else None,
+            hint=hint,
         )
     except (ListenError, OutputError, StorageError) as error:
         _fail(str(error))
