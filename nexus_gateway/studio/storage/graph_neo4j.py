@@ -197,7 +197,8 @@ def _translated(seconds: float) -> Generator[None]:
     try:
         yield
     except TimeoutError as exc:
-        raise GraphTimeout(f"the graph did not answer within {seconds:g} s") from exc
+        # A server that is there would have said by now that the statement ran into its time.
+        raise StorageUnavailable(f"the graph did not answer within {seconds:g} s") from exc
     except exceptions.Neo4jError as exc:
         raise _of_server(exc) from exc
     except (exceptions.DriverError, OSError) as exc:
