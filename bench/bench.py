@@ -95,7 +95,9 @@ def main() -> int:
         names = _servers(chosen, [*scenarios, *_sockets(chosen)])
         return verify_all(table, scenarios, [*names, *_basic(chosen)])
     chosen.out.parent.mkdir(exist_ok=True)
+    made = environment()  # before the file of results changes the tree
     with chosen.out.open("wb") as file:
+        _write(file, made)
         failed = run(chosen, table, scenarios, file)
     if chosen.add:
         add(chosen.out, DEFAULT_RESULTS)
@@ -136,7 +138,6 @@ def run(
 ) -> bool:
     """Measure every round into the file; whether something failed."""
     failed = False
-    _write(file, environment())
     for number in range(1, chosen.rounds + 1):
         for name in _servers(chosen, [*scenarios, *_sockets(chosen)]):
             try:
